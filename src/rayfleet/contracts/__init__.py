@@ -1,0 +1,35 @@
+"""The edges of the system as Protocols, each with its errors in the same file."""
+
+from rayfleet.contracts.clock import Clock
+from rayfleet.contracts.engine import (
+    DrainRefused,
+    Engine,
+    EngineDown,
+    EngineError,
+    EngineView,
+    Node,
+    StartScript,
+)
+from rayfleet.contracts.jobs import Job, Jobs, JobStatus, JobsUnavailable
+from rayfleet.contracts.ledger import Ledger, LedgerError, LedgerUnavailable, Record
+from rayfleet.contracts.provider import (
+    Denied,
+    Flaky,
+    Gone,
+    LaunchRequest,
+    Machine,
+    MachineState,
+    OutOfStock,
+    Provider,
+    ProviderContext,
+    ProviderError,
+    ProviderKind,
+    QuotaReached,
+)
+from rayfleet.contracts.sink import Sink
+
+__all__ = [
+    "Clock", "Denied", "DrainRefused", "Engine", "EngineDown", "EngineError", "EngineView", "Flaky", "Gone", "Job",
+    "JobStatus", "Jobs", "JobsUnavailable", "LaunchRequest", "Ledger", "LedgerError", "LedgerUnavailable", "Machine",
+    "MachineState", "Node", "OutOfStock", "Provider", "ProviderContext", "ProviderError", "ProviderKind", "QuotaReached", "Record", "Sink", "StartScript",
+]  # fmt: skip

@@ -1,0 +1,110 @@
+"""The thing that runs on the machines (Ray), as the loop sees it.
+
+    EngineError
+     |- EngineDown      it does not answer            -> nothing may be concluded; machines stay
+     '- DrainRefused    the node is busy              -> back to READY, asked again later
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from rayfleet.model import Demand, FrozenMap, Labels, NodeFact, Pool, Resources, TickReport
+
+
+class EngineError(Exception):
+    """The engine could not do what was asked."""
+
+
+class EngineDown(EngineError):
+    """The engine does not answer (yet, or any more)."""
+
+
+class DrainRefused(EngineError):
+    """The node is in use and the reason was idleness."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What the engine says of one node.
+
+    `id` is the engine's own; `instance_id` the provider's machine id that the node was started
+    with ("" for a node that somebody else started). `state` is ALIVE, DRAINING or DEAD. `idle_s` is 0
+    for a node in use. `activity`: what keeps it busy, for people.
+    """
+
+    id: str
+    instance_id: str
+    pool: str
+    state: NodeFact
+    total: Resources
+    available: Resources
+    labels: Labels
+    idle_s: float = 0.0
+    activity: tuple[str, ...] = ()
+    head: bool = False
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineView:
+    """One answer of the engine: what waits and what has joined. `received_at`: seconds since the epoch."""
+
+    demand: Demand
+    nodes: tuple[Node, ...]
+    received_at: float
+    session: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StartScript:
+    """How a machine starts its node: a pure value that a provider delivers.
+
+    `argv` is the command, `env` the environment on top of the machine's own. The provider adds
+    RAYFLEET_MACHINE_ID (its id of the machine), RAYFLEET_MACHINE_DIR (a directory of the machine's
+    own that exists) and RAYFLEET_CLUSTER; the command reads them at run time. It runs in the foreground for as long as
+    the node lives and ends the whole node on SIGTERM.
+    """
+
+    argv: tuple[str, ...]
+    env: FrozenMap[str] = FrozenMap()
+
+
+class Engine(Protocol):
+    """What the loop asks of Ray."""
+
+    async def look(self) -> EngineView:
+        """Return demand and nodes now.
+
+        Raises:
+            EngineDown: no answer in time, or no head yet.
+        """
+        ...
+
+    async def drain(self, node_id: str, deadline: float, reason: str, *, voluntary: bool) -> None:
+        """Ask a node to leave by `deadline` (seconds since the epoch). `voluntary`: only when it is idle.
+
+        The head and unknown nodes are never drained. A node that is already dead counts as done.
+
+        Raises:
+            DrainRefused: `voluntary` and the node is in use, or it is the head or unknown.
+            EngineDown: no answer.
+        """
+        ...
+
+    async def publish(self, report: TickReport) -> None:
+        """Show the report in Ray's own status and as events to drivers.
+
+        Raises:
+            EngineDown: no answer.
+        """
+        ...
+
+    def start_script(self, pool: Pool, *, head: bool) -> StartScript:
+        """Return how a machine of `pool` starts. Pure."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...

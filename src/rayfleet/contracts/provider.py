@@ -1,0 +1,179 @@
+"""A place that machines come from, and the five things that it can say when it cannot.
+
+    ProviderError
+     |- OutOfStock    none of this offer now        -> another offer; back off this one
+     |- QuotaReached  our own limit there is full   -> back off every offer in scope
+     |- Denied        not allowed, or never valid   -> stop asking, tell the user
+     |- Gone          it is already away            -> success
+     '- Flaky         no answer, try again          -> ask again under the same token
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from rayfleet.contracts.engine import StartScript
+from rayfleet.model import OfferKey, Pool, Trouble
+
+
+class MachineState(StrEnum):
+    """What a provider says of a machine. Machines that are gone are not listed."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the provider says exists, with the tags that we gave it.
+
+    `id` is the provider's own and becomes RAY_CLOUD_INSTANCE_ID of its node. `batch` is the token
+    of the launch that made it, "" where the place offers no tags. `launched_at`, `interrupt_at`:
+    seconds since the epoch; `address`: how other machines reach it, "" when not known yet.
+    """
+
+    id: str
+    offer: OfferKey
+    batch: str
+    state: MachineState
+    head: bool = False
+    launched_at: float = 0.0
+    address: str = ""
+    interrupt_at: float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchRequest:
+    """One call for machines: `claims` (ids) of one offer under one client token `batch`.
+
+    `hosts` machines are wanted for each claim.
+    """
+
+    batch: str
+    offer: OfferKey
+    pool: Pool
+    claims: tuple[str, ...]
+    hosts: int = 1
+    head: bool = False
+
+
+class ProviderError(Exception):
+    """A provider could not do what was asked. `scope`: which offers are affected; None = the asked one."""
+
+    trouble: Trouble = Trouble.FLAKY
+
+    def __init__(self, message: str, scope: OfferKey | None = None) -> None:
+        """Keep the message, in words for the user, and the scope."""
+        super().__init__(message)
+        self.scope = scope
+
+
+class OutOfStock(ProviderError):
+    """The offer has no machine to give now."""
+
+    trouble = Trouble.OUT_OF_STOCK
+
+
+class QuotaReached(ProviderError):
+    """A limit of ours at the provider is full."""
+
+    trouble = Trouble.QUOTA_REACHED
+
+
+class Denied(ProviderError):
+    """Never going to work without the user: no permission, invalid request."""
+
+    trouble = Trouble.DENIED
+
+
+class Gone(ProviderError):
+    """What was to be released does not exist any more."""
+
+    trouble = Trouble.GONE
+
+
+class Flaky(ProviderError):
+    """No or no clear answer; the same call may be made again."""
+
+    trouble = Trouble.FLAKY
+
+
+class Provider(Protocol):
+    """Where machines come from. Every call is idempotent under its token or machine ids."""
+
+    @property
+    def name(self) -> str:
+        """Return the provider's type: the folder's name, as in `provider.type`."""
+        ...
+
+    @property
+    def list_interval_s(self) -> float:
+        """Return how often `list` is worth calling, in seconds."""
+        ...
+
+    async def list(self) -> tuple[Machine, ...]:
+        """Return all machines of this cluster that exist, in id order.
+
+        Raises:
+            Flaky: the listing could not be had; nothing may be concluded.
+            Denied: listing is not allowed.
+        """
+        ...
+
+    async def launch(self, request: LaunchRequest) -> None:
+        """Ask for machines. Returns when the place has accepted; booting is observed by `list`.
+
+        The same `batch` again never makes a second set of machines. A partial success is a success:
+        what is missing is seen in the listing.
+
+        Raises:
+            OutOfStock, QuotaReached, Denied, Flaky: as their names say; nothing was made, except
+                perhaps with Flaky.
+        """
+        ...
+
+    async def release(self, machine_ids: tuple[str, ...]) -> None:
+        """Give machines back. Unknown ids count as done. Returns when accepted.
+
+        Raises:
+            Flaky, Denied.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and tasks; machines stay."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderContext:
+    """What a provider is built from.
+
+    `settings` is a validated instance of the kind's `settings` model; `state_dir` is the cluster's own
+    folder for durable files; `start_script(pool, head)` says what a machine of that pool runs.
+    """
+
+    cluster: str
+    state_dir: Path
+    settings: Any
+    start_script: Callable[[Pool, bool], StartScript]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderKind:
+    """One entry of the provider registry (entry point group `rayfleet.providers`, object `PROVIDER`).
+
+    `settings`: a pydantic model of the `provider:` section without `type`; unknown keys are refused by it.
+    `build` makes a provider; it does no I/O that can fail for reasons of the place.
+    """
+
+    name: str
+    settings: type[Any]
+    build: Callable[[ProviderContext], Provider]

@@ -1,0 +1,75 @@
+"""The nouns: frozen values that every room shares. No I/O, no clock, no randomness."""
+
+from rayfleet.model.claim import (
+    CAPACITY,
+    EXISTING,
+    LEAVING,
+    STARTING,
+    Claim,
+    Drain,
+    Host,
+    MachineFact,
+    NodeFact,
+    Phase,
+)
+from rayfleet.model.demand import (
+    Bundle,
+    Demand,
+    DemandKind,
+    Gang,
+    RequestedDemand,
+    Selectors,
+    Strategy,
+    TaskDemand,
+)
+from rayfleet.model.frozen import NO_LABELS, FrozenMap, Labels
+from rayfleet.model.labels import ANYWHERE, MARKET_LABEL, ZONE_LABEL, LabelMatch, LabelSelector
+from rayfleet.model.plan import (
+    Action,
+    Cost,
+    DrainNodes,
+    Finding,
+    How,
+    Kept,
+    Launch,
+    Placement,
+    Plan,
+    PoolVerdict,
+    Release,
+    Unmet,
+)
+from rayfleet.model.policy import DEFAULT_OFFERS, Market, Offer, OfferKey, Policy, Pool
+from rayfleet.model.reason import TEXTS, Detail, Reason, ReasonCode, reason
+from rayfleet.model.report import TickReport, Timings
+from rayfleet.model.resources import (
+    CPU,
+    GPU,
+    IMPLICIT_PREFIX,
+    MEMORY,
+    NOTHING,
+    OBJECT_STORE,
+    UNITS,
+    Resources,
+)
+from rayfleet.model.snapshot import (
+    Backoff,
+    Order,
+    OrderKind,
+    Outcome,
+    OutcomeKind,
+    Snapshot,
+    Stray,
+    Trouble,
+)
+from rayfleet.model.timeouts import Timeouts
+
+__all__ = [
+    "ANYWHERE", "CAPACITY", "CPU", "DEFAULT_OFFERS", "EXISTING", "GPU", "IMPLICIT_PREFIX", "LEAVING", "MARKET_LABEL",
+    "MEMORY", "NOTHING", "NO_LABELS", "OBJECT_STORE", "STARTING", "TEXTS", "UNITS", "ZONE_LABEL",
+    "Action", "Backoff", "Bundle", "Claim", "Cost", "Demand", "DemandKind", "Detail", "Drain", "DrainNodes", "Finding",
+    "FrozenMap", "Gang", "Host", "How", "Kept", "LabelMatch", "LabelSelector", "Labels", "Launch", "MachineFact",
+    "Market", "NodeFact", "Offer", "OfferKey", "Order", "OrderKind", "Outcome", "OutcomeKind", "Phase", "Placement",
+    "Plan", "Policy", "Pool", "PoolVerdict", "Reason", "ReasonCode", "Release", "RequestedDemand", "Resources",
+    "Selectors", "Snapshot", "Strategy", "Stray", "TaskDemand", "TickReport", "Timeouts", "Timings", "Trouble", "Unmet",
+    "reason",
+]  # fmt: skip

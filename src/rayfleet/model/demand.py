@@ -1,0 +1,86 @@
+"""What waits for machines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rayfleet.model.frozen import FrozenMap
+from rayfleet.model.labels import LabelSelector
+from rayfleet.model.resources import Resources
+
+Selectors = tuple[LabelSelector, ...]
+"""Alternatives in order of preference; empty = anywhere. The first that can be met wins."""
+
+
+class DemandKind(StrEnum):
+    """The three sorts of demand, in the words of files and reports."""
+
+    TASKS = "tasks"
+    GANG = "gang"
+    REQUESTED = "requested"
+
+
+class Strategy(StrEnum):
+    """Ray's placement strategies. The STRICT ones bind; PACK and SPREAD are preferences."""
+
+    PACK = "PACK"
+    SPREAD = "SPREAD"
+    STRICT_PACK = "STRICT_PACK"
+    STRICT_SPREAD = "STRICT_SPREAD"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDemand:
+    """`count` tasks or actors of one shape; they may be spread over any machines."""
+
+    shape: Resources
+    count: int = 1
+    selectors: Selectors = ()
+    age_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """One member of a gang."""
+
+    shape: Resources
+    selectors: Selectors = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gang:
+    """`count` equal placement groups; each is placed whole or not at all.
+
+    `placed` maps a bundle's index (as text) to the machine id that already holds
+    it: such bundles need no room, but STRICT strategies respect where they are.
+    A gang with placed bundles has count 1.
+    """
+
+    strategy: Strategy
+    bundles: tuple[Bundle, ...]
+    count: int = 1
+    age_s: float = 0.0
+    placed: FrozenMap[str] = FrozenMap()
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedDemand:
+    """`request_resources`: the cluster's total (not free) capacity must hold `count` of `shape`."""
+
+    shape: Resources
+    count: int = 1
+    selectors: Selectors = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """All that waits, as the engine reports it."""
+
+    tasks: tuple[TaskDemand, ...] = ()
+    gangs: tuple[Gang, ...] = ()
+    requested: tuple[RequestedDemand, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Say whether anything waits or is requested."""
+        return bool(self.tasks or self.gangs or self.requested)

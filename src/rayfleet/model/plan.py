@@ -1,0 +1,150 @@
+"""What the planner decided, with every reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rayfleet.model.claim import Claim
+from rayfleet.model.demand import DemandKind, Gang, RequestedDemand, TaskDemand
+from rayfleet.model.policy import OfferKey
+from rayfleet.model.reason import Reason
+from rayfleet.model.snapshot import Backoff, Order
+
+
+class How(StrEnum):
+    """How a machine leaves."""
+
+    DRAIN = "drain"  # Ray is asked to leave first
+    CANCEL = "cancel"  # it was not ready yet
+    NOW = "now"  # nothing to ask: lost, died, timed out
+    END = "end"  # second half of a drain or a repeated release; not listed as a start
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Ask the offer's provider for these claims in one call under the token `batch`.
+
+    `count` is hosts (machines). `again`: the same batch was asked before (after a crash, or Flaky).
+    """
+
+    offer: OfferKey
+    claims: tuple[str, ...]
+    batch: str
+    count: int
+    reason: Reason
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DrainNodes:
+    """Ask the engine to drain the nodes of a claim by `deadline` (seconds, as `Snapshot.now`).
+
+    `voluntary`: the reason is idleness and Ray may refuse; otherwise it is told.
+    """
+
+    claim: str
+    hosts: tuple[str, ...]
+    node_ids: tuple[str, ...]
+    deadline: float
+    reason: Reason
+    voluntary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Give the machines of a claim back to their provider."""
+
+    claim: str
+    hosts: tuple[str, ...]
+    machine_ids: tuple[str, ...]
+    provider: str | None
+    how: How
+    reason: Reason
+
+
+Action = Launch | DrainNodes | Release
+
+
+@dataclass(frozen=True, slots=True)
+class PoolVerdict:
+    """Why a pool does not take a demand."""
+
+    pool: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Unmet:
+    """Demand that this plan does not serve. `index` is the position in its demand list; `count` tasks or gangs."""
+
+    kind: DemandKind
+    index: int
+    demand: TaskDemand | Gang | RequestedDemand
+    count: int
+    reason: Reason
+    pools: tuple[PoolVerdict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Why a host that exists stays."""
+
+    host: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where demand goes: `on` is a host id, or `new:<n>` for the n-th launched host of this plan (in order of `launches`)."""
+
+    on: str
+    pool: str
+    kind: DemandKind
+    index: int
+    bundle: int | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that should not be, seen in passing."""
+
+    subject: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """USD per hour of all that exists, before and after this plan; machines without a price are counted."""
+
+    before: float = 0.0
+    after: float = 0.0
+    unpriced: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The decision. `claims`, `backoffs`, `serial` and `answered` (order ids that are done) are what
+    the ledger must hold *before* any action is taken; actions follow from them.
+    `orders` are those that still stand.
+    """
+
+    launches: tuple[Launch, ...] = ()
+    drains: tuple[DrainNodes, ...] = ()
+    releases: tuple[Release, ...] = ()
+    unmet: tuple[Unmet, ...] = ()
+    kept: tuple[Kept, ...] = ()
+    placements: tuple[Placement, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    cost: Cost = Cost()
+    claims: tuple[Claim, ...] = ()
+    backoffs: tuple[Backoff, ...] = ()
+    orders: tuple[Order, ...] = ()
+    answered: tuple[str, ...] = ()
+    serial: int = 0
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """Return all that has to be done, launches first."""
+        return (*self.launches, *self.drains, *self.releases)

@@ -1,0 +1,97 @@
+"""What the planner may see of the configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rayfleet.model.frozen import NO_LABELS, Labels
+from rayfleet.model.resources import Resources
+from rayfleet.model.timeouts import Timeouts
+
+
+class Market(StrEnum):
+    """How a machine is bought."""
+
+    ON_DEMAND = "on_demand"
+    SPOT = "spot"
+    RESERVED = "reserved"
+
+
+@dataclass(frozen=True, slots=True)
+class OfferKey:
+    """Identity of an offer, a back-off or a machine's origin. None means: any, or not known."""
+
+    pool: str
+    provider: str | None = None
+    region: str | None = None
+    zone: str | None = None
+    market: Market | None = None
+
+    def covers(self, other: OfferKey) -> bool:
+        """Say whether every key that this one names is the same in `other`."""
+        mine = (self.provider, self.region, self.zone, self.market)
+        theirs = (other.provider, other.region, other.zone, other.market)
+        return self.pool in ("", other.pool) and all(m in (None, t) for m, t in zip(mine, theirs, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One way of getting a machine of a pool. `usd_per_hour` None = price unknown."""
+
+    usd_per_hour: float | None = None
+    market: Market = Market.ON_DEMAND
+    zone: str | None = None
+    region: str | None = None
+    provider: str | None = None
+
+    def key(self, pool: str) -> OfferKey:
+        """Return the identity of this offer within `pool`."""
+        return OfferKey(pool, self.provider, self.region, self.zone, self.market)
+
+
+DEFAULT_OFFERS: tuple[Offer, ...] = (Offer(),)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """One kind of machine and how many there may be. Counts are hosts, not replicas.
+
+    `priority`: higher is tried first, above price. `max_workers` None = no cap.
+    `idle_timeout_s` None = the policy's.
+    """
+
+    name: str
+    resources: Resources
+    labels: Labels = NO_LABELS
+    min_workers: int = 0
+    max_workers: int | None = None
+    priority: int = 0
+    hosts_per_replica: int = 1
+    idle_timeout_s: float | None = None
+    offers: tuple[Offer, ...] = DEFAULT_OFFERS
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """All limits and preferences of one cluster.
+
+    `head`: the pool of one that carries the head, when the loop is to start it;
+    None when somebody else does. Speeds: None = no rate limit.
+    """
+
+    pools: tuple[Pool, ...] = ()
+    head: Pool | None = None
+    max_workers: int | None = None
+    idle_timeout_s: float = 60.0
+    upscaling_speed: float | None = None
+    downscaling_speed: float | None = None
+    max_usd_per_hour: float | None = None
+    timeouts: Timeouts = Timeouts()
+
+    def pool(self, name: str) -> Pool | None:
+        """Return the worker pool or head pool of that name, or None."""
+        for pool in (*self.pools, *((self.head,) if self.head else ())):
+            if pool.name == name:
+                return pool
+        return None

@@ -1,0 +1,152 @@
+"""Typed reasons: a code plus its numbers, with the sentence made from them.
+
+Codes are a stable interface: scripts and alerts match on them. The text is for
+people and may be improved at any time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from rayfleet.model.frozen import FrozenMap
+
+Detail = str | int | float
+"""A value inside a reason; quantities carry their unit in the key (`idle_s`, `usd_per_hour`)."""
+
+
+class ReasonCode(StrEnum):
+    """Why something is done, kept or not met."""
+
+    # launches
+    HEAD = "head"
+    MIN_WORKERS = "min_workers"
+    TASKS = "tasks"
+    GANG = "gang"
+    REQUESTED = "requested"
+    SCALE_ORDER = "scale_order"
+    RELAUNCH = "relaunch"
+    # releases
+    IDLE = "idle"
+    UNNEEDED = "unneeded"
+    OVER_MAX = "over_max"
+    OVER_BUDGET = "over_budget"
+    POOL_REMOVED = "pool_removed"
+    ORDERED = "ordered"
+    SHUTDOWN = "shutdown"
+    INTERRUPTED = "interrupted"
+    BOOT_TIMEOUT = "boot_timeout"
+    REQUEST_TIMEOUT = "request_timeout"
+    NODE_DIED = "node_died"
+    MACHINE_LOST = "machine_lost"
+    DRAINED = "drained"
+    DRAIN_DEADLINE = "drain_deadline"
+    REPLICA_BROKEN = "replica_broken"
+    LAUNCH_FAILED = "launch_failed"
+    STILL_LISTED = "still_listed"
+    # kept
+    BUSY = "busy"
+    NOT_IDLE_YET = "not_idle_yet"
+    NEEDED = "needed"
+    BOOTING = "booting"
+    IS_HEAD = "is_head"
+    DO_NOT_DISRUPT = "do_not_disrupt"
+    DRAIN_REFUSED = "drain_refused"
+    LEAVING = "leaving"
+    DOWNSCALING_SPEED = "downscaling_speed"
+    # unmet, and the verdict per pool
+    NO_POOL_FITS = "no_pool_fits"
+    TOO_SMALL = "too_small"
+    LABELS_DIFFER = "labels_differ"
+    MAX_WORKERS = "max_workers"
+    POOL_MAX_WORKERS = "pool_max_workers"
+    BUDGET = "budget"
+    UPSCALING_SPEED = "upscaling_speed"
+    BACKED_OFF = "backed_off"
+    GANG_TOO_WIDE = "gang_too_wide"
+    ENGINE_DOWN = "engine_down"
+    WAITING_FOR_HEAD = "waiting_for_head"
+    SHUTTING_DOWN = "shutting_down"
+    # findings
+    IMPOSSIBLE = "impossible"
+    ADOPTED = "adopted"
+    UNKNOWN_POOL = "unknown_pool"
+
+
+TEXTS: dict[ReasonCode, str] = {
+    ReasonCode.HEAD: "a cluster needs its head",
+    ReasonCode.MIN_WORKERS: "pool {pool} keeps at least {min_workers}",
+    ReasonCode.TASKS: "{tasks} tasks wait for machines",
+    ReasonCode.GANG: "{gangs} placement groups wait for machines",
+    ReasonCode.REQUESTED: "request_resources asks for {bundles} bundles",
+    ReasonCode.SCALE_ORDER: "{by} ordered {pool} to {count}",
+    ReasonCode.RELAUNCH: "launch {batch} was asked for, but nobody knows how it ended",
+    ReasonCode.IDLE: "idle for {idle_s:.0f} s (time-out {idle_timeout_s:g} s)",
+    ReasonCode.UNNEEDED: "nothing needs it any more",
+    ReasonCode.OVER_MAX: "{scope} has {count} machines, {max_workers} are allowed",
+    ReasonCode.OVER_BUDGET: "costs {usd_per_hour:.2f} USD/h, {max_usd_per_hour:.2f} are allowed",
+    ReasonCode.POOL_REMOVED: "pool {pool} is no longer in the configuration",
+    ReasonCode.ORDERED: "{by} ordered it: {why}",
+    ReasonCode.SHUTDOWN: "the cluster is shutting down",
+    ReasonCode.INTERRUPTED: "the provider takes it back in {left_s:.0f} s",
+    ReasonCode.BOOT_TIMEOUT: "did not join within {boot_timeout_s:g} s",
+    ReasonCode.REQUEST_TIMEOUT: "did not appear within {request_timeout_s:g} s",
+    ReasonCode.NODE_DIED: "its Ray node died",
+    ReasonCode.MACHINE_LOST: "the provider no longer has it",
+    ReasonCode.DRAINED: "its node has left",
+    ReasonCode.DRAIN_DEADLINE: "its drain deadline has passed",
+    ReasonCode.REPLICA_BROKEN: "another host of its replica failed",
+    ReasonCode.LAUNCH_FAILED: "launch failed: {error}",
+    ReasonCode.STILL_LISTED: "was released {since_s:.0f} s ago and still exists",
+    ReasonCode.BUSY: "in use: {used}",
+    ReasonCode.NOT_IDLE_YET: "idle for {idle_s:.0f} of {idle_timeout_s:g} s",
+    ReasonCode.NEEDED: "kept for {by}",
+    ReasonCode.BOOTING: "on its way",
+    ReasonCode.IS_HEAD: "the head is never released",
+    ReasonCode.DO_NOT_DISRUPT: "labelled do-not-disrupt",
+    ReasonCode.DRAIN_REFUSED: "Ray refused the drain; tried again in {retry_s:.0f} s",
+    ReasonCode.LEAVING: "is leaving",
+    ReasonCode.DOWNSCALING_SPEED: "held by downscaling_speed {downscaling_speed:g}",
+    ReasonCode.NO_POOL_FITS: "no pool can ever hold {shape}",
+    ReasonCode.TOO_SMALL: "has {have} {resource}, {need} are needed",
+    ReasonCode.LABELS_DIFFER: "its labels do not match {selector}",
+    ReasonCode.MAX_WORKERS: "the cluster is at its maximum of {max_workers}",
+    ReasonCode.POOL_MAX_WORKERS: "is at its maximum of {max_workers}",
+    ReasonCode.BUDGET: "would cost more than {max_usd_per_hour:.2f} USD/h",
+    ReasonCode.UPSCALING_SPEED: "held by upscaling_speed {upscaling_speed:g}: {starting} are starting",
+    ReasonCode.BACKED_OFF: "backs off for {left_s:.0f} s more after {error}",
+    ReasonCode.GANG_TOO_WIDE: "a group of {bundles} bundles needs {missing} more machines than allowed",
+    ReasonCode.ENGINE_DOWN: "Ray does not answer",
+    ReasonCode.WAITING_FOR_HEAD: "the head is not up yet",
+    ReasonCode.SHUTTING_DOWN: "the cluster is shutting down",
+    ReasonCode.IMPOSSIBLE: "{claim} cannot go from {phase} on {fact}",
+    ReasonCode.ADOPTED: "machine {machine} carried our tag but had no claim",
+    ReasonCode.UNKNOWN_POOL: "{claim} belongs to pool {pool}, which does not exist",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One typed reason; `chain` holds what modified it (limits append here).
+
+    `details` must hold every name in the code's text (`TEXTS`); the unit tests walk all codes.
+    """
+
+    code: ReasonCode
+    details: FrozenMap[Detail] = FrozenMap()
+    chain: tuple[Reason, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Return the sentence for people, chain included."""
+        own = TEXTS[self.code].format_map(self.details)
+        return "; ".join([own, *(reason.text for reason in self.chain)])
+
+    def because(self, other: Reason) -> Reason:
+        """Return this reason with `other` appended to its chain."""
+        return replace(self, chain=(*self.chain, other))
+
+
+def reason(code: ReasonCode, **details: Detail) -> Reason:
+    """Build a reason: `reason(ReasonCode.IDLE, idle_s=70.0, idle_timeout_s=60.0)`."""
+    return Reason(code, FrozenMap(details))

@@ -1,0 +1,114 @@
+"""All that the planner may know, frozen at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rayfleet.model.claim import Claim
+from rayfleet.model.demand import Demand
+from rayfleet.model.frozen import FrozenMap
+from rayfleet.model.policy import OfferKey, Policy
+
+
+class OutcomeKind(StrEnum):
+    """Which call has ended."""
+
+    LAUNCH = "launch"
+    DRAIN = "drain"
+    RELEASE = "release"
+
+
+class Trouble(StrEnum):
+    """How a call failed; each word says what to do. The contracts' errors map onto these."""
+
+    OUT_OF_STOCK = "OutOfStock"  # try another offer, back off this one
+    QUOTA_REACHED = "QuotaReached"  # back off every offer in scope
+    DENIED = "Denied"  # stop asking, tell the user
+    GONE = "Gone"  # it is already away: success
+    FLAKY = "Flaky"  # ask again
+    REFUSED = "Refused"  # the node is busy: keep it
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of one call. `claims` are the claim ids that it was for; `trouble` None = done.
+
+    `scope` (for OutOfStock, QuotaReached, Denied): which offers are affected; None = the claims' own.
+    """
+
+    kind: OutcomeKind
+    claims: tuple[str, ...]
+    at: float
+    trouble: Trouble | None = None
+    message: str = ""
+    scope: OfferKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Offers that `scope` covers are not asked before `until`. `failures` in a row so far."""
+
+    scope: OfferKey
+    until: float
+    trouble: Trouble
+    failures: int = 1
+    message: str = ""
+
+
+class OrderKind(StrEnum):
+    """What people may order."""
+
+    DRAIN = "drain"  # target: host or claim id
+    SCALE = "scale"  # target: pool, value: number of machines to hold; stands until cleared
+    UNSCALE = "unscale"  # target: pool; clears SCALE
+    SET = "set"  # target: a field of the policy or "POOL.field", value: text; stands
+    SHUTDOWN = "shutdown"  # stands: everything is released, the head last
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a person wants. `id` is unique; `value` is text, checked where the order was given."""
+
+    id: str
+    kind: OrderKind
+    target: str = ""
+    value: str = ""
+    by: str = ""
+    why: str = ""
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A machine that carries our tag but has no claim: adopted first, judged then."""
+
+    machine_id: str
+    offer: OfferKey
+    batch: str = ""
+    launched_at: float = 0.0
+    head: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The planner's whole input. Same snapshot, same plan, byte for byte.
+
+    `serial`: claim ids made so far (the next claim gets the next number). `in_flight`:
+    batches whose launch call has not ended. `engine_up`: whether Ray answered; when not,
+    demand and node facts are missing, not empty. `effort`: iterations beyond the fast answer.
+    """
+
+    now: float = 0.0
+    policy: Policy = Policy()
+    claims: tuple[Claim, ...] = ()
+    demand: Demand = Demand()
+    backoffs: tuple[Backoff, ...] = ()
+    orders: tuple[Order, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    strays: tuple[Stray, ...] = ()
+    in_flight: tuple[str, ...] = ()
+    listed_at: FrozenMap[float] = FrozenMap()
+    serial: int = 0
+    engine_up: bool = True
+    effort: int = 0

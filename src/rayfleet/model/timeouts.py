@@ -1,0 +1,29 @@
+"""Every time-out of a claim's life, in one place, in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long each step may take before the planner acts. All in seconds."""
+
+    visibility_timeout_s: float = 10.0
+    """A claim younger than this is never called lost, however empty a listing is."""
+    request_timeout_s: float = 120.0
+    """REQUESTED and not listed for so long: given up, its offer backs off."""
+    boot_timeout_s: float = 300.0
+    """BOOTING and not joined for so long: released, its offer backs off."""
+    node_timeout_s: float = 30.0
+    """READY machine whose node is unknown to a reachable engine for so long: released."""
+    drain_timeout_s: float = 300.0
+    """Deadline of a drain that was ordered or forced by a limit."""
+    drain_retry_s: float = 10.0
+    """Ray refused an idle drain: not asked again sooner."""
+    release_retry_s: float = 20.0
+    """RELEASING and still listed: released again."""
+    backoff_first_s: float = 15.0
+    """First back-off of an offer that failed; doubles on each further failure."""
+    backoff_max_s: float = 1800.0
+    """Longest back-off of an offer."""
