@@ -34,3 +34,74 @@ $(FLOOR_VENV)/.ready: requirements/ray-floor.lock pyproject.toml scripts/make_ve
 .PHONY: lock
 lock: ## Write requirements/*.lock anew (UPGRADE=1 takes newer versions)
 	@UPGRADE=$(UPGRADE) scripts/lock.sh
+
+# ---- use --------------------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: setup ## Show a real Ray cluster on this machine grow with its work and shrink back to zero
+	@$(BIN)/rayfleet demo $(ARGS)
+
+# ---- tests ------------------------------------------------------------------------------------------------------------
+
+# What runs where: pure and faked parts on all cores; then everything that starts real Ray, one at a time, for its own sake
+# and for the machine's. Guides, chaos and slow tests have targets of their own.
+QUICK := not ray and not redis and not slow and not guides
+REAL := (ray or redis) and not slow and not guides
+
+.PHONY: test
+test: setup test-servers ## All tests that every change must pass (at most 10 minutes on 2 cores)
+	@$(PYTEST) tests -n auto --maxprocesses 8 -q -m '$(QUICK)' $(ARGS)
+	@$(PYTEST) tests -q -m '$(REAL)' $(ARGS) || scripts/none_collected.sh $$?
+
+.PHONY: test-quick
+test-quick: setup ## Only the tests that start no server (ARGS="-k name" for some of them)
+	@$(PYTEST) tests -n auto --maxprocesses 8 -q -m '$(QUICK)' $(ARGS)
+
+.PHONY: test-servers
+test-servers:
+	@if grep -rqs 'mark\.redis' tests --include='*.py'; then scripts/need_debian.sh redis-server; fi
+
+.PHONY: test-matrix
+test-matrix: $(FLOOR_VENV)/.ready ## The tests of the engine on the oldest supported Ray
+	@$(FLOOR_VENV)/bin/python -c 'import ray; print("Ray", ray.__version__)'
+	@$(FLOOR_VENV)/bin/python -m pytest tests/e2e/engine -q -m 'ray and not slow' $(ARGS)
+
+.PHONY: test-guides
+test-guides: setup ## Type in what the users' guides show, and compare
+	@$(PYTEST) tests/guides -q -m guides $(ARGS)
+
+.PHONY: chaos
+chaos: setup ## The slow tests: faults injected into real clusters, many at once
+	@$(PYTEST) tests -q -m 'slow and not guides' $(ARGS)
+
+.PHONY: bench
+bench: setup ## Measure against Ray's own autoscaler, in one run, as ratios
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+# ---- checks -----------------------------------------------------------------------------------------------------------
+
+.PHONY: check
+check: setup ## Lint, format, types, layers, spelling
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache | sed -n '/^Contracts$$/,$$p'
+	@$(BIN)/codespell
+
+.PHONY: format
+format: setup ## Let ruff repair and format what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: docs
+docs: $(VENV)/.docs-ready ## Build the documentation into site/, with every warning an error
+	@$(BIN)/mkdocs build --strict --quiet
+
+.PHONY: docs-serve
+docs-serve: $(VENV)/.docs-ready ## Show the documentation on this machine while it is written
+	@$(BIN)/mkdocs serve
+
+.PHONY: clean
+clean: ## Remove environments, caches and everything built
+	rm -rf $(VENV) $(FLOOR_VENV) site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
