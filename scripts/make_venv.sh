@@ -6,20 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 venv="$1" lock="$2"
 
-say() { echo "setup: $*" >&2; }
-stop() {
-    say "$@"
-    exit 1
-}
-
-# Debian packages, by name. As root they are installed, else the user is told the command.
-apt_install() {
-    command -v apt-get >/dev/null || stop "please install $* with your system's package tool, then run make again"
-    [ "$(id -u)" = 0 ] || stop "please run this, then make again:  sudo apt-get install -y $*"
-    say "installing Debian packages: $*"
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
-}
+source scripts/debian.sh
 
 new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 
