@@ -1,8 +1,8 @@
 """The thing that runs on the machines (Ray), as the loop sees it.
 
-    EngineError
-     |- EngineDown      it does not answer            -> nothing may be concluded; machines stay
-     '- DrainRefused    the node is busy              -> back to READY, asked again later
+EngineError
+ |- EngineDown      it does not answer            -> nothing may be concluded; machines stay
+ '- DrainRefused    the node is busy              -> back to READY, asked again later
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Where claims, back-offs and orders survive a restart.
 
-    LedgerError
-     '- LedgerUnavailable   cannot be read or written now (full disk, lost connection)
-                            -> nothing may be launched; tried again next tick
+LedgerError
+ '- LedgerUnavailable   cannot be read or written now (full disk, lost connection)
+                        -> nothing may be launched; tried again next tick
 """
 
 from __future__ import annotations

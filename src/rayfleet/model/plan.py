@@ -96,7 +96,10 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where demand goes: `on` is a host id, or `new:<n>` for the n-th launched host of this plan (in order of `launches`)."""
+    """Where demand goes.
+
+    `on` is a host id, or `new:<n>` for the n-th launched host of this plan (in order of `launches`).
+    """
 
     on: str
     pool: str
@@ -125,9 +128,10 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The decision. `claims`, `backoffs`, `serial` and `answered` (order ids that are done) are what
-    the ledger must hold *before* any action is taken; actions follow from them.
-    `orders` are those that still stand.
+    """The decision.
+
+    `claims`, `backoffs`, `serial` and `answered` (order ids that are done) are what the ledger must hold
+    *before* any action is taken; actions follow from them. `orders` are those that still stand.
     """
 
     launches: tuple[Launch, ...] = ()

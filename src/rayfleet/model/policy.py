@@ -91,7 +91,5 @@ class Policy:
 
     def pool(self, name: str) -> Pool | None:
         """Return the worker pool or head pool of that name, or None."""
-        for pool in (*self.pools, *((self.head,) if self.head else ())):
-            if pool.name == name:
-                return pool
-        return None
+        known = (*self.pools, self.head) if self.head else self.pools
+        return next((pool for pool in known if pool.name == name), None)

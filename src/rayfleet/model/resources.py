@@ -62,7 +62,7 @@ class Resources(FrozenMap[int]):
 
     def __str__(self) -> str:
         """Print as users write it: `{CPU: 1, memory: 64000000000}`."""
-        return "{" + ", ".join(f"{n}: {a:g}" if isinstance(a, float) else f"{n}: {a}" for n, a in self.amounts().items()) + "}"
+        return "{" + ", ".join(f"{name}: {amount}" for name, amount in self.amounts().items()) + "}"
 
 
 def _amount(units: int) -> float:
