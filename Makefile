@@ -95,11 +95,11 @@ format: setup ## Let ruff repair and format what it can
 
 .PHONY: docs
 docs: $(VENV)/.docs-ready ## Build the documentation into site/, with every warning an error
-	@$(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 .PHONY: docs-serve
 docs-serve: $(VENV)/.docs-ready ## Show the documentation on this machine while it is written
-	@$(BIN)/mkdocs serve
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 .PHONY: clean
 clean: ## Remove environments, caches and everything built
