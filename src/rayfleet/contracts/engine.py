@@ -1,8 +1,10 @@
 """The thing that runs on the machines (Ray), as the loop sees it.
 
-EngineError
- |- EngineDown      it does not answer            -> nothing may be concluded; machines stay
- '- DrainRefused    the node is busy              -> back to READY, asked again later
+    EngineError
+     |- EngineDown      it does not answer            -> nothing may be concluded; machines stay
+     '- DrainRefused    the node is busy              -> back to READY, asked again later
+
+Each error names what the caller should do.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """Where claims, back-offs and orders survive a restart.
 
-LedgerError
- '- LedgerUnavailable   cannot be read or written now (full disk, lost connection)
-                        -> nothing may be launched; tried again next tick
+    LedgerError
+     '- LedgerUnavailable   cannot be read or written now (full disk, lost connection)
+                            -> nothing may be launched; tried again next tick
+
+Each error names what the caller should do.
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
 """A place that machines come from, and the five things that it can say when it cannot.
 
-ProviderError
- |- OutOfStock    none of this offer now        -> another offer; back off this one
- |- QuotaReached  our own limit there is full   -> back off every offer in scope
- |- Denied        not allowed, or never valid   -> stop asking, tell the user
- |- Gone          it is already away            -> success
- '- Flaky         no answer, try again          -> ask again under the same token
+    ProviderError
+     |- OutOfStock    none of this offer now        -> another offer; back off this one
+     |- QuotaReached  our own limit there is full   -> back off every offer in scope
+     |- Denied        not allowed, or never valid   -> stop asking, tell the user
+     |- Gone          it is already away            -> success
+     '- Flaky         no answer, try again          -> ask again under the same token
+
+Each error names what the caller should do.
 """
 
 from __future__ import annotations
