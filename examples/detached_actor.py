@@ -1,0 +1,1 @@
+../src/rayfleet/launcher/demo/workloads/detached_actor.py

@@ -1,0 +1,1 @@
+../src/rayfleet/launcher/demo/workloads/spread_and_label.py

@@ -1,0 +1,1 @@
+../src/rayfleet/launcher/demo/workloads/task_hostnames.py

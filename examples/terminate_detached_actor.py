@@ -1,0 +1,1 @@
+../src/rayfleet/launcher/demo/workloads/terminate_detached_actor.py
