@@ -1,0 +1,21 @@
+"""Provider `process`: every machine is one foreground command on this computer, with all that it starts.
+
+    launch --> registry (a file per machine, written first) --> supervisor --> host (processes, directories)
+    list   <-- registry in memory + /proc
+
+It imports nothing heavy: `PROVIDER` is read whenever a configuration is checked.
+"""
+
+from rayfleet.contracts import Provider, ProviderContext, ProviderKind
+from rayfleet.providers.process.settings import Settings
+
+
+def _build(context: ProviderContext) -> Provider:
+    from rayfleet.providers.process.provider import ProcessProvider
+
+    return ProcessProvider(context)
+
+
+PROVIDER = ProviderKind(name="process", settings=Settings, build=_build)
+
+__all__ = ["PROVIDER", "Settings"]
