@@ -9,6 +9,7 @@ from rayfleet.contracts.engine import (
     EngineView,
     Node,
     StartScript,
+    fingerprint,
 )
 from rayfleet.contracts.jobs import Job, Jobs, JobStatus, JobsUnavailable
 from rayfleet.contracts.ledger import Ledger, LedgerError, LedgerUnavailable, Record
@@ -58,4 +59,5 @@ __all__ = [
     "Record",
     "Sink",
     "StartScript",
+    "fingerprint",
 ]

@@ -9,6 +9,7 @@ Each error names what the caller should do.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,6 +58,25 @@ class EngineView:
     nodes: tuple[Node, ...]
     received_at: float
     session: str = ""
+
+
+def fingerprint(view: EngineView) -> frozenset[object]:
+    """Return what a plan can depend on, for telling whether a new plan is worth making. Pure.
+
+    Demand without its age, and which nodes there are in which state. Left out is what always changes and never
+    needs an answer at once: ages, idle counters, free amounts.
+    """
+    demand = view.demand
+    parts = Counter[object](
+        (
+            *(("task", task.shape, task.selectors, task.count) for task in demand.tasks),
+            *(("gang", gang.strategy, gang.bundles, gang.placed, gang.count) for gang in demand.gangs),
+            *(("requested", wish.shape, wish.selectors, wish.count) for wish in demand.requested),
+            *(("node", node.id, node.instance_id, node.state) for node in view.nodes),
+            ("session", view.session),
+        )
+    )
+    return frozenset(parts.items())
 
 
 @dataclass(frozen=True, slots=True)
