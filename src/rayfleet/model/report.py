@@ -24,7 +24,8 @@ class TickReport:
     """One tick: what was seen, what was decided, how long it took, what went wrong.
 
     `error`: the traceback of an unexpected error, empty when none; the plan is then what was
-    decided until that point (or the empty plan).
+    decided until that point (or the empty plan). `troubles`: what was expected to go wrong some day and did, one
+    sentence each (the ledger cannot be written, a listing failed, Ray does not answer).
     """
 
     tick: int
@@ -33,3 +34,4 @@ class TickReport:
     plan: Plan
     timings: Timings = Timings()
     error: str = ""
+    troubles: tuple[str, ...] = ()
