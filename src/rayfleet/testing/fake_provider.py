@@ -104,8 +104,8 @@ class FakeMachine:
 class FakePlace:
     """Where the machines are.
 
-    `boot_s`: from launch to running; `stop_s`: from release to gone; `listing_delay_s`: how old a listing's knowledge is of
-    machines that came or went. `capacity`: machines at most, by pool; a request beyond it is met in part, and
+    `boot_s`: from launch to running; `stop_s`: from release to gone; `listing_delay_s`: how old a listing's knowledge
+    is of machines that came or went. `capacity`: machines at most, by pool; a request beyond it is met in part, and
     ends in OutOfStock when nothing at all is left.
     """
 

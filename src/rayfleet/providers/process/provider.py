@@ -61,8 +61,10 @@ class ProcessProvider:
         """
         await self._open()
         machines, unseen = self._supervisor.listing()
-        if unseen:
+        if unseen:  # one has just died: find out how before saying anything
+            await self._in_thread(self._supervisor.step)
             self._wake.set()
+            machines, _ = self._supervisor.listing()
         return machines
 
     async def launch(self, request: LaunchRequest) -> None:

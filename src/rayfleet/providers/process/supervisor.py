@@ -59,7 +59,6 @@ class Supervisor:
         self._records: dict[str, Record] = {}
         self._taken: set[Slot] = set()
         self._unsaved: set[str] = set()
-        self._killed: set[str] = set()
         self._census: tuple[Leftover, ...] | None = None
         self._published: tuple[Record, ...] = ()
 
@@ -68,6 +67,7 @@ class Supervisor:
     def open(self) -> None:
         """Read the registry and meet again what runs. OSError when the registry cannot be read."""
         holding = self._registry.load()
+        self._records.clear()
         self._census = self._host.processes()
         boot = self._host.boot_id()
         for record in holding.machines:
@@ -111,7 +111,6 @@ class Supervisor:
     def step(self) -> float | None:
         """Do what is due; return after how many seconds more may be, None = not before something is asked."""
         self._census = None
-        self._killed.clear()
         for record in self._in_order():
             try:
                 self._advance(record)
@@ -124,13 +123,9 @@ class Supervisor:
 
     def listing(self) -> tuple[tuple[Machine, ...], bool]:
         """Return all machines in id order, and whether one has ended that no step has seen. Cheap; from any thread."""
-        machines: list[Machine] = []
-        unseen = False
-        for record in self._published:
-            ended = record.stage is Stage.RUNNING and not self._is_alive(record)
-            unseen = unseen or ended
-            machines.append(_machine(record, MachineState.STOPPING if ended else _STATES[record.stage]))
-        return tuple(machines), unseen
+        published = self._published
+        unseen = any(record.stage is Stage.RUNNING and not self._is_alive(record) for record in published)
+        return tuple(_machine(record) for record in published), unseen
 
     # ---- one machine, by stage ---------------------------------------------------------------------------------
 
@@ -139,7 +134,7 @@ class Supervisor:
             case Stage.STARTING:
                 self._advance_starting(record)
             case Stage.RUNNING:
-                if not self._is_alive(record) and self._is_cleared(record):
+                if not self._is_alive(record):
                     self._ended_by_itself(record)
             case Stage.STOPPING:
                 self._advance_stopping(record)
@@ -151,11 +146,10 @@ class Supervisor:
         if self._is_alive(record):
             if started or self._host.now() >= record.spawned_at + self._site.settings.start_window_s:
                 self._put(replace(record, stage=Stage.RUNNING, message=""))
-        elif self._is_cleared(record):
-            if started:
-                self._ended_by_itself(record)
-            else:
-                self._start_again(record, f"{self._how_it_ended(record)} before its node joined")
+        elif started:
+            self._ended_by_itself(record)
+        else:
+            self._start_again(record, f"{self._how_it_ended(record)} before its node joined")
 
     def _advance_stopping(self, record: Record) -> None:
         now = self._host.now()
@@ -166,16 +160,21 @@ class Supervisor:
                 return
             if now < record.kill_at:
                 return
-        if self._is_cleared(record):
+        if not self._kill(record):
             self._gone(record)
 
     def _ended_by_itself(self, record: Record) -> None:
         """Its node has left: with 0 as it was asked to, else it is listed as failed, with its last words."""
         how = self._how_it_ended(record)
         if how == _ENDED_WELL:
-            self._gone(record)
+            self._put(replace(record, stage=Stage.STOPPING))
         else:
-            self._put(replace(record, stage=Stage.FAILED, message=self._with_last_words(how, record)))
+            self._fail(record, self._with_last_words(how, record))
+
+    def _fail(self, record: Record, message: str) -> None:
+        """List it as failed until it is released; nothing of it shall work on until then."""
+        self._kill(record)
+        self._put(replace(record, stage=Stage.FAILED, message=message))
 
     def _start_again(self, record: Record, why: str) -> None:
         """Queue the machine for another attempt, or give it up."""
@@ -183,7 +182,7 @@ class Supervisor:
         message = self._with_last_words(f"{why} (attempt {record.attempt} of {rules.start_attempts})", record)
         log.warning("machine_start_failed", machine=record.id, attempt=record.attempt, message=message)
         if record.attempt >= rules.start_attempts:
-            self._put(replace(record, stage=Stage.FAILED, message=message))
+            self._fail(record, message)
             return
         due = self._host.now() + rules.retry_delay_s * record.attempt
         self._put(replace(record, stage=Stage.QUEUED, process=None, not_before=due, message=message))
@@ -214,6 +213,8 @@ class Supervisor:
 
     def _start(self, record: Record, now: float) -> None:
         """Say so in the registry, then start the process, then say which it is."""
+        if record.attempt and self._kill(record):
+            return  # the last attempt has not quite ended
         starting = replace(
             record, stage=Stage.STARTING, attempt=record.attempt + 1, spawned_at=now, boot=self._host.boot_id()
         )
@@ -238,7 +239,7 @@ class Supervisor:
         command = record.script.argv[0]
         if error.filename == command:
             message = f"cannot run {command}: {error.strerror}"
-            self._put(replace(record, stage=Stage.FAILED, message=message))
+            self._fail(record, message)
         else:
             self._start_again(record, f"could not be started: {error}")
 
@@ -257,13 +258,12 @@ class Supervisor:
     def _is_alive(self, record: Record) -> bool:
         return record.process is not None and self._host.is_alive(record.process)
 
-    def _is_cleared(self, record: Record) -> bool:
-        """Say whether no process of the machine is left; kill those that are."""
-        left = self._processes_of(record.id)
-        for found in left:
-            self._host.signal(found.key, signal.SIGKILL)
-            self._killed.add(record.id)
-        return not left
+    def _kill(self, record: Record) -> int:
+        """Kill every process of the machine; return how many there were. 0: all have ended."""
+        found = self._processes_of(record.id)
+        for process in found:
+            self._host.signal(process.key, signal.SIGKILL)
+        return len(found)
 
     def _processes_of(self, machine_id: str) -> list[Leftover]:
         """Return the machine's living processes; this computer is searched once per step at most."""
@@ -289,7 +289,7 @@ class Supervisor:
         if self._unsaved:
             yield DISK_RETRY_S
         for record in self._records.values():
-            if record.stage in (Stage.STARTING, Stage.STOPPING) or record.id in self._killed:
+            if record.stage in (Stage.STARTING, Stage.STOPPING):
                 yield POLL_S
             elif record.stage is Stage.QUEUED:
                 yield max(POLL_S, record.not_before - now)
@@ -342,12 +342,12 @@ def slots(request: LaunchRequest) -> list[Slot]:
     return [(request.batch, claim, host) for claim in request.claims for host in range(request.hosts)]
 
 
-def _machine(record: Record, state: MachineState) -> Machine:
+def _machine(record: Record) -> Machine:
     return Machine(
         id=record.id,
         offer=record.offer,
         batch=record.slot[0],
-        state=state,
+        state=_STATES[record.stage],
         head=record.head,
         launched_at=record.queued_at,
         address="127.0.0.1",
