@@ -87,6 +87,10 @@ class StartScript:
     RAYFLEET_MACHINE_ID (its id of the machine), RAYFLEET_MACHINE_DIR (a directory of the machine's
     own that exists) and RAYFLEET_CLUSTER; the command reads them at run time. It runs in the foreground for as long as
     the node lives and ends the whole node on SIGTERM.
+
+    It creates the empty file RAYFLEET_MACHINE_DIR/started when its node has joined (ALIVE): a provider that bounds
+    how many machines boot at once lets the next one start then. It exits with 0 when its node left because it
+    was drained, with anything else when it could not start or died; its last lines of output say why.
     """
 
     argv: tuple[str, ...]
