@@ -1,0 +1,228 @@
+"""What the ledger wants, what the provider lists and what the engine reports, joined into claims. Pure.
+
+    claim --batch--> machine --instance id--> node
+
+Machines bind to claims of their batch in id order, claims that are wanted before those that leave. Places
+without tags give machines without a batch: those bind by pool and age. What binds to nothing is a stray
+(a machine of ours without a claim) or foreign (a node that somebody else started).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rayfleet.contracts import EngineView, Machine, MachineState, Node
+from rayfleet.model import (
+    CAPACITY,
+    NOTHING,
+    Claim,
+    Host,
+    MachineFact,
+    NodeFact,
+    OfferKey,
+    Phase,
+    Resources,
+    Stray,
+)
+
+DO_NOT_DISRUPT_LABEL = "rayfleet.io/do-not-disrupt"
+"""A node with this label set to "true" is not drained voluntarily."""
+
+_LIVELIEST_FIRST = (NodeFact.ALIVE, NodeFact.DRAINING, NodeFact.DEAD)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What one provider has said. `machines` None: the last attempt failed. `listed_at`: of the newest good one."""
+
+    machines: tuple[Machine, ...] | None = None
+    listed_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Claims with the facts of this moment, foreign ones last, and machines without a claim."""
+
+    claims: tuple[Claim, ...]
+    strays: tuple[Stray, ...]
+
+
+def join(
+    claims: tuple[Claim, ...],
+    listings: Mapping[str, Listing],
+    view: EngineView | None,
+    retired: frozenset[str] = frozenset(),
+) -> Joined:
+    """Give every host its facts.
+
+    `view` None: the engine does not answer, so nothing is said of nodes. `retired`: ids of machines that
+    were ours and are gone; their nodes are ghosts until the engine notices, not capacity.
+    """
+    places = {name: _Place(listing) for name, listing in listings.items()}
+    bound = _bind(claims, places)
+    nodes = _Nodes(view)
+    joined = tuple(_with_facts(claim, _home(claim.offer, places), nodes) for claim in bound)
+    taken = {host.machine_id for claim in bound for host in claim.hosts}
+    strays = tuple(_strays(places.values(), taken))
+    ours = retired.union(*(place.machines for place in places.values()), (m for m in taken if m))
+    return Joined((*joined, *nodes.foreign(ours)), strays)
+
+
+class _Place:
+    """One provider's machines by id."""
+
+    def __init__(self, listing: Listing) -> None:
+        self.known = listing.machines is not None
+        self.listed_at = listing.listed_at
+        self.machines = {machine.id: machine for machine in listing.machines or ()}
+
+
+def _home(offer: OfferKey, places: Mapping[str, _Place]) -> _Place:
+    """Return where an offer comes from: the named provider, else the first (most clusters have one)."""
+    return places.get(offer.provider or "") or next(iter(places.values()))
+
+
+# ---- claim and machine --------------------------------------------------------------------------
+
+
+def _bind(claims: tuple[Claim, ...], places: Mapping[str, _Place]) -> tuple[Claim, ...]:
+    """Give hosts without a machine one of their batch, if there is one left."""
+    waiting = [claim for claim in claims if any(host.machine_id is None for host in claim.hosts)]
+    if not waiting:
+        return claims
+    free = {id(place): _free(place, claims) for place in places.values()}
+    found: dict[str, Claim] = {}
+    for claim in sorted(waiting, key=_binding_order):
+        groups = free[id(_home(claim.offer, places))]
+        if queue := groups.get((claim.batch, "")) or groups.get(("", claim.pool)):
+            found[claim.id] = replace(claim, hosts=tuple(_bound(host, queue) for host in claim.hosts))
+    return tuple(found.get(claim.id, claim) for claim in claims)
+
+
+def _free(place: _Place, claims: tuple[Claim, ...]) -> dict[tuple[str, str], deque[Machine]]:
+    """Group the machines that no host has: tagged ones by batch in id order, others by pool, oldest first."""
+    taken = {host.machine_id for claim in claims for host in claim.hosts}
+    free: dict[tuple[str, str], deque[Machine]] = {}
+    for machine in sorted(place.machines.values(), key=_age_order):
+        if machine.id not in taken:
+            group = (machine.batch, "") if machine.batch else ("", machine.offer.pool)
+            free.setdefault(group, deque()).append(machine)
+    return free
+
+
+def _age_order(machine: Machine) -> tuple[float, str]:
+    return (0.0 if machine.batch else machine.launched_at, machine.id)
+
+
+def _binding_order(claim: Claim) -> tuple[bool, int, str]:
+    """Wanted claims first, then in id order (c2 before c10)."""
+    return (claim.phase not in CAPACITY, len(claim.id), claim.id)
+
+
+def _bound(host: Host, queue: deque[Machine]) -> Host:
+    if host.machine_id is not None or not queue:
+        return host
+    return replace(host, machine_id=queue.popleft().id)
+
+
+def _strays(places: Iterable[_Place], taken: set[str | None]) -> Iterable[Stray]:
+    """Yield machines without a claim, for adoption; those that are leaving already are left to their provider."""
+    for place in places:
+        for machine in place.machines.values():
+            if machine.id not in taken and machine.state is not MachineState.STOPPING:
+                yield Stray(machine.id, machine.offer, machine.batch, machine.launched_at, machine.head)
+
+
+# ---- facts --------------------------------------------------------------------------------------
+
+
+def _with_facts(claim: Claim, place: _Place, nodes: _Nodes) -> Claim:
+    hosts = tuple(_host_with_facts(claim, host, place, nodes) for host in claim.hosts)
+    return replace(claim, hosts=hosts, listed_at=place.listed_at)
+
+
+def _host_with_facts(claim: Claim, host: Host, place: _Place, nodes: _Nodes) -> Host:
+    machine = place.machines.get(host.machine_id or "")
+    node = nodes.of(claim, host)
+    facts = _node_facts(node) if node else {"node_id": host.node_id, "node": NodeFact.ABSENT if nodes.known else None}
+    return Host(
+        id=host.id,
+        machine_id=host.machine_id,
+        machine=_machine_fact(machine, claim.phase) if place.known else None,
+        interrupt_at=machine.interrupt_at if machine else None,
+        **facts,
+    )
+
+
+def _machine_fact(machine: Machine | None, phase: Phase) -> MachineFact:
+    """Say what a listing means: a machine that stops by itself is as good as gone, one that we gave back is not yet."""
+    if machine is None:
+        return MachineFact.ABSENT
+    if machine.state is MachineState.STOPPING and phase in CAPACITY:
+        return MachineFact.ABSENT
+    return MachineFact.FAILED if machine.state is MachineState.FAILED else MachineFact.PRESENT
+
+
+def _node_facts(node: Node) -> dict[str, Any]:
+    free = node.available
+    used = {name: units - free.get(name, 0) for name, units in node.total.items() if units > free.get(name, 0)}
+    return {
+        "node_id": node.id,
+        "node": node.state,
+        "total": node.total,
+        "used": Resources(used) if used else NOTHING,
+        "labels": node.labels,
+        "idle_s": node.idle_s,
+        "activity": node.activity,
+        "do_not_disrupt": node.labels.get(DO_NOT_DISRUPT_LABEL) == "true",
+    }
+
+
+class _Nodes:
+    """The engine's nodes by instance id, and which of them belong to a claim."""
+
+    def __init__(self, view: EngineView | None) -> None:
+        self.known = view is not None
+        self._all = view.nodes if view else ()
+        self._met: set[str] = set()
+        by_state = sorted(self._all, key=lambda node: (_LIVELIEST_FIRST.index(node.state), node.id), reverse=True)
+        self._by_instance = {node.instance_id: node for node in by_state if node.instance_id}
+        self._head = next((node for node in reversed(by_state) if node.head), None)
+
+    def of(self, claim: Claim, host: Host) -> Node | None:
+        """Return the node of a host: by instance id, and the head also because it is the head."""
+        node = self._by_instance.get(host.machine_id or "") or (self._head if claim.head else None)
+        if node:
+            self._met.add(node.id)
+        return node
+
+    def foreign(self, ours: frozenset[str]) -> list[Claim]:
+        """Return claims for living nodes that somebody else started. They are capacity and are left alone."""
+        return [
+            _foreign(node)
+            for node in sorted(self._all, key=lambda node: node.id)
+            if node.state is NodeFact.ALIVE and node.id not in self._met and node.instance_id not in ours
+        ]
+
+
+def _foreign(node: Node) -> Claim:
+    name = f"node-{node.id[:12]}"
+    return Claim(name, OfferKey(node.pool), hosts=(Host(id=name, **_node_facts(node)),), head=node.head, foreign=True)
+
+
+# ---- what lasts ---------------------------------------------------------------------------------
+
+
+def lasting(claims: Iterable[Claim]) -> tuple[Claim, ...]:
+    """Return what the ledger keeps of claims: no facts of the moment, so that a quiet tick changes nothing.
+
+    Foreign claims are facts altogether.
+    """
+    return tuple(
+        replace(claim, hosts=tuple(Host(h.id, h.machine_id, h.node_id) for h in claim.hosts), listed_at=None)
+        for claim in claims
+        if not claim.foreign
+    )

@@ -1,0 +1,137 @@
+"""The first word: ask every edge, empty the inbox, and freeze it all as one Snapshot."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from rayfleet.contracts import (
+    EngineError,
+    EngineView,
+    LedgerUnavailable,
+    Machine,
+    ProviderError,
+    Record,
+)
+from rayfleet.loop.act import Inbox
+from rayfleet.loop.join import Joined, Listing, join
+from rayfleet.loop.parts import Parts
+from rayfleet.loop.poller import Poller
+from rayfleet.model import Claim, Demand, FrozenMap, NodeFact, Policy, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one look gave. `held`: what the ledger holds; None: never readable so far, so nothing can be planned."""
+
+    snapshot: Snapshot
+    held: Record | None
+    seen_at: float
+    troubles: tuple[str, ...]
+
+
+class Observer:
+    """Keeps the newest answer of every edge and joins them on demand."""
+
+    def __init__(self, parts: Parts, inbox: Inbox) -> None:
+        """Observe `parts`; nothing is asked before the first `observe`."""
+        self._parts = parts
+        self._inbox = inbox
+        self._record: Record | None = None
+        self._used: EngineView | None = None  # the view that the last snapshot was made from
+        self._machines: frozenset[str] = frozenset()  # machine ids of ours whose nodes the engine may still show
+        self._unknown: frozenset[str] = frozenset()  # instance ids that no listing has explained yet
+        self.engine = Poller("engine", parts.engine.look, parts.clock, EngineError)
+        self.listings: dict[str, Poller[tuple[Machine, ...]]] = {
+            name: Poller(f"provider {name}", provider.list, parts.clock, ProviderError)
+            for name, provider in parts.providers.items()
+        }
+
+    async def observe(self, policy: Policy) -> Sight:
+        """Ask what is due and return a snapshot of everything."""
+        trouble, _ = await asyncio.gather(self._read_ledger(), self._look())
+        await self._list(force=self._has_unknown_nodes())
+        view, record = self.engine.value, self._record or Record()
+        self._used = view
+        joined = self._join(record.claims, view)
+        snapshot = Snapshot(
+            now=self._parts.clock.now(),
+            policy=policy,
+            claims=joined.claims,
+            demand=view.demand if view else Demand(),
+            backoffs=record.backoffs,
+            orders=record.orders,
+            outcomes=self._inbox.take() if self._record else (),
+            strays=joined.strays,
+            in_flight=tuple(sorted(self._inbox.launching)),
+            listed_at=FrozenMap({n: p.asked_at for n, p in self.listings.items() if p.asked_at is not None}),
+            serial=record.serial,
+            engine_up=view is not None,
+        )
+        edges = (self.engine.trouble, *(poller.trouble for poller in self.listings.values()))
+        troubles = tuple(text for text in (trouble, *edges) if text)
+        return Sight(snapshot, self._record, view.received_at if view else 0.0, troubles)
+
+    def expire_listings(self) -> None:
+        """Have every provider listed by the next look: a call has just changed what there is."""
+        for poller in self.listings.values():
+            poller.tried_at = None
+
+    async def close(self) -> None:
+        """Give up questions that are under way."""
+        await asyncio.gather(self.engine.close(), *(poller.close() for poller in self.listings.values()))
+
+    # ---- asking ---------------------------------------------------------------------------------------
+
+    async def _read_ledger(self) -> str:
+        """Read the record, or keep the last one; return why it could not be read."""
+        try:
+            self._record = await self._parts.ledger.load()
+        except LedgerUnavailable as error:
+            return str(error)
+        return ""
+
+    async def _look(self) -> None:
+        """Use the watcher's answer when it is fresh and not yet used, else ask."""
+        cadence, engine = self._parts.cadence, self.engine
+        used = engine.value is None or engine.value is self._used
+        if used or engine.due(cadence.fresh_s):
+            await engine.ask(cadence.look_patience_s)
+
+    async def _list(self, *, force: bool) -> None:
+        cadence = self._parts.cadence
+        asks = []
+        for name, poller in self.listings.items():
+            first = poller.unanswered
+            if first or force or poller.due(self._parts.providers[name].list_interval_s):
+                asks.append(poller.ask(cadence.first_list_patience_s if first else cadence.list_patience_s))
+        await asyncio.gather(*asks)
+
+    def _has_unknown_nodes(self) -> bool:
+        """Say whether a node has joined whose machine no listing has shown yet; asked once per node."""
+        view = self.engine.value
+        listed = {machine.id for poller in self.listings.values() for machine in poller.value or ()}
+        here = {node.instance_id for node in view.nodes if node.state is not NodeFact.DEAD} if view else set()
+        unknown = frozenset(here - listed - self._machines - {""})
+        new, self._unknown = unknown - self._unknown, unknown
+        return bool(new)
+
+    # ---- joining --------------------------------------------------------------------------------------
+
+    def _join(self, claims: tuple[Claim, ...], view: EngineView | None) -> Joined:
+        listings = {name: Listing(poller.value, poller.asked_at) for name, poller in self.listings.items()}
+        held = {host.machine_id for claim in claims for host in claim.hosts if host.machine_id}
+        joined = join(claims, listings, view, self._machines - held)
+        self._machines = _still_shown(self._machines, view) | _machine_ids(joined.claims)
+        return joined
+
+
+def _machine_ids(claims: tuple[Claim, ...]) -> frozenset[str]:
+    return frozenset(host.machine_id for claim in claims for host in claim.hosts if host.machine_id)
+
+
+def _still_shown(machines: frozenset[str], view: EngineView | None) -> frozenset[str]:
+    """Return those whose nodes the engine has not seen die yet; all of them when it does not answer."""
+    if view is None:
+        return machines
+    return machines & {node.instance_id for node in view.nodes if node.state is not NodeFact.DEAD}

@@ -1,0 +1,77 @@
+"""What a Reconciler is put together from. Wiring builds it; tests and simulations build it from fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from rayfleet.contracts import Clock, Engine, Ledger, Provider, Sink
+from rayfleet.loop.clock import SystemClock
+from rayfleet.model import Finding, Plan, Policy, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """How often the loop looks and how long it waits for answers. All in seconds."""
+
+    tick_s: float = 5.0
+    """A full tick happens at least so often."""
+    gap_s: float = 0.02
+    """A tick is followed by a pause of at least this, and of twice its own length ..."""
+    breather_max_s: float = 0.25
+    """... up to this, so that a busy cluster does not make a busy controller."""
+    error_gap_s: float = 1.0
+    """The same after a tick that failed."""
+    poll_busy_s: float = 0.1
+    """The engine is asked so often while anything changes ..."""
+    poll_quiet_s: float = 0.25
+    """... and so often when nothing does. The time from demand to launch is this plus some milliseconds."""
+    idle_wake_s: float = 0.5
+    """A node that has become idle or busy wakes the loop after so long: its time-out is not urgent."""
+    orders_s: float = 1.0
+    """The ledger is asked for new orders so often."""
+    look_patience_s: float = 2.0
+    """A tick waits so long for the engine ..."""
+    list_patience_s: float = 0.5
+    """... and so long for each provider's listing, then goes on with what is known."""
+    first_list_patience_s: float = 30.0
+    """The first tick waits longer: machines of an earlier controller are to be found before any is launched."""
+    fresh_s: float = 0.1
+    """An answer of the engine that is younger and not yet used is not asked for again."""
+    close_patience_s: float = 5.0
+    """On closing, calls under way and sinks are given so long to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """One cluster's edges and its policy.
+
+    `cluster` is its name. `providers` are by name and at least one (the first takes offers that name none).
+    `sinks` get every report, the first of them before all others. `plan` is the pure decision; `check` looks
+    for broken invariants in it, which are logged.
+    """
+
+    cluster: str
+    policy: Policy
+    providers: Mapping[str, Provider]
+    engine: Engine
+    ledger: Ledger
+    plan: Callable[[Snapshot], Plan]
+    sinks: tuple[Sink, ...] = ()
+    clock: Clock = SystemClock()
+    cadence: Cadence = Cadence()
+    check: Callable[[Snapshot, Plan], tuple[Finding, ...]] | None = None
+
+    def provider(self, name: str | None) -> Provider:
+        """Return the provider of that name; the first for None or an unknown name."""
+        return self.providers.get(name or "") or next(iter(self.providers.values()))
+
+
+async def close_parts(parts: Parts) -> None:
+    """Let go of all edges, sinks first. Machines stay."""
+    for sink in parts.sinks:
+        await sink.close()
+    await parts.engine.close()
+    for provider in parts.providers.values():
+        await provider.close()
+    await parts.ledger.close()

@@ -1,0 +1,190 @@
+"""The control loop: tick; sleep until the interval has passed or something wakes it.
+
+One tick is four calls: observe -> plan -> act -> report. Whatever was unexpected in it fails that tick
+loudly, with its report saved, and the next one runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import structlog
+
+from rayfleet.contracts import LedgerUnavailable, Record
+from rayfleet.loop.act import Acted, Actor, Inbox
+from rayfleet.loop.deadlines import next_deadline
+from rayfleet.loop.fanout import Fanout
+from rayfleet.loop.observe import Observer, Sight
+from rayfleet.loop.parts import Parts
+from rayfleet.loop.watch import watch_engine, watch_orders, watch_provider
+from rayfleet.model import OrderKind, Plan, Policy, Snapshot, TickReport, Timings
+
+log = structlog.get_logger()
+
+
+class Reconciler:
+    """Keeps one cluster as its policy and its work want it.
+
+    `tick()` may be called by itself (tests, simulations); `run()` ticks until told to stop or until an order to shut
+    down is done. One Reconciler at a time per ledger.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        """Take the edges; no I/O yet. ValueError without a provider."""
+        if not parts.providers:
+            raise ValueError("a cluster needs at least one provider")
+        self.policy: Policy = parts.policy
+        self.fanout = Fanout(parts.sinks)
+        self._parts = parts
+        self._clock = parts.clock
+        self._inbox = Inbox(self.wake)
+        self._observer = Observer(parts, self._inbox)
+        self._actor = Actor(parts, self._inbox)
+        self._ticks = 0
+        self._woken = asyncio.Event()
+        self._wake_at: float | None = None
+
+    # ---- one tick -------------------------------------------------------------------------------------
+
+    async def tick(self) -> TickReport:
+        """Observe, plan, act, report once. Expected troubles and unexpected errors are in the report."""
+        began = self._clock.now()
+        sight, plan, acted = None, Plan(), Acted(saved=False)
+        timings, error = Timings(), ""
+        try:
+            sight = await self._observer.observe(self.policy)
+            timings = replace(timings, observe_s=self._clock.now() - began, seen_at=sight.seen_at)
+            if sight.held is not None:
+                plan = self._plan(sight.snapshot)
+                timings = replace(timings, plan_s=self._clock.now() - began - timings.observe_s)
+                acted = await self._actor.act(sight.snapshot, plan, sight.held)
+        except Exception:
+            error = traceback.format_exc()
+            log.exception("tick_failed", cluster=self._parts.cluster)
+        self._settle(sight, acted)
+        before_act_s = timings.observe_s + timings.plan_s
+        timings = replace(timings, act_s=self._clock.now() - began - before_act_s, acted_at=acted.acted_at)
+        return await self._report(sight, plan, timings, error, acted.troubles)
+
+    def _plan(self, snapshot: Snapshot) -> Plan:
+        plan = self._parts.plan(snapshot)
+        if self._parts.check is not None:
+            for finding in self._parts.check(snapshot, plan):
+                log.error("invariant_broken", subject=finding.subject, reason=finding.reason.text)
+        return plan
+
+    def _settle(self, sight: Sight | None, acted: Acted) -> None:
+        """Forget outcomes that the ledger now remembers, keep the others; list again what a call has changed."""
+        if sight is None:
+            return
+        if not acted.saved:
+            self._inbox.put_back(sight.snapshot.outcomes)
+        if sight.snapshot.outcomes:
+            self._observer.expire_listings()
+
+    async def _report(
+        self, sight: Sight | None, plan: Plan, timings: Timings, error: str, troubles: tuple[str, ...]
+    ) -> TickReport:
+        self._ticks += 1
+        snapshot = sight.snapshot if sight else Snapshot(now=self._clock.now(), policy=self.policy, engine_up=False)
+        troubles = (*(sight.troubles if sight else ()), *troubles)
+        report = TickReport(self._ticks, self._parts.cluster, snapshot, plan, timings, error, troubles)
+        await self.fanout.write(report)
+        return report
+
+    # ---- the loop -------------------------------------------------------------------------------------
+
+    async def run(self, stop: asyncio.Event | None = None) -> None:
+        """Tick until `stop` is set, or until an order to shut down stands and nothing of ours is left.
+
+        In the latter case the ledger is empty when this returns. On stop, calls under way are waited for a moment;
+        machines stay and the next Reconciler on the same ledger goes on with them.
+        """
+        stop = stop or asyncio.Event()
+        async with self._watching(stop):
+            while not stop.is_set():
+                self._woken.clear()
+                self._wake_at = None
+                began = self._clock.now()
+                report = await self.tick()
+                if self._is_over(report) and await self._clean_ledger(report):
+                    return
+                await self._sleep(report, began)
+
+    def wake(self, why: str, within_s: float = 0.0) -> None:
+        """Have the next tick earlier: in `within_s` seconds at the latest."""
+        log.debug("woken", why=why, within_s=within_s)
+        at = self._clock.now() + within_s
+        self._wake_at = at if self._wake_at is None else min(self._wake_at, at)
+        self._woken.set()
+
+    async def close(self) -> None:
+        """End all tasks of the loop. The parts stay open: who made them closes them (`close_parts`)."""
+        patience_s = self._parts.cadence.close_patience_s
+        await self._actor.close(patience_s)
+        await self._observer.close()
+        await self.fanout.close(patience_s)
+
+    async def _sleep(self, report: TickReport, began: float) -> None:
+        """Wait for the interval, the next time-out or a wake-up, and never so briefly that the loop spins."""
+        cadence, ended = self._parts.cadence, self._clock.now()
+        breather_s = min(2 * (ended - began), cadence.breather_max_s)
+        gap_s = cadence.error_gap_s if report.error else max(cadence.gap_s, breather_s)
+        earliest, latest = ended + gap_s, began + cadence.tick_s
+        deadline = next_deadline(self.policy, report.plan, report.snapshot.now)
+        latest = latest if deadline is None else min(latest, deadline)
+        while True:
+            at = max(earliest, latest if self._wake_at is None else min(latest, self._wake_at))
+            self._woken.clear()
+            try:
+                await asyncio.wait_for(self._woken.wait(), max(0.0, at - self._clock.now()))
+            except TimeoutError:
+                return
+
+    @asynccontextmanager
+    async def _watching(self, stop: asyncio.Event) -> AsyncIterator[None]:
+        """Run the watchers beside the loop; end them, and the calls under way, with it."""
+        observer, parts, cadence = self._observer, self._parts, self._parts.cadence
+        listers = [
+            watch_provider(poller, parts.providers[name].list_interval_s, self.wake)
+            for name, poller in observer.listings.items()
+        ]
+        orders = watch_orders(parts.ledger, cadence.orders_s, self.wake)
+        watchers = [watch_engine(observer.engine, cadence, self.wake), orders, self._await_stop(stop), *listers]
+        tasks = [asyncio.create_task(watcher) for watcher in watchers]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.close()
+
+    async def _await_stop(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self.wake("stop")
+
+    # ---- shutdown -------------------------------------------------------------------------------------
+
+    def _is_over(self, report: TickReport) -> bool:
+        """Say whether a shutdown is ordered and done: no claim, no stray, no call, and every listing was had."""
+        snapshot = report.snapshot
+        ordered = any(order.kind is OrderKind.SHUTDOWN for order in snapshot.orders)
+        ours = [claim for claim in (*snapshot.claims, *report.plan.claims) if not claim.foreign]
+        listed = all(poller.value is not None for poller in self._observer.listings.values())
+        left = ours or snapshot.strays or self._actor.busy
+        return ordered and listed and not left and not report.error
+
+    async def _clean_ledger(self, report: TickReport) -> bool:
+        """Empty the ledger; False when it cannot be written now."""
+        orders = tuple(order.id for order in report.snapshot.orders)
+        try:
+            await self._parts.ledger.save(Record(serial=report.plan.serial), answered=orders)
+        except LedgerUnavailable as error:
+            log.warning("ledger_unavailable", error=str(error))
+            return False
+        return True

@@ -1,0 +1,63 @@
+"""Reasons to wake the loop before its interval has passed. They only wake it; they never act."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from rayfleet.contracts import EngineView, Ledger, LedgerUnavailable, Machine, fingerprint
+from rayfleet.loop.parts import Cadence
+from rayfleet.loop.poller import Poller
+
+Wake = Callable[[str, float], None]
+"""Called with why, and in how many seconds at the latest a tick is wanted."""
+
+_BACK_OFF = 1.3
+
+
+async def watch_engine(poller: Poller[EngineView], cadence: Cadence, wake: Wake) -> None:
+    """Ask the engine, often while its answers change; wake the loop when demand or nodes did. Runs until cancelled."""
+    seen: frozenset[object] | None = None
+    idle: frozenset[str] = frozenset()
+    pause_s = cadence.poll_busy_s
+    while True:
+        await poller.ask()
+        view = poller.value
+        now_seen, now_idle = (fingerprint(view), _idle(view)) if view else (None, idle)
+        pause_s = min(pause_s * _BACK_OFF, cadence.poll_quiet_s)
+        if now_seen != seen:
+            pause_s = cadence.poll_busy_s
+            wake("engine", 0.0)
+        elif now_idle != idle:
+            wake("idleness", cadence.idle_wake_s)
+        seen, idle = now_seen, now_idle
+        await asyncio.sleep(pause_s)
+
+
+async def watch_provider(poller: Poller[tuple[Machine, ...]], interval_s: float, wake: Wake) -> None:
+    """List machines at the provider's own interval; wake the loop when the listing changed. Runs until cancelled."""
+    while True:
+        before = poller.value
+        if poller.due(interval_s):
+            await poller.ask()
+        if poller.value != before:
+            wake("machines", 0.0)
+        await asyncio.sleep(interval_s)
+
+
+async def watch_orders(ledger: Ledger, interval_s: float, wake: Wake) -> None:
+    """Wake the loop when somebody gave an order. Runs until cancelled."""
+    seen: tuple[object, ...] = ()
+    while True:
+        try:
+            orders = (await ledger.load()).orders
+        except LedgerUnavailable:  # the next tick meets the same and says so in its report
+            orders = ()
+        if set(orders) - set(seen):
+            wake("order", 0.0)
+        seen = orders
+        await asyncio.sleep(interval_s)
+
+
+def _idle(view: EngineView) -> frozenset[str]:
+    return frozenset(node.id for node in view.nodes if node.idle_s > 0)
