@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -39,6 +40,7 @@ class Reconciler:
             raise ValueError("a cluster needs at least one provider")
         self.policy: Policy = parts.policy
         self.fanout = Fanout(parts.sinks)
+        self.woken_by: Counter[str] = Counter()
         self._parts = parts
         self._clock = parts.clock
         self._inbox = Inbox(self.wake)
@@ -68,7 +70,7 @@ class Reconciler:
         self._settle(sight, acted)
         before_act_s = timings.observe_s + timings.plan_s
         timings = replace(timings, act_s=self._clock.now() - began - before_act_s, acted_at=acted.acted_at)
-        return await self._report(sight, plan, timings, error, acted.troubles)
+        return await self._report(sight, plan, timings, error, acted)
 
     def _plan(self, snapshot: Snapshot) -> Plan:
         plan = self._parts.plan(snapshot)
@@ -86,13 +88,11 @@ class Reconciler:
         if sight.snapshot.outcomes:
             self._observer.expire_listings()
 
-    async def _report(
-        self, sight: Sight | None, plan: Plan, timings: Timings, error: str, troubles: tuple[str, ...]
-    ) -> TickReport:
+    async def _report(self, sight: Sight | None, plan: Plan, timings: Timings, error: str, acted: Acted) -> TickReport:
         self._ticks += 1
         snapshot = sight.snapshot if sight else Snapshot(now=self._clock.now(), policy=self.policy, engine_up=False)
-        troubles = (*(sight.troubles if sight else ()), *troubles)
-        report = TickReport(self._ticks, self._parts.cluster, snapshot, plan, timings, error, troubles)
+        troubles = (*(sight.troubles if sight else ()), *acted.troubles)
+        report = TickReport(self._ticks, self._parts.cluster, snapshot, plan, timings, error, troubles, acted.saved)
         await self.fanout.write(report)
         return report
 
@@ -116,8 +116,8 @@ class Reconciler:
                 await self._sleep(report, began)
 
     def wake(self, why: str, within_s: float = 0.0) -> None:
-        """Have the next tick earlier: in `within_s` seconds at the latest."""
-        log.debug("woken", why=why, within_s=within_s)
+        """Have the next tick earlier: in `within_s` seconds at the latest. `why`, in a word, is counted in `woken_by`."""
+        self.woken_by[why] += 1
         at = self._clock.now() + within_s
         self._wake_at = at if self._wake_at is None else min(self._wake_at, at)
         self._woken.set()

@@ -25,7 +25,8 @@ class TickReport:
 
     `error`: the traceback of an unexpected error, empty when none; the plan is then what was
     decided until that point (or the empty plan). `troubles`: what was expected to go wrong some day and did, one
-    sentence each (the ledger cannot be written, a listing failed, Ray does not answer).
+    sentence each (the ledger cannot be written, a listing failed, Ray does not answer). `saved`: the ledger holds the
+    plan; when not, its launches were held.
     """
 
     tick: int
@@ -35,3 +36,4 @@ class TickReport:
     timings: Timings = Timings()
     error: str = ""
     troubles: tuple[str, ...] = ()
+    saved: bool = True
