@@ -42,9 +42,14 @@ def workers(report: TickReport) -> tuple[Claim, ...]:
     return tuple(claim for claim in report.plan.claims if not claim.head and not claim.foreign)
 
 
+def workers_up(report: TickReport) -> tuple[Claim, ...]:
+    """Return the claims of workers that have joined and are not leaving."""
+    return tuple(claim for claim in workers(report) if claim.phase is Phase.READY)
+
+
 def up(report: TickReport) -> int:
     """Return how many workers have joined and are not leaving."""
-    return sum(claim.count for claim in workers(report) if claim.phase is Phase.READY)
+    return sum(claim.count for claim in workers_up(report))
 
 
 def peak(reports: Iterable[TickReport]) -> int:
@@ -139,9 +144,8 @@ def launch_to_node(reports: Sequence[TickReport]) -> list[float]:
         called.update(
             (claim, report.timings.acted_at) for launch in _worker_launches(report) for claim in launch.claims
         )
-        for claim in workers(report):
-            if claim.phase is Phase.READY:
-                joined.setdefault(claim.id, report.snapshot.now)
+        for claim in workers_up(report):
+            joined.setdefault(claim.id, report.snapshot.now)
     return [joined[claim] - called[claim] for claim in called if claim in joined]
 
 

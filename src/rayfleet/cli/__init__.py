@@ -1,0 +1,17 @@
+"""The command line: parses arguments, makes one call into a room below, prints what comes back."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command `rayfleet`; ends the process with its exit code."""
+    if sys.argv[1:] in (["--version"], ["-V"]):  # asked by scripts all the time: not worth loading a parser for
+        from rayfleet import __version__
+
+        print(f"rayfleet {__version__}")
+        return
+    from rayfleet.cli.app import app
+
+    app(prog_name="rayfleet")

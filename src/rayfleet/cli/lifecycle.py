@@ -1,0 +1,156 @@
+"""`up`, `down`, `list`, and the `controller` that `up` starts."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rayfleet.cli.arguments import AsJson, Cluster, add, cluster_names
+from rayfleet.cli.terminal import EXIT_INTERRUPTED, EXIT_NOT_OK, complain, fail, print_json, print_table, waiting
+
+if TYPE_CHECKING:
+    from rayfleet.launcher.spec import Wanted
+    from rayfleet.launcher.up import Standing
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's commands to `app`."""
+    add(app, up)
+    add(app, down)
+    add(app, list_clusters, "list")
+    add(app, controller, hidden=True)
+
+
+def up(
+    config: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[CONFIG]",
+            help="A cluster .yaml file, or a cluster that was up before. Default: this machine's pools.",
+            autocompletion=cluster_names,
+            show_default=False,
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What to call it. Default: what its file says.")] = None,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Control it from this terminal; Ctrl-C ends the cluster.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start a cluster, or take up again one whose controller is gone.
+
+    Examples:
+      rayfleet up                      this machine's pools, no file needed
+      rayfleet up cluster.yaml         as the file says; after a change: applies it
+      rayfleet up --name second        one more cluster beside the first
+    """
+    from rayfleet.launcher.spec import resolve
+    from rayfleet.launcher.up import up as bring_up
+
+    wanted = resolve(config, name)
+    if foreground:
+        _stay(wanted)
+    with waiting(f"starting {wanted.name}") as progress:
+        try:
+            standing = asyncio.run(bring_up(wanted, progress))
+        except KeyboardInterrupt:
+            interrupted = True
+        else:
+            interrupted = False
+    if interrupted:
+        _undo(wanted)
+    elif as_json:
+        print_json(standing.as_json())
+    else:
+        _welcome(standing)
+
+
+def down(
+    cluster: Cluster = None,
+    as_json: AsJson = False,
+) -> None:
+    """End a cluster: workers first, then the head. Its history and logs stay.
+
+    Examples:
+      rayfleet down
+      rayfleet down second
+    """
+    from rayfleet.launcher.down import down as bring_down
+    from rayfleet.launcher.known import choose
+
+    home = choose(cluster)
+    with waiting(f"ending {home.name}") as progress:
+        ended = asyncio.run(bring_down(home, progress))
+    if as_json:
+        print_json(ended.as_json())
+    else:
+        print(f"cluster {ended.cluster} is down: {ended.released} machines given back in {ended.took_s:.1f} s")
+    if ended.left_behind:
+        names = "\n".join(ended.left_behind)
+        fail(f"still there:\n{names}", f"try again: rayfleet down {ended.cluster}", EXIT_NOT_OK)
+
+
+def list_clusters(as_json: AsJson = False) -> None:
+    """Show every cluster that was started on this machine.
+
+    Examples:
+      rayfleet list
+      rayfleet list --json
+    """
+    from rayfleet.launcher.listing import listing
+
+    entries = listing()
+    if as_json:
+        print_json([entry.as_json() for entry in entries])
+        return
+    rows = [(entry.name, entry.state, entry.address or "-", entry.controller or "-") for entry in entries]
+    print_table(("CLUSTER", "STATE", "ADDRESS", "CONTROLLED BY"), rows, none="no cluster was started on this machine")
+
+
+def controller(
+    cluster: Annotated[str, typer.Option(help="The cluster to control.")],
+) -> None:
+    """Control a cluster in the foreground, as `up` does in the background."""
+    from rayfleet.launcher.daemon import become_controller
+
+    become_controller(cluster)
+
+
+def _stay(wanted: Wanted) -> None:
+    """Become the controller of the cluster, in this terminal; does not return."""
+    from rayfleet.launcher.daemon import become_controller
+    from rayfleet.launcher.up import prepare
+
+    prepare(wanted)
+    become_controller(wanted.name, "--foreground")
+
+
+def _undo(wanted: Wanted) -> None:
+    """End what an interrupted `up` has begun; leaves alone what ran before."""
+    from rayfleet.launcher.home import find
+
+    if not wanted.fresh:
+        fail(f"interrupted; cluster {wanted.name} keeps running", f"rayfleet status {wanted.name}", EXIT_INTERRUPTED)
+    complain("interrupted: ending what was started", "Ctrl-C again leaves it as it is")
+    try:
+        with waiting(f"ending {wanted.name}") as progress:
+            from rayfleet.launcher.down import down as bring_down
+
+            asyncio.run(bring_down(find(wanted.name), progress))
+    except KeyboardInterrupt:
+        hint = f"rayfleet up {wanted.name} goes on, rayfleet down {wanted.name} ends it"
+        fail(f"cluster {wanted.name} is left half started", hint, EXIT_INTERRUPTED)
+    fail(f"cluster {wanted.name} was not started; nothing is left of it", code=EXIT_INTERRUPTED)
+
+
+def _welcome(standing: Standing) -> None:
+    workers = f"{standing.workers} workers" if standing.workers else "no workers until work comes"
+    print(
+        f"cluster {standing.cluster} is up: head in {standing.head_ready_s:.1f} s, {workers}\n"
+        f"  Ray address   {standing.address}\n"
+        f"  Ray client    {standing.client}\n"
+        f"  dashboard     {standing.dashboard}\n"
+        f'  use it        rayfleet run -- python script.py    (or, in this shell: eval "$(rayfleet env)")'
+    )

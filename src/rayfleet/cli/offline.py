@@ -1,0 +1,151 @@
+"""`plan`, `replay`, `config` and `schema`: from files alone, no cluster needed."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rayfleet.cli.arguments import AsJson, add
+from rayfleet.cli.terminal import EXIT_NOT_OK, fail, print_json
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="Path of the file; - reads standard input.", show_default=False)]
+_STANDARD_INPUT = Path("-")
+
+
+class Format(StrEnum):
+    """The public formats that have a schema."""
+
+    SCENARIO = "scenario"
+    CLUSTER = "cluster"
+    STATUS = "status"
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's commands to `app`."""
+    add(app, plan)
+    add(app, replay)
+    add(app, schema)
+    configuration = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check or show a cluster's file.")
+    add(configuration, config_check, "check")
+    add(configuration, config_show, "show")
+    app.add_typer(configuration, name="config")
+
+
+def plan(
+    scenario: Annotated[
+        Path | None,
+        typer.Argument(metavar="[SCENARIO]", help="A scenario file; - reads it from standard input. Default: live."),
+    ] = None,
+    as_json: AsJson = False,
+    placements: Annotated[bool, typer.Option("--placements", help="Also say where each demand goes.")] = False,
+) -> None:
+    """Print what would be done in a situation: a scenario file, or the cluster as it is now.
+
+    Examples:
+      rayfleet plan scenario.yaml
+      rayfleet plan scenario.yaml --json --placements
+      rayfleet plan                    the cluster that is up, as it is now
+    """
+    from rayfleet.launcher.planning import live_snapshot, plan_timed, scenario_snapshot
+
+    snapshot = scenario_snapshot(_text(scenario), _name(scenario)) if scenario else live_snapshot()
+    timed = plan_timed(snapshot)
+    if as_json:
+        print_json(timed.as_json(placements=placements))
+    else:
+        print("\n".join(timed.lines(placements=placements)))
+
+
+def replay(file: File, as_json: AsJson = False) -> None:
+    """Plan a recorded tick again and show what differs; ends with 1 when something does.
+
+    Examples:
+      rayfleet history --json | ...    a tick report, saved as tick.json
+      rayfleet replay tick.json
+    """
+    from rayfleet.launcher.planning import replayed
+
+    difference = replayed(_text(file), _name(file))
+    if as_json:
+        print_json({"same": not difference, "difference": difference})
+    else:
+        print("\n".join(difference) if difference else "the same plan, byte for byte")
+    if difference:
+        raise typer.Exit(EXIT_NOT_OK)
+
+
+def config_check(file: File, as_json: AsJson = False) -> None:
+    """Check a cluster file; every problem at once, each with its line and a hint.
+
+    Examples:
+      rayfleet config check cluster.yaml
+    """
+    from rayfleet.launcher.spec import problems_of
+
+    problems = problems_of(_text(file), _name(file))
+    if as_json:
+        print_json({"ok": not problems, "problems": [problem.as_json() for problem in problems]})
+        if problems:
+            raise typer.Exit(2)
+    elif problems:
+        fail("\n".join(str(problem) for problem in problems))
+    else:
+        print(f"{_name(file)} is fine")
+
+
+def config_show(file: File) -> None:
+    """Print what a cluster file means once every default is filled in.
+
+    Examples:
+      rayfleet config show cluster.yaml
+    """
+    from rayfleet.launcher.spec import shown
+
+    print_json(shown(_text(file), _name(file)))
+
+
+def schema(of: Annotated[Format, typer.Argument(help="Which format.")]) -> None:
+    """Print the JSON Schema of a public format.
+
+    Examples:
+      rayfleet schema scenario
+      rayfleet schema cluster > cluster.schema.json
+    """
+    print_json(_schema(of))
+
+
+def _schema(of: Format) -> Any:
+    match of:
+        case Format.SCENARIO:
+            from rayfleet.config import scenario_schema
+
+            return scenario_schema()
+        case Format.CLUSTER:
+            from rayfleet.config import cluster_schema
+
+            return cluster_schema()
+        case Format.STATUS:
+            from rayfleet.reports.status_text import status_schema
+
+            return status_schema()
+
+
+def _text(path: Path) -> str:
+    if path == _STANDARD_INPUT:
+        return sys.stdin.read()
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        fail(f"there is no file {path}", f"looked in {Path.cwd()}" if not path.is_absolute() else "")
+    except IsADirectoryError:
+        fail(f"{path} is a folder", "give the path of a file")
+    except UnicodeDecodeError as error:
+        fail(f"{path} is not text: {error}")
+
+
+def _name(path: Path) -> str:
+    return "standard input" if path == _STANDARD_INPUT else str(path)

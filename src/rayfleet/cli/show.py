@@ -1,0 +1,171 @@
+"""`status`, `why`, `history` and `logs`: what is, and why; nothing here changes anything."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rayfleet.cli.arguments import AsJson, Cluster, add
+from rayfleet.cli.terminal import print_json, print_table
+
+if TYPE_CHECKING:
+    from rayfleet.launcher.home import Home
+
+_REFRESH_S = 1.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's commands to `app`."""
+    add(app, status)
+    add(app, why)
+    add(app, history)
+    add(app, logs)
+
+
+def status(
+    cluster: Cluster = None,
+    as_json: AsJson = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing it until Ctrl-C.")] = False,
+) -> None:
+    """Show nodes, resources, demand, and what is being done about it.
+
+    Examples:
+      rayfleet status
+      rayfleet status --watch
+      rayfleet status second --json
+    """
+    from rayfleet.launcher.known import choose
+    from rayfleet.launcher.view import status_json, status_text
+
+    home = choose(cluster)
+    if watch:
+        _watch(home, status_text)
+    elif as_json:
+        print_json(status_json(home))
+    else:
+        print(status_text(home))
+
+
+def why(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[CLUSTER] [POOL|NODE|SHAPE]", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say why the cluster is as it is, from the record: a pool, a machine, a shape of demand, or everything.
+
+    Examples:
+      rayfleet why
+      rayfleet why cpu4
+      rayfleet why m3
+      rayfleet why '{"CPU": 1, "GPU": 1}'
+    """
+    from rayfleet.launcher.known import choose, split
+    from rayfleet.launcher.view import why_lines
+
+    cluster, rest = split(words or [], 0)
+    subject = " ".join(rest)
+    lines = why_lines(choose(cluster), subject)
+    if as_json:
+        print_json({"subject": subject, "lines": lines})
+        return
+    print("\n".join(lines))
+
+
+def history(
+    cluster: Cluster = None,
+    last: Annotated[int, typer.Option("--last", "-n", min=1, help="How many entries.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show what was launched, drained and released, when and why; the newest last.
+
+    Examples:
+      rayfleet history
+      rayfleet history -n 100 --json
+    """
+    from rayfleet.launcher.view import happenings
+
+    events = happenings(_any_cluster(cluster), last)
+    if as_json:
+        print_json([event.as_json() for event in events])
+        return
+    rows = [(_clock(event.at), event.what, event.subject, event.why) for event in events]
+    print_table(("TIME", "WHAT", "WHICH", "WHY"), rows, none="nothing has happened yet")
+
+
+def logs(
+    cluster: Cluster = None,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many lines from the end.")] = 100,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing what comes, until Ctrl-C.")] = False,
+    path: Annotated[bool, typer.Option("--path", help="Only print where the files are.")] = False,
+) -> None:
+    """Print the controller's log.
+
+    Examples:
+      rayfleet logs
+      rayfleet logs -f
+    """
+    from rayfleet.launcher import logs as files
+
+    home = _any_cluster(cluster)
+    if path:
+        print("\n".join(str(each) for each in files.paths(home)))
+        return
+    for line in files.tail(home, lines):
+        print(line)
+    if follow:
+        _until_interrupted(lambda: _print_all(files.new_lines(home)))
+
+
+def _any_cluster(word: str | None) -> Home:
+    """Return the cluster that is meant; what is recorded of one that is down may be read too."""
+    from rayfleet.launcher import home as homes
+    from rayfleet.launcher.errors import NoCluster
+    from rayfleet.launcher.known import choose
+
+    try:
+        return choose(word)
+    except NoCluster:
+        every = homes.known()
+        if len(every) != 1:
+            raise
+        return every[0]
+
+
+def _watch(home: Home, text: Callable[[Home], str]) -> None:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(Text(text(home)), console=Console(), auto_refresh=False, screen=True) as live:
+
+        def again() -> None:
+            time.sleep(_REFRESH_S)
+            live.update(Text(text(home)), refresh=True)
+
+        _until_interrupted(lambda: _forever(again))
+
+
+def _forever(step: Callable[[], None]) -> None:
+    while True:
+        step()
+
+
+def _until_interrupted(watch: Callable[[], Any]) -> None:
+    """Run what a person ends with Ctrl-C, which is here the way to say: enough."""
+    try:
+        watch()
+    except KeyboardInterrupt:
+        return
+
+
+def _print_all(lines: Any) -> None:
+    for line in lines:
+        print(line, flush=True)
+
+
+def _clock(at: float) -> str:
+    return time.strftime("%m-%d %H:%M:%S", time.localtime(at))

@@ -1,0 +1,130 @@
+"""`env`, `run`, `exec`, `attach`, `submit`: people's programs on a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from rayfleet.cli.arguments import COMMAND_LINE, AsJson, Cluster, add
+from rayfleet.cli.terminal import EXIT_INTERRUPTED, EXIT_NOT_OK, complain, fail, print_json, waiting
+
+_NOT_FOUND, _NOT_RUNNABLE = 127, 126
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's commands to `app`."""
+    add(app, env)
+    add(app, run, context_settings=COMMAND_LINE)
+    add(app, exec_, "exec", context_settings=COMMAND_LINE)
+    add(app, attach)
+    add(app, submit, context_settings=COMMAND_LINE)
+
+
+def env(cluster: Cluster = None, as_json: AsJson = False) -> None:
+    """Print what a shell needs so that ray.init() and Ray's own commands find the cluster.
+
+    Examples:
+      eval "$(rayfleet env)"
+      rayfleet env --json
+    """
+    from rayfleet.launcher.known import choose
+    from rayfleet.launcher.work import variables
+
+    found = variables(choose(cluster))
+    if as_json:
+        print_json(found)
+        return
+    for name, value in found.items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+def run(
+    command: Annotated[list[str], typer.Argument(metavar="[--] CMD...", show_default=False)],
+    cluster: Annotated[str | None, typer.Option(help="Which cluster. Default: the only one that is up.")] = None,
+) -> None:
+    """Run a command here, with the cluster's address and token set. Its exit code is ours.
+
+    Examples:
+      rayfleet run -- python script.py
+      rayfleet run -- ray status
+      rayfleet run --cluster second -- python script.py
+    """
+    from rayfleet.launcher.known import choose
+    from rayfleet.launcher.work import environment
+
+    _become(command, environment(choose(cluster)))
+
+
+def exec_(
+    words: Annotated[list[str], typer.Argument(metavar="[CLUSTER] CMD...", show_default=False)],
+) -> None:
+    """Run a shell command on the head. Its exit code is ours.
+
+    Examples:
+      rayfleet exec 'ray status'
+      rayfleet exec second python script.py --fast
+    """
+    from rayfleet.launcher.known import choose, split
+    from rayfleet.launcher.work import environment, shell_command
+
+    cluster, rest = split(words, 1)
+    _become(shell_command(rest), environment(choose(cluster)))
+
+
+def attach(cluster: Cluster = None) -> None:
+    """Open a shell on the head, in which ray.init() and Ray's own commands find the cluster.
+
+    Examples:
+      rayfleet attach
+    """
+    from rayfleet.launcher.known import choose
+    from rayfleet.launcher.work import environment
+
+    _become([os.environ.get("SHELL") or "/bin/bash", "-i"], environment(choose(cluster)))
+
+
+def submit(
+    words: Annotated[list[str], typer.Argument(metavar="[CLUSTER] SCRIPT [ARGS]...", show_default=False)],
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Print the job's id and return.")] = False,
+) -> None:
+    """Run a script as a job on the head and follow its output; ends with 0 when the job succeeded, else with 1.
+
+    Examples:
+      rayfleet submit script.py --size 10
+      rayfleet submit second script.py
+      rayfleet submit --no-wait script.py
+    """
+    from rayfleet.launcher import job
+    from rayfleet.launcher.known import choose, split
+
+    cluster, rest = split(words, 1)
+    home, script = choose(cluster), Path(rest[0])
+    if not script.is_file():
+        fail(f"there is no script {script}", f"looked in {Path.cwd()}" if not script.is_absolute() else "")
+    with waiting(f"submitting {script.name} to {home.name}"):
+        job_id = asyncio.run(job.submit(home, script, rest[1:]))
+    if no_wait:
+        print(job_id)
+        return
+    try:
+        ended = asyncio.run(job.follow(home, job_id, lambda text: print(text, end="", flush=True)))
+    except KeyboardInterrupt:
+        complain(f"job {job_id} goes on without us", f"rayfleet run -- ray job stop {job_id}   stops it")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if not ended.ok:
+        fail(f"job {job_id} ended as {ended.status}: {ended.message}".rstrip(": "), code=EXIT_NOT_OK)
+
+
+def _become(command: list[str], environment: dict[str, str]) -> NoReturn:
+    """Turn this process into `command`, so that signals, output and exit code are its own."""
+    try:
+        os.execvpe(command[0], command, environment)  # noqa: S606 - running the user's command is what is asked for
+    except FileNotFoundError:
+        fail(f"there is no command {command[0]!r}", code=_NOT_FOUND)
+    except PermissionError:
+        fail(f"{command[0]!r} may not be run", code=_NOT_RUNNABLE)

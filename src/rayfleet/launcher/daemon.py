@@ -1,0 +1,47 @@
+"""Starting the controller: as a process that outlives the terminal, or in place of this one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import NoReturn
+
+from rayfleet.launcher.home import Home
+from rayfleet.launcher.logs import OUTPUT_LOG
+
+_MODULE = "rayfleet.launcher.controller"
+# Of a shell or job inside some cluster; in the controller they would send it, and all that it starts, to that cluster.
+_OTHERS = ("RAYFLEET_", "RAY_ADDRESS", "RAY_JOB_", "RAY_AUTH_")
+
+
+def spawn(home: Home) -> subprocess.Popen[bytes]:
+    """Start the controller in a session of its own: no terminal's Ctrl-C or hang-up reaches it.
+
+    What its interpreter prints, a crash included, goes to a file of its own.
+    """
+    # Appended to, because an earlier controller's last words are worth keeping; a crash says little, so it stays small.
+    with (home.logs / OUTPUT_LOG).open("ab") as output:
+        return subprocess.Popen(
+            _command(home.name),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=home.path,
+            env=_environment(),
+            start_new_session=True,
+        )
+
+
+def become_controller(name: str, *options: str) -> NoReturn:
+    """Turn this process into the controller, so that nothing of the command line stays in its memory."""
+    command = _command(name, *options)
+    os.execve(command[0], command, _environment())  # noqa: S606 - our own module, under our own interpreter
+
+
+def _command(name: str, *options: str) -> list[str]:
+    return [sys.executable, "-m", _MODULE, name, *options]
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}

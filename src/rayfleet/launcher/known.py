@@ -1,0 +1,64 @@
+"""Which cluster is meant: a name, a configuration file, or the only one that is up."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rayfleet.launcher import home as homes
+from rayfleet.launcher.errors import NoCluster, SeveralClusters
+from rayfleet.launcher.home import Home
+
+CLUSTER_VARIABLE = "RAYFLEET_CLUSTER"
+"""Set in every shell, job and process of a cluster, so that its own commands mean that cluster."""
+
+_CONFIG_ENDINGS = (".yaml", ".yml")
+
+
+def is_config(word: str) -> bool:
+    """Say whether `word` names a configuration file (it may not exist)."""
+    return word.endswith(_CONFIG_ENDINGS)
+
+
+def choose(word: str | None) -> Home:
+    """Return the cluster that `word` means; without a word the one that we are in, else the only one that is up.
+
+    Raises:
+        UnknownCluster: nothing of that name, or the file's cluster was never started here.
+        NoCluster, SeveralClusters: no word, and none or more than one is up.
+        ConfigInvalid: `word` is a configuration file with mistakes.
+    """
+    if word is not None:
+        return homes.find(_name_in(Path(word)) if is_config(word) else word)
+    own = os.environ.get(CLUSTER_VARIABLE)
+    every = homes.known()
+    up = tuple(each for each in every if each.is_up)
+    if own in {each.name for each in up}:
+        return homes.find(own or "")
+    if len(up) > 1:
+        names = ", ".join(each.name for each in up)
+        raise SeveralClusters(f"several clusters are up: {names}", "name the one that you mean, as first argument")
+    if not up:
+        before = f" (down: {', '.join(each.name for each in every)})" if every else ""
+        raise NoCluster(f"no cluster is up on this machine{before}", "start one: rayfleet up")
+    return up[0]
+
+
+def split(words: list[str], needed: int) -> tuple[str | None, list[str]]:
+    """Take an optional first CLUSTER off `words`, of which `needed` belong to the command.
+
+    The first word is the cluster when there are more words than needed, or when it is a configuration file or known.
+    """
+    if not words:
+        return None, []
+    first = words[0]
+    named = is_config(first) or first in {each.name for each in homes.known()}
+    if len(words) > needed and named:
+        return first, words[1:]
+    return None, words
+
+
+def _name_in(path: Path) -> str:
+    from rayfleet.launcher.spec import read_spec
+
+    return read_spec(path).name

@@ -1,0 +1,82 @@
+"""The controller's log files, and reading them while they are written."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from rayfleet.launcher.home import Home
+
+CONTROLLER_LOG: Final = "controller.log"
+OUTPUT_LOG: Final = "controller.out"
+"""What the controller's interpreter itself says: a crash ends there."""
+
+_LOG_BYTES: Final = 5 * 2**20
+_LOGS_KEPT: Final = 3
+_POLL_S: Final = 0.25
+_FORMAT: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+
+def paths(home: Home) -> tuple[Path, ...]:
+    """Return every log file of the cluster, the controller's first."""
+    every = sorted(path for path in home.logs.glob("*") if path.is_file())
+    return tuple(sorted(every, key=lambda path: not path.name.startswith("controller")))
+
+
+def configure(home: Home, *, also_here: bool) -> None:
+    """Send this process's log to the cluster's log file, rotated; `also_here`: to standard error too."""
+    file = logging.handlers.RotatingFileHandler(
+        home.logs / CONTROLLER_LOG, maxBytes=_LOG_BYTES, backupCount=_LOGS_KEPT, encoding="utf-8"
+    )
+    handlers: list[logging.Handler] = [file]
+    if also_here:
+        handlers.append(logging.StreamHandler(sys.stderr))
+    logging.basicConfig(level=logging.INFO, format=_FORMAT, handlers=handlers, force=True)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["event"], drop_missing=True),
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(ignore_frame_names=["structlog"]),
+    )
+
+
+def tail(home: Home, count: int) -> list[str]:
+    """Return the last `count` lines of the controller's log; none when it has none yet."""
+    return last_lines(home.logs / CONTROLLER_LOG, count)
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """Return the last `count` lines of a file; none when it does not exist."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return [line.rstrip("\n") for line in deque(file, maxlen=count)]
+    except FileNotFoundError:
+        return []
+
+
+def new_lines(home: Home) -> Iterator[str]:
+    """Yield lines of the controller's log as they are written, for ever, across rotations."""
+    path = home.logs / CONTROLLER_LOG
+    position = path.stat().st_size if path.exists() else 0
+    while True:
+        size = path.stat().st_size if path.exists() else 0
+        if size < position:  # rotated: the new file is read from its start
+            position = 0
+        if size > position:
+            with path.open(encoding="utf-8", errors="replace") as file:
+                file.seek(position)
+                for line in file:
+                    yield line.rstrip("\n")
+                position = file.tell()
+        time.sleep(_POLL_S)

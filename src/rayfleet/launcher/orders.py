@@ -1,0 +1,170 @@
+"""What people order, checked before it is written down: pure, given the policy and what exists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import isfinite
+from typing import Final
+
+from rayfleet.launcher.errors import InvalidOrder, did_you_mean
+from rayfleet.model import EXISTING, Claim, Order, OrderKind, Policy, Pool
+
+NOTHING_TEXT: Final = "null"
+_NOTHING: Final = frozenset({"null", "none", "~", ""})
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who orders, when (seconds since the epoch) and why."""
+
+    by: str
+    at: float
+    why: str = ""
+
+    def order(self, kind: OrderKind, target: str = "", value: str = "") -> Order:
+        """Return an order of this author. Its id says what it is about, so a newer one replaces an older."""
+        name = f"{kind.value}:{target}" if target else kind.value
+        return Order(name, kind, target, value, self.by, self.why, self.at)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value that may be changed at run time. `optional`: null is a value too and means: no limit."""
+
+    name: str
+    what: str
+    read: Callable[[str], float]
+    least: float = 0.0
+    optional: bool = True
+
+
+def _seconds(text: str) -> float:
+    return float(text.removesuffix("s"))
+
+
+POLICY_SETTINGS: Final = (
+    Setting("max_workers", "a number of machines", int),
+    Setting("idle_timeout_s", "seconds", _seconds, optional=False),
+    Setting("upscaling_speed", "a rate per machine that is up (1 doubles)", float),
+    Setting("downscaling_speed", "a rate per machine that is up", float),
+    Setting("max_usd_per_hour", "USD per hour", float),
+)
+POOL_SETTINGS: Final = (
+    Setting("min_workers", "a number of machines", int, optional=False),
+    Setting("max_workers", "a number of machines", int),
+    Setting("priority", "a whole number, higher is tried first", int, least=-1_000_000, optional=False),
+    Setting("idle_timeout_s", "seconds", _seconds),
+)
+
+
+def scale(policy: Policy, pool: str, count: int, author: Author) -> Order:
+    """Return the order to hold `pool` at `count` machines until it is cleared.
+
+    Raises:
+        InvalidOrder: no such pool, or its limits forbid that many.
+    """
+    found = worker_pool(policy, pool)
+    if count < 0:
+        raise InvalidOrder(f"a pool cannot have {count} machines", "give 0 or more")
+    _within(found.max_workers, count, f"pool {pool}", f"{pool}.max_workers")
+    _within(policy.max_workers, count, "the cluster", "max_workers")
+    return author.order(OrderKind.SCALE, pool, str(count))
+
+
+def unscale(policy: Policy, pool: str, author: Author) -> Order:
+    """Return the order that lets `pool` follow its demand again.
+
+    Raises:
+        InvalidOrder: no such pool.
+    """
+    return author.order(OrderKind.UNSCALE, worker_pool(policy, pool).name)
+
+
+def drain(claims: tuple[Claim, ...], node: str, author: Author) -> Order:
+    """Return the order to empty a machine and give it back. `node`: a host, a claim, or (the start of) Ray's node id.
+
+    Raises:
+        InvalidOrder: nothing of that name exists, several do, or it is the head.
+    """
+    claim, host = _machine(claims, node)
+    if claim.head:
+        raise InvalidOrder(f"{node} is the head, and a cluster cannot do without it", "end the cluster: rayfleet down")
+    if claim.foreign:
+        raise InvalidOrder(f"{node} was joined by hand, so it is not ours to drain", "end it where it was started")
+    return author.order(OrderKind.DRAIN, host)
+
+
+def change(policy: Policy, key: str, value: str, author: Author) -> Order:
+    """Return the order to set `key` (a setting of the policy, or POOL.setting) to `value`.
+
+    Raises:
+        InvalidOrder: no such key, or not a value of it.
+    """
+    setting = _setting(policy, key)
+    return author.order(OrderKind.SET, key, _checked(setting, key, value))
+
+
+def shutdown(author: Author) -> Order:
+    """Return the order to give everything back, the head last."""
+    return author.order(OrderKind.SHUTDOWN)
+
+
+def worker_pool(policy: Policy, name: str) -> Pool:
+    """Return the worker pool of that name.
+
+    Raises:
+        InvalidOrder: there is none, or it is the head's.
+    """
+    for pool in policy.pools:
+        if pool.name == name:
+            return pool
+    if policy.head is not None and policy.head.name == name:
+        raise InvalidOrder(f"pool {name} is the head's: it always has one machine")
+    raise InvalidOrder(f"there is no pool {name!r}", did_you_mean(name, [pool.name for pool in policy.pools]))
+
+
+def _within(limit: int | None, count: int, whose: str, key: str) -> None:
+    if limit is not None and count > limit:
+        raise InvalidOrder(f"{whose} may have at most {limit} machines, not {count}", f"rayfleet set {key}={count}")
+
+
+def _machine(claims: tuple[Claim, ...], node: str) -> tuple[Claim, str]:
+    present = [(claim, host) for claim in claims if claim.phase in EXISTING for host in claim.hosts]
+    exact = [(c, h.id) for c, h in present if node in (h.id, c.id, h.machine_id, h.node_id)]
+    likely = exact or [(c, h.id) for c, h in present if node and (h.node_id or "").startswith(node)]
+    if not likely:
+        names = [host.id for claim, host in present if not claim.head]
+        raise InvalidOrder(f"no machine is called {node!r}", did_you_mean(node, names) or "no machine is up")
+    # Hosts of one replica leave together, so any of them stands for all.
+    if len({claim.id for claim, _ in likely}) > 1:
+        raise InvalidOrder(f"{node!r} fits several machines: {', '.join(host for _, host in likely)}")
+    return likely[0]
+
+
+def _setting(policy: Policy, key: str) -> Setting:
+    pool, dot, name = key.rpartition(".")
+    table = POOL_SETTINGS if dot else POLICY_SETTINGS
+    if dot:
+        worker_pool(policy, pool)
+    for setting in table:
+        if setting.name == name:
+            return setting
+    keys = [f"{pool}{dot}{setting.name}" for setting in table]
+    raise InvalidOrder(f"there is no setting {key!r}", did_you_mean(key, keys))
+
+
+def _checked(setting: Setting, key: str, text: str) -> str:
+    word = text.strip()
+    if word.lower() in _NOTHING:
+        if setting.optional:
+            return NOTHING_TEXT
+        raise InvalidOrder(f"{key} needs a value", f"it is {setting.what}")
+    try:
+        value = setting.read(word)
+    except ValueError:
+        hint = f"it is {setting.what}" + (", or null for none" if setting.optional else "")
+        raise InvalidOrder(f"{key} cannot be {text!r}", hint) from None
+    if not isfinite(value) or value < setting.least:
+        raise InvalidOrder(f"{key} cannot be {text}", f"it is {setting.what}, {setting.least:g} or more")
+    return repr(value)

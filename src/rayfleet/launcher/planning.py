@@ -1,0 +1,110 @@
+"""Planning outside of the loop: a scenario file, a recorded tick again, or the cluster as it is now."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rayfleet.config import ConfigInvalid, Problem, diff, load_scenario, plan_to_json, report_from_json
+from rayfleet.model import How, Plan, Snapshot
+from rayfleet.planner import plan
+
+MEASURED_CALLS: Final = 3
+_MS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class TimedPlan:
+    """A plan, and the CPU seconds that one `plan(snapshot)` takes in a warm process."""
+
+    plan: Plan
+    planning_s: float
+
+    def as_json(self, *, placements: bool) -> dict[str, Any]:
+        """Return it in the public format."""
+        return plan_to_json(self.plan, planning_s=self.planning_s, placements=placements)
+
+    def lines(self, *, placements: bool) -> list[str]:
+        """Return it for people."""
+        lines = list(_lines(self.plan)) or ["nothing to do"]
+        if placements:
+            lines += [
+                f"place    {p.count} x {p.kind.value}[{p.index}]{'' if p.bundle is None else f' bundle {p.bundle}'} on {p.on}"
+                for p in self.plan.placements
+            ]
+        cost = self.plan.cost
+        unpriced = f", {cost.unpriced} machines without a price" if cost.unpriced else ""
+        return [
+            *lines,
+            f"cost     {cost.before:.2f} -> {cost.after:.2f} USD/h{unpriced}",
+            f"planned in {self.planning_s * _MS:.1f} ms",
+        ]
+
+
+def plan_timed(snapshot: Snapshot, cpu_s: Callable[[], float] = time.process_time) -> TimedPlan:
+    """Plan, and measure it: the median of three calls after one to warm up."""
+    result = plan(snapshot)
+    took = []
+    for _ in range(MEASURED_CALLS):
+        began = cpu_s()
+        plan(snapshot)
+        took.append(cpu_s() - began)
+    return TimedPlan(result, statistics.median(took))
+
+
+def scenario_snapshot(text: str, file: str) -> Snapshot:
+    """Return what a scenario file describes.
+
+    Raises:
+        ConfigInvalid: with everything that is wrong with it.
+    """
+    return load_scenario(text, file)
+
+
+def replayed(text: str, file: str) -> list[str]:
+    """Plan a recorded tick again; return how the new plan differs from the recorded one, nothing when it does not.
+
+    Raises:
+        ConfigInvalid: it is no tick report.
+    """
+    try:
+        recorded = json.loads(text)
+    except ValueError as error:
+        raise ConfigInvalid([Problem(f"is not JSON: {error}", file=file)]) from error
+    if not isinstance(recorded, dict):
+        raise ConfigInvalid([Problem("is not a tick report", file=file, hint="rayfleet history --reports writes them")])
+    report = report_from_json(recorded, file)
+    before = plan_to_json(report.plan, placements=True)
+    return diff(before, plan_to_json(plan(report.snapshot), placements=True))
+
+
+def live_snapshot() -> Snapshot:
+    """Return what the controller of the only cluster that is up saw last.
+
+    Raises:
+        LauncherError: there is no such cluster, or it has recorded nothing yet.
+    """
+    from rayfleet.launcher.known import choose
+    from rayfleet.launcher.view import latest
+
+    return latest(choose(None)).snapshot
+
+
+def _lines(decided: Plan) -> Iterator[str]:
+    for launch in decided.launches:
+        offer = launch.offer
+        where = " ".join(filter(None, (offer.provider, offer.region, offer.zone, offer.market and offer.market.value)))
+        yield f"launch   {launch.count} x {offer.pool}{f' ({where})' if where else ''}: {launch.reason.text}"
+    for drain in decided.drains:
+        yield f"drain    {', '.join(drain.hosts)}: {drain.reason.text}"
+    for release in decided.releases:
+        if release.how is not How.END:
+            yield f"release  {', '.join(release.hosts)} ({release.how.value}): {release.reason.text}"
+    for unmet in decided.unmet:
+        yield f"unmet    {unmet.count} x {unmet.kind.value}[{unmet.index}]: {unmet.reason.text}"
+        for verdict in unmet.pools:
+            yield f"           {verdict.pool}: {verdict.reason.text}"

@@ -1,0 +1,203 @@
+"""Bringing a cluster up: check, write down, start the controller, and wait until the loop has made it so.
+
+Nothing is launched from here: the controller's loop launches the head like any other machine. So a cluster whose
+controller was killed is taken up by starting a new one; what runs is in the ledger and in the provider's records.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from rayfleet.engines.ray.settings import RaySettings, new_settings
+from rayfleet.launcher import daemon, lease, logs, view
+from rayfleet.launcher import home as homes
+from rayfleet.launcher.errors import AlreadyControlled, ControllerDied, TookTooLong
+from rayfleet.launcher.home import Home
+from rayfleet.launcher.progress import Progress, Step, unseen
+from rayfleet.launcher.spec import Wanted
+from rayfleet.model import Phase, TickReport
+
+UP_TIMEOUT_S: Final = 180.0
+STOP_TIMEOUT_S: Final = 15.0
+_POLL_S: Final = 0.1
+_LAST_WORDS: Final = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A cluster that is up. `head_ready_s`: seconds that the caller waited for the head; `workers`: machines that are ready."""
+
+    cluster: str
+    address: str
+    client: str
+    dashboard: str
+    head_ready_s: float
+    took_s: float
+    workers: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for programs."""
+        return asdict(self)
+
+
+async def up(wanted: Wanted, progress: Progress = unseen, timeout_s: float = UP_TIMEOUT_S) -> Standing:
+    """Bring the cluster up, or take it up again; return when its head and its minimums are ready.
+
+    Raises:
+        AlreadyControlled: somebody else is at it, such as a `down`.
+        ControllerDied: the message holds its last words.
+        TookTooLong: it is still not there; it may still come.
+        ConfigInvalid, LauncherError: nothing was started.
+    """
+    began = time.monotonic()
+    home = prepare(wanted)
+    progress(Step("starting the controller"))
+    asked_at = time.time()
+    child = await _ensure_controller(home, wanted)
+    deadline = began + timeout_s
+
+    async def until(text: Callable[[TickReport | None], Step | None]) -> float:
+        await _watch(home, child, text, progress, Limit(deadline, asked_at))
+        return time.monotonic() - began
+
+    head_ready_s = await until(_head_step)
+    took_s = await until(_minimum_step)
+    return _standing(home, head_ready_s, took_s)
+
+
+def prepare(wanted: Wanted) -> Home:
+    """Write down the cluster's configuration and, the first time, its addresses and token.
+
+    Raises:
+        LauncherError: its name or folder cannot be.
+    """
+    home = homes.create(wanted.name)
+    if not home.settings.exists():
+        new_settings(wanted.name, home.path, preferred_default=_defaults_are_free(home)).save()
+    if wanted.changes(home):
+        home.write(home.config, wanted.text)
+    return home
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How long to wait (`deadline`, monotonic), and for reports of after when (`since`, seconds since the epoch)."""
+
+    deadline: float
+    since: float
+
+
+def _defaults_are_free(home: Home) -> bool:
+    """Say whether no other cluster that is up has Ray's default ports; its head may still be booting."""
+    others = [each for each in homes.known() if each.is_up and each.name != home.name and each.settings.exists()]
+    return not any(RaySettings.load(each.path).ports.default for each in others)
+
+
+async def _ensure_controller(home: Home, wanted: Wanted) -> subprocess.Popen[bytes] | None:
+    """Start a controller when there is none, or when the one there is works by an older configuration."""
+    running = lease.controller(home)
+    if running is not None and running.role != lease.CONTROLLER:
+        raise AlreadyControlled(f"cluster {home.name} is busy: {running}", "wait for it to end")
+    if running is not None and wanted.stale:
+        await stop_controller(home)
+        running = None
+    return None if running else daemon.spawn(home)
+
+
+async def stop_controller(home: Home) -> None:
+    """End the controller, if there is one; machines stay.
+
+    Raises:
+        TookTooLong: it does not end.
+    """
+    running = lease.controller(home)
+    if running is None:
+        return
+    running.send(lease.signal.SIGTERM)
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while not lease.is_free(home):
+        if time.monotonic() > deadline:
+            raise TookTooLong(f"the controller does not end: {running}", f"kill -9 {running.process.pid}, then try again")
+        await asyncio.sleep(_POLL_S)
+
+
+async def _watch(
+    home: Home,
+    child: subprocess.Popen[bytes] | None,
+    text: Callable[[TickReport | None], Step | None],
+    progress: Progress,
+    limit: Limit,
+) -> None:
+    """Wait until `text` has no step to tell any more."""
+    while True:
+        report = view.newest(home, since=limit.since)
+        step = text(report)
+        if step is None:
+            return
+        progress(step)
+        if (child is not None and child.poll() is not None) or (child is None and lease.controller(home) is None):
+            raise _died(home, child)
+        if time.monotonic() > limit.deadline:
+            raise TookTooLong(f"cluster {home.name} is not up yet: {step.text}", _advice(report, home))
+        await asyncio.sleep(_POLL_S)
+
+
+def _head_step(report: TickReport | None) -> Step | None:
+    """Return what keeps the head; None when it is ready."""
+    if report is None:
+        return Step("the controller takes over")
+    heads = [claim for claim in report.plan.claims if claim.head]
+    if any(claim.phase is Phase.READY for claim in heads) or report.snapshot.policy.head is None:
+        return None
+    return Step(f"the head is {heads[0].phase.value.lower()}" if heads else "the head is asked for")
+
+
+def _minimum_step(report: TickReport | None) -> Step | None:
+    """Return what keeps the minimums; None when every pool has its own."""
+    if report is None:
+        return Step("the controller takes over")
+    pools = report.snapshot.policy.pools
+    ready = {pool.name: view.ready(report, pool.name) for pool in pools}
+    wanted = {pool.name: view.least(report, pool) for pool in pools}
+    missing = [name for name in wanted if ready[name] < wanted[name]]
+    if not missing:
+        return None
+    done = sum(min(ready[name], wanted[name]) for name in wanted)
+    return Step(f"workers of {', '.join(missing)}", done, sum(wanted.values()))
+
+
+def _standing(home: Home, head_ready_s: float, took_s: float) -> Standing:
+    settings = RaySettings.load(home.path)
+    report = view.newest(home)
+    workers = sum(view.ready(report, pool.name) for pool in report.snapshot.policy.pools) if report else 0
+    return Standing(
+        cluster=home.name,
+        address=settings.gcs_address,
+        client=settings.client_address,
+        dashboard=settings.dashboard_url,
+        head_ready_s=round(head_ready_s, 3),
+        took_s=round(took_s, 3),
+        workers=workers,
+    )
+
+
+def _died(home: Home, child: subprocess.Popen[bytes] | None) -> Exception:
+    """Return the controller's last words; a second one that refused names the first, in its own words."""
+    code = child.poll() if child else None
+    words = logs.last_lines(home.logs / logs.OUTPUT_LOG, _LAST_WORDS) or logs.tail(home, _LAST_WORDS)
+    how = f" with code {code}" if code is not None else ""
+    return ControllerDied("\n".join([f"the controller of {home.name} ended{how}; its last words:", *words]), f"rayfleet logs {home.name}")
+
+
+def _advice(report: TickReport | None, home: Home) -> str:
+    """Return the newest reason why something failed, else where to look."""
+    if report is not None and report.error:
+        return report.error.strip().splitlines()[-1]
+    backoffs = report.plan.backoffs if report else ()
+    reasons = [backoff.message for backoff in backoffs if backoff.message]
+    return reasons[-1] if reasons else f"rayfleet status {home.name}, rayfleet why {home.name}, rayfleet logs {home.name}"

@@ -1,0 +1,85 @@
+"""The composition root: a ClusterSpec, a folder and the addresses of its Ray become a ready Reconciler.
+
+Every other room gets its edges handed in; only this one knows all of them. Providers are found by entry point, so that
+an installed package can bring its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from rayfleet.contracts import Engine, Ledger, Provider, ProviderContext, ProviderKind
+from rayfleet.loop import EngineSink, Parts, Reconciler, close_parts
+
+if TYPE_CHECKING:
+    from rayfleet.config import ClusterSpec
+    from rayfleet.engines.ray.settings import RaySettings
+
+PROVIDER_GROUP: Final = "rayfleet.providers"
+LEDGER_FILE: Final = "ledger.sqlite"
+HISTORY_FILE: Final = "history.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """A Reconciler, and the edges that it was made from."""
+
+    reconciler: Reconciler
+    parts: Parts
+
+    @property
+    def ledger(self) -> Ledger:
+        """Return the cluster's ledger."""
+        return self.parts.ledger
+
+    async def close(self) -> None:
+        """Let go of all edges; machines stay."""
+        await close_parts(self.parts)
+
+
+@cache
+def registry() -> Mapping[str, ProviderKind]:
+    """Return every installed kind of provider by its name."""
+    return {point.name: point.load() for point in entry_points(group=PROVIDER_GROUP)}
+
+
+def build(spec: ClusterSpec, folder: Path, ray: RaySettings) -> Assembly:
+    """Return a ready Reconciler of the cluster whose durable files are in `folder`. Does no I/O.
+
+    At most one may run at a time; whoever runs it holds the cluster's lease.
+    """
+    from rayfleet.engines.ray.engine import RayEngine
+    from rayfleet.ledger.sqlite import SqliteLedger
+    from rayfleet.planner import plan
+    from rayfleet.planner.invariants import check
+    from rayfleet.reports.history import History
+
+    engine = RayEngine(ray)
+    parts = Parts(
+        cluster=spec.name,
+        policy=spec.policy,
+        providers={spec.provider: _provider(spec, folder, engine)},
+        engine=engine,
+        ledger=SqliteLedger(folder / LEDGER_FILE),
+        plan=plan,
+        sinks=(History(folder / HISTORY_FILE), EngineSink(engine)),
+        check=check,
+    )
+    return Assembly(Reconciler(parts), parts)
+
+
+def _provider(spec: ClusterSpec, folder: Path, engine: Engine) -> Provider:
+    kind = registry()[spec.provider]
+    return kind.build(
+        ProviderContext(
+            cluster=spec.name,
+            state_dir=folder,
+            settings=spec.provider_settings,
+            start_script=lambda pool, head: engine.start_script(pool, head=head),
+        )
+    )

@@ -1,0 +1,123 @@
+"""What people may order, and how a slip of the pen is answered."""
+
+import pytest
+
+from rayfleet.launcher import orders
+from rayfleet.launcher.errors import InvalidOrder
+from rayfleet.launcher.orders import Author
+from rayfleet.model import Claim, Host, OfferKey, OrderKind, Phase, Policy, Pool, Resources
+
+ME = Author("ann", 12.0, "because")
+POLICY = Policy(
+    pools=(Pool("cpu4", Resources.of({"CPU": 4}), max_workers=5), Pool("gpu", Resources.of({"GPU": 1}))),
+    head=Pool("head", Resources()),
+    max_workers=8,
+)
+CLAIMS = (
+    Claim("h", OfferKey("head"), hosts=(Host("h"),), head=True),
+    Claim("m1", OfferKey("cpu4"), hosts=(Host("m1", machine_id="p-1", node_id="ab12ff"),)),
+    Claim("m2", OfferKey("cpu4"), hosts=(Host("m2", machine_id="p-2", node_id="ab34ff"),)),
+    Claim("r1", OfferKey("gpu"), hosts=(Host("r1.0", node_id="cd00"), Host("r1.1", node_id="cd11"))),
+    Claim("gone", OfferKey("gpu"), phase=Phase.FAILED, hosts=(Host("gone"),)),
+    Claim("x", OfferKey(""), hosts=(Host("x"),), foreign=True),
+)
+
+
+def test_an_order_says_who_when_and_why() -> None:
+    order = orders.scale(POLICY, "cpu4", 3, ME)
+    assert (order.kind, order.target, order.value) == (OrderKind.SCALE, "cpu4", "3")
+    assert (order.by, order.at, order.why) == ("ann", 12.0, "because")
+
+
+def test_a_newer_order_about_the_same_replaces_the_older() -> None:
+    assert orders.scale(POLICY, "cpu4", 3, ME).id == orders.scale(POLICY, "cpu4", 4, ME).id
+    assert orders.scale(POLICY, "cpu4", 3, ME).id != orders.scale(POLICY, "gpu", 3, ME).id
+
+
+@pytest.mark.parametrize(
+    ("pool", "count", "message", "hint"),
+    [
+        ("cpu5", 1, "there is no pool 'cpu5'", "did you mean cpu4?"),
+        ("zzz", 1, "there is no pool 'zzz'", "known: cpu4, gpu"),
+        ("head", 1, "pool head is the head's", ""),
+        ("cpu4", -1, "a pool cannot have -1 machines", "give 0 or more"),
+        ("cpu4", 6, "pool cpu4 may have at most 5 machines, not 6", "rayfleet set cpu4.max_workers=6"),
+        ("gpu", 9, "the cluster may have at most 8 machines, not 9", "rayfleet set max_workers=9"),
+    ],
+)
+def test_a_scale_that_cannot_be_is_refused(pool: str, count: int, message: str, hint: str) -> None:
+    with pytest.raises(InvalidOrder, match=message) as caught:
+        orders.scale(POLICY, pool, count, ME)
+    assert caught.value.hint == hint
+
+
+def test_clearing_names_the_pool() -> None:
+    order = orders.unscale(POLICY, "gpu", ME)
+    assert (order.kind, order.target) == (OrderKind.UNSCALE, "gpu")
+
+
+@pytest.mark.parametrize(
+    ("word", "target"), [("m1", "m1"), ("p-2", "m2"), ("ab12ff", "m1"), ("ab3", "m2"), ("r1", "r1.0"), ("cd", "r1.0")]
+)
+def test_a_machine_goes_by_any_of_its_names(word: str, target: str) -> None:
+    assert orders.drain(CLAIMS, word, ME).target == target
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("m9", "no machine is called 'm9'"),
+        ("gone", "no machine is called 'gone'"),
+        ("", "no machine is called ''"),
+        ("ab", "'ab' fits several machines: m1, m2"),
+        ("h", "h is the head"),
+        ("x", "x was joined by hand"),
+    ],
+)
+def test_a_drain_of_nothing_or_of_the_head_is_refused(word: str, message: str) -> None:
+    with pytest.raises(InvalidOrder, match=message):
+        orders.drain(CLAIMS, word, ME)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("idle_timeout_s", "30", 30.0),
+        ("idle_timeout_s", "2.5s", 2.5),
+        ("max_workers", " 4 ", 4),
+        ("cpu4.min_workers", "2", 2),
+        ("cpu4.priority", "-3", -3),
+        ("max_usd_per_hour", "1234567.89", 1234567.89),
+    ],
+)
+def test_a_setting_is_read_as_its_kind(key: str, text: str, value: float) -> None:
+    order = orders.change(POLICY, key, text, ME)
+    assert (order.kind, order.target, float(order.value)) == (OrderKind.SET, key, value)
+
+
+@pytest.mark.parametrize("text", ["null", "None", "~", ""])
+@pytest.mark.parametrize("key", ["max_workers", "upscaling_speed", "gpu.idle_timeout_s"])
+def test_no_limit_is_a_value_where_there_may_be_none(key: str, text: str) -> None:
+    assert orders.change(POLICY, key, text, ME).value == "null"
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "message", "hint"),
+    [
+        ("idle_timeout", "3", "there is no setting 'idle_timeout'", "did you mean idle_timeout_s?"),
+        ("cpu4.max_worker", "3", "there is no setting 'cpu4.max_worker'", "did you mean cpu4.max_workers?"),
+        ("cpu5.max_workers", "3", "there is no pool 'cpu5'", "did you mean cpu4?"),
+        ("max_workers", "many", "max_workers cannot be 'many'", "it is a number of machines, or null for none"),
+        ("max_workers", "1.5", "max_workers cannot be '1.5'", "it is a number of machines, or null for none"),
+        ("max_workers", "-1", "max_workers cannot be -1", "it is a number of machines, 0 or more"),
+        ("idle_timeout_s", "5m", "idle_timeout_s cannot be '5m'", "it is seconds"),
+        ("idle_timeout_s", "inf", "idle_timeout_s cannot be inf", "it is seconds, 0 or more"),
+        ("idle_timeout_s", "nan", "idle_timeout_s cannot be nan", "it is seconds, 0 or more"),
+        ("idle_timeout_s", "null", "idle_timeout_s needs a value", "it is seconds"),
+        ("cpu4.min_workers", "", "cpu4.min_workers needs a value", "it is a number of machines"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_what_it_may_be(key: str, text: str, message: str, hint: str) -> None:
+    with pytest.raises(InvalidOrder, match=message) as caught:
+        orders.change(POLICY, key, text, ME)
+    assert caught.value.hint == hint
