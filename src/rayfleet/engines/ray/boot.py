@@ -1,0 +1,70 @@
+"""How a machine starts its Ray node: a pure value, delivered by whatever provider makes the machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rayfleet.contracts import StartScript
+from rayfleet.engines.ray.settings import RaySettings
+from rayfleet.model import FrozenMap, Pool
+
+_NODE_MAIN = Path(__file__).with_name("node_main.py")
+
+
+def start_script(settings: RaySettings, pool: Pool, *, head: bool) -> StartScript:
+    """Return the command and environment that start a node of `pool` on a machine of this cluster.
+
+    The machine adds RAYFLEET_MACHINE_ID and RAYFLEET_MACHINE_DIR. The token is in neither: only the path of its file.
+    """
+    spec = json.dumps(_spec(settings, pool, head=head), separators=(",", ":"))
+    if head:
+        argv: tuple[str, ...] = (settings.python, "-m", "rayfleet.engines.ray.head_boot", spec)
+    else:
+        # Without site-packages Python is up in half the time, and the node's start is what everybody waits for.
+        argv = (settings.python, "-I", "-S", str(_NODE_MAIN), "worker", spec)
+    return StartScript(argv, FrozenMap(node_environment(settings)))
+
+
+def node_environment(settings: RaySettings) -> dict[str, str]:
+    """Return what every node of the cluster has in its environment, apart from its own identity."""
+    shapes = str(settings.max_shapes_per_report)
+    auth = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(settings.token_path)} if settings.token_auth else {}
+    return {
+        **auth,
+        "RAY_enable_autoscaler_v2": "1",
+        # A raylet and the GCS would otherwise report 100 shapes and hide the rest.
+        "RAY_max_resource_shapes_per_load_report": shapes,
+        "RAY_max_placement_group_load_report_size": shapes,
+        "RAY_gcs_pull_resource_loads_period_milliseconds": str(settings.pull_period_ms),
+        "RAY_raylet_start_wait_time_s": "120",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # The watcher of a node ends it at once when told to; whoever wants a drain asks for one first.
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
+    }
+
+
+def _spec(settings: RaySettings, pool: Pool, *, head: bool) -> dict[str, Any]:
+    labels = {"ray.io/node-group": pool.name, **pool.labels}
+    spec = {
+        "pool": pool.name,
+        "resources": pool.resources.amounts(),
+        "labels": labels,
+        "object_store_bytes": settings.object_store_bytes,
+        "python": settings.python,
+        "head_path": str(settings.head_path),
+        "gcs_address": settings.gcs_address,
+    }
+    if head:
+        ports = settings.ports
+        spec |= {
+            "host": settings.host,
+            "gcs_port": ports.gcs_port,
+            "client_port": ports.client_port,
+            "dashboard_host": settings.dashboard_host,
+            "dashboard_port": ports.dashboard_port,
+            "temp_dir": settings.temp_dir,
+            "persistent": settings.persistent,
+        }
+    return spec

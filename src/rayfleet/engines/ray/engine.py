@@ -1,0 +1,187 @@
+"""The engine contract over a real Ray cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from rayfleet.contracts import DrainRefused, EngineDown, EngineView, Node, StartScript
+from rayfleet.engines.ray import boot
+from rayfleet.engines.ray.events import Told, news
+from rayfleet.engines.ray.gcs import Gcs
+from rayfleet.engines.ray.protobufs import autoscaler
+from rayfleet.engines.ray.report_state import autoscaling_state, next_version
+from rayfleet.engines.ray.session_logs import append_events, append_status
+from rayfleet.engines.ray.settings import RaySettings
+from rayfleet.engines.ray.status_block import status_block
+from rayfleet.engines.ray.view import FirstSeen, engine_view, task_key, with_ages
+from rayfleet.model import NodeFact, Pool, Resources, Selectors, TickReport
+
+SETTLE_S: Final = 2.0
+"""After a GCS restart its picture is incomplete for about a second: nothing is to be concluded from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The last answer of the GCS, and what must outlive the next."""
+
+    state: Any
+    view: EngineView
+    first_seen: FirstSeen
+
+
+class RayEngine:
+    """Ray as the loop sees it. One per cluster; its calls belong to one event loop."""
+
+    def __init__(self, settings: RaySettings, clock: Callable[[], float] = time.time) -> None:
+        """Take where the cluster is. Nothing is connected yet. `clock`: seconds since the epoch."""
+        self._settings = settings
+        self._clock = clock
+        self._gcs = Gcs(settings.gcs_address, settings.token)
+        self._answer: _Answer | None = None
+        self._draining: frozenset[str] = frozenset()
+        self._settled_at = 0.0
+        self._reported_version: int | None = None
+        self._told = Told()
+        self._status = ""
+
+    def start_script(self, pool: Pool, *, head: bool) -> StartScript:
+        """Return how a machine of `pool` starts. Pure."""
+        return boot.start_script(self._settings, pool, head=head)
+
+    async def look(self) -> EngineView:
+        """Return demand and nodes now.
+
+        Raises:
+            EngineDown: no answer in time, no head yet, or the GCS has just restarted.
+        """
+        state = await self._gcs.state()
+        now = self._clock()
+        await self._survive_restart(state, now)
+        seen = engine_view(state, now)
+        if not any(node.head and node.state is not NodeFact.DEAD for node in seen.nodes):
+            raise EngineDown("Ray's GCS answers, but the head's node has not joined yet")
+        first_seen = self._answer.first_seen if self._answer else {}
+        waiting, first_seen = with_ages(seen.demand, first_seen, now)
+        seen = replace(seen, demand=waiting, nodes=self._mark_draining(seen.nodes))
+        self._answer = _Answer(state, seen, first_seen)
+        return seen
+
+    async def drain(self, node_id: str, deadline: float, reason: str, *, voluntary: bool) -> None:
+        """Ask a node to leave by `deadline` (seconds since the epoch). `voluntary`: only when it is idle.
+
+        Raises:
+            DrainRefused: `voluntary` and the node is in use, or it is the head or unknown.
+            EngineDown: no answer.
+        """
+        node = await self._find(node_id)
+        if node.state is NodeFact.DEAD:
+            return
+        if node.head:
+            raise DrainRefused("the head is never drained: every driver would die with it")
+        # Ray itself does not enforce a deadline; for an idle node, which leaves at once, it wants none.
+        deadline_ms = 0 if voluntary else int(deadline * 1000)
+        accepted, why_not = await self._gcs.drain(node_id, reason, deadline_ms, voluntary=voluntary)
+        if not accepted:
+            raise DrainRefused(why_not)
+        # For up to a second Ray still calls the node RUNNING, though it takes no more work.
+        self._draining |= {node_id}
+
+    async def publish(self, report: TickReport) -> None:
+        """Show the report in Ray's own status, as events to drivers, and in the log files that users follow.
+
+        Raises:
+            EngineDown: no answer. The files are written all the same.
+        """
+        now = self._clock()
+        await asyncio.to_thread(self._write_files, report, now)
+        if self._reported_version is None:
+            self._reported_version = await self._gcs.reported_version()
+        version = next_version(self._reported_version, now)
+        seen_version = self._answer.state.cluster_resource_state_version if self._answer else 0
+        await self._gcs.report(autoscaling_state(report, version, seen_version, self._original))
+        self._reported_version = version
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._gcs.close()
+
+    # ---- look ----------------------------------------------------------------------------------------------------
+
+    async def _survive_restart(self, state: Any, now: float) -> None:
+        """Notice a GCS that has started again, give it back what it forgets, and wait until its nodes have reported."""
+        if self._answer is not None:
+            before = self._answer.state
+            if state.cluster_session_name != before.cluster_session_name:
+                self._answer = None  # another cluster: nothing of the old one is true
+                self._draining = frozenset()
+            elif state.cluster_resource_state_version < before.cluster_resource_state_version:
+                await self._give_back(state, before)
+                self._answer = replace(self._answer, state=state)
+                self._settled_at = now + SETTLE_S
+        if now < self._settled_at:
+            raise EngineDown("Ray's GCS has restarted; its nodes are reporting back")
+
+    async def _give_back(self, state: Any, before: Any) -> None:
+        """Ask again for what `request_resources` had asked: the GCS keeps it in memory only."""
+        if before.cluster_resource_constraints and not state.cluster_resource_constraints:
+            await self._gcs.request_resources(before.cluster_resource_constraints[0])
+        self._reported_version = None
+
+    def _mark_draining(self, nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+        alive = {node.id for node in nodes if node.state is not NodeFact.DEAD}
+        self._draining &= alive
+        return tuple(
+            replace(node, state=NodeFact.DRAINING)
+            if node.id in self._draining and node.state is NodeFact.ALIVE
+            else node
+            for node in nodes
+        )
+
+    async def _find(self, node_id: str) -> Node:
+        """Return the node; Ray itself would say yes to draining one that does not exist."""
+        seen = self._answer.view if self._answer else await self.look()
+        for node in seen.nodes:
+            if node.id == node_id:
+                return node
+        raise DrainRefused(f"Ray knows no node {node_id!r}")
+
+    # ---- publish -------------------------------------------------------------------------------------------------
+
+    def _original(self, shape: Resources, where: Selectors) -> Any | None:
+        """Return Ray's own message of a demand that waits."""
+        entries = self._answer.state.pending_resource_requests if self._answer else ()
+        matching = (entry.request for entry in entries if task_key(entry.request) == (shape, where))
+        return next(matching, None)
+
+    def _write_files(self, report: TickReport, now: float) -> None:
+        events, told = news(report, self._told)
+        logs_dir = head_logs_dir(self._settings)
+        if logs_dir is None:
+            return  # the head is elsewhere or not up yet; events are told when it is
+        append_events(logs_dir, events, now)
+        self._told = told
+        status = status_block(report)
+        if status != self._status:
+            timings = report.timings
+            append_status(logs_dir, status, timings.observe_s + timings.plan_s + timings.act_s, now)
+            self._status = status
+
+
+def head_logs_dir(settings: RaySettings) -> Path | None:
+    """Return the log folder of the head's session, None when there is none on this machine."""
+    with contextlib.suppress(OSError, ValueError):
+        folder = Path(json.loads(settings.head_path.read_text(encoding="utf-8"))["logs_dir"])
+        return folder if folder.is_dir() else None
+    return None
+
+
+def no_constraint() -> Any:
+    """Return the message that clears `request_resources`."""
+    return autoscaler.ClusterResourceConstraint()

@@ -1,0 +1,112 @@
+"""Calls to Ray's GCS: the autoscaler service over plain gRPC, with the cluster's token. Knows no policy."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+import grpc
+import grpc.aio
+
+from rayfleet.contracts import EngineDown, EngineError
+from rayfleet.engines.ray.protobufs import autoscaler
+
+T = TypeVar("T")
+
+_SERVICE: Final = "/ray.rpc.autoscaler.AutoscalerStateService"
+_OPTIONS: Final = (
+    # A cluster's state has no bound; the default limit of 4 MiB would make a large one unreadable.
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # gRPC waits longer and longer (up to two minutes) between attempts to connect; a GCS is back within seconds.
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    # Proxies are for the world outside; the head is one of ours.
+    ("grpc.enable_http_proxy", 0),
+)
+_GONE: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED})
+
+
+class Gcs:
+    """One GCS. The connection is made at the first call and survives restarts of the GCS."""
+
+    def __init__(self, address: str, token: Callable[[], str], timeout_s: float = 5.0) -> None:
+        """Take host:port, and where the token comes from ("" = none) when the connection is made."""
+        self._address = address
+        self._token = token
+        self._timeout_s = timeout_s
+        self._channel: grpc.aio.Channel | None = None
+        self._metadata: tuple[tuple[str, str], ...] = ()
+
+    async def state(self) -> Any:
+        """Return the ClusterResourceState. Raises EngineDown."""
+        request = autoscaler.GetClusterResourceStateRequest()
+        reply = await self._call("GetClusterResourceState", request, autoscaler.GetClusterResourceStateReply)
+        return reply.cluster_resource_state
+
+    async def reported_version(self) -> int:
+        """Return the version of the autoscaling state that the GCS holds, 0 when none. Raises EngineDown."""
+        request = autoscaler.GetClusterStatusRequest()
+        reply = await self._call("GetClusterStatus", request, autoscaler.GetClusterStatusReply)
+        return int(reply.autoscaling_state.autoscaler_state_version)
+
+    async def report(self, state: Any) -> None:
+        """Replace the autoscaling state; the GCS ignores a version below the one it holds. Raises EngineDown."""
+        request = autoscaler.ReportAutoscalingStateRequest(autoscaling_state=state)
+        await self._call("ReportAutoscalingState", request, autoscaler.ReportAutoscalingStateReply)
+
+    async def request_resources(self, constraint: Any) -> None:
+        """Replace what `request_resources` asks for; an empty message clears it. Raises EngineDown."""
+        request = autoscaler.RequestClusterResourceConstraintRequest(cluster_resource_constraint=constraint)
+        await self._call("RequestClusterResourceConstraint", request, autoscaler.RequestClusterResourceConstraintReply)
+
+    async def drain(self, node_id: str, message: str, deadline_ms: int, *, voluntary: bool) -> tuple[bool, str]:
+        """Ask for a drain and return (accepted, why not). Raises EngineDown.
+
+        The GCS says yes to unknown ids, and to draining the head: whoever calls must know better.
+        """
+        reasons = autoscaler.DrainNodeReason
+        request = autoscaler.DrainNodeRequest(
+            node_id=bytes.fromhex(node_id),
+            reason=reasons.Value(f"DRAIN_NODE_REASON_{'IDLE_TERMINATION' if voluntary else 'PREEMPTION'}"),
+            reason_message=message,
+            deadline_timestamp_ms=deadline_ms,
+        )
+        reply = await self._call("DrainNode", request, autoscaler.DrainNodeReply)
+        return bool(reply.is_accepted), str(reply.rejection_reason_message)
+
+    async def close(self) -> None:
+        """Let go of the connection; the next call makes a new one."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close()
+
+    async def _call(self, method: str, request: Any, reply: Any) -> Any:
+        call = self._connected().unary_unary(
+            f"{_SERVICE}/{method}",
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=reply.FromString,
+        )
+        return await _translated(call(request, timeout=self._timeout_s, metadata=self._metadata), self._address)
+
+    def _connected(self) -> grpc.aio.Channel:
+        if self._channel is None:
+            try:
+                token = self._token()
+            except OSError as error:
+                raise EngineDown(f"the cluster's token cannot be read: {error}") from error
+            self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
+            self._channel = grpc.aio.insecure_channel(self._address, options=_OPTIONS)
+        return self._channel
+
+
+async def _translated(answer: Awaitable[T], address: str) -> T:
+    """Await an answer, with gRPC's errors in the words of the contract."""
+    try:
+        return await answer
+    except grpc.aio.AioRpcError as error:
+        if error.code() in _GONE:
+            raise EngineDown(f"Ray's GCS at {address} does not answer: {error.details()}") from error
+        if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+            raise EngineDown(f"Ray's GCS at {address} refuses the cluster's token: {error.details()}") from error
+        raise EngineError(f"Ray's GCS at {address}: {error.code().name}: {error.details()}") from error

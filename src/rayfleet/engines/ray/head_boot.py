@@ -1,0 +1,163 @@
+"""Starts a head on this machine, writes down how to join it, and becomes the process that watches it.
+
+    python -m rayfleet.engines.ray.head_boot SPEC
+
+Ray's own `ray start --head` does the starting, inside this process: Ray is then imported once, for the start and for
+composing the command line of the worker nodes. At the end the process replaces itself by `node_main watch`, which needs
+a tenth of the memory and keeps the children.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from rayfleet.engines.ray import node_main
+from rayfleet.engines.ray.settings import DEFAULT_TEMP_DIR
+
+_LONGEST_SESSION = "session_2000-01-01_00-00-00_000000_4194304"  # as Ray names sessions; the last number is a pid
+_CURRENT_CLUSTER = "ray_current_cluster"  # Ray's note of the newest cluster in a temporary directory
+
+
+def start_arguments(spec: dict[str, Any], temp_dir: str, ports: list[int]) -> list[str]:
+    """Return the arguments for Ray's command line. Fixed agent ports (`ports`) spare the raylet waiting for them."""
+    resources = dict(spec["resources"])
+    known = {
+        "--num-cpus": _whole(resources.pop("CPU", 0)),
+        "--num-gpus": _whole(resources.pop("GPU", 0)),
+        "--memory": _whole(resources.pop("memory", 0)) or None,
+        "--object-store-memory": _whole(resources.pop("object_store_memory", spec["object_store_bytes"])),
+        "--resources": json.dumps(resources) if resources else None,
+        "--labels": ",".join(f"{key}={value}" for key, value in spec["labels"].items()) or None,
+        "--port": spec["gcs_port"],
+        "--node-ip-address": spec["host"],
+        "--node-name": os.environ["RAYFLEET_MACHINE_ID"],
+        "--temp-dir": temp_dir,
+        "--ray-client-server-port": spec["client_port"],
+        "--include-dashboard": "true",
+        "--dashboard-host": spec["dashboard_host"],
+        "--dashboard-port": spec["dashboard_port"],
+        "--dashboard-agent-grpc-port": ports[0],
+        "--metrics-export-port": ports[1],
+        "--dashboard-agent-listen-port": ports[2],
+        "--runtime-env-agent-port": ports[3],
+        "--min-worker-port": 0,
+        "--max-worker-port": 0,
+    }
+    flags = [f"{name}={value}" for name, value in known.items() if value is not None]
+    return ["start", "--head", "--no-monitor", "--disable-usage-stats", *flags]
+
+
+def prepare_temp_dir(spec: dict[str, Any]) -> str:
+    """Return the head's temporary directory, made and without the trace of a head that died.
+
+    Ray refuses to start where `ray_current_cluster` names our address while workers of the old head still run.
+    """
+    machine_dir = os.environ["RAYFLEET_MACHINE_DIR"]
+    temp_dir = spec["temp_dir"] or node_main.socket_safe(machine_dir, _LONGEST_SESSION)
+    Path(temp_dir).mkdir(parents=True, exist_ok=True)
+    if temp_dir == DEFAULT_TEMP_DIR:
+        Path(temp_dir).chmod(0o1777)  # as /tmp itself: other people on this machine use it too
+    note = Path(temp_dir) / _CURRENT_CLUSTER
+    if note.exists() and note.read_text(encoding="utf-8").strip() == f"{spec['host']}:{spec['gcs_port']}":
+        note.unlink()
+    return temp_dir
+
+
+def start_head(spec: dict[str, Any], temp_dir: str) -> None:
+    """Run Ray's own start command in this process. SystemExit when it fails, after Ray has said why."""
+    from ray.scripts.scripts import cli
+
+    cli.main(start_arguments(spec, temp_dir, node_main.reserve_ports(4)), standalone_mode=False)
+
+
+def describe_head(spec: dict[str, Any], temp_dir: str) -> None:
+    """Write the file from which worker nodes start and the engine learns of the session."""
+    from ray._raylet import GcsClient
+
+    from rayfleet.engines.ray import raylet_argv
+
+    address = f"{spec['host']}:{spec['gcs_port']}"
+    client = GcsClient(address=address)
+    session_name = client.internal_kv_get(b"session_name", b"session").decode()
+    cluster = raylet_argv.Cluster(
+        address, client.cluster_id.hex(), session_name, f"{spec['dashboard_host']}:{spec['dashboard_port']}"
+    )
+    session_dir = Path(temp_dir) / session_name
+    content = {
+        "session_name": session_name,
+        "session_dir": str(session_dir),
+        "logs_dir": str(session_dir / "logs"),
+        "cluster_id": cluster.cluster_id,
+        "raylet_argv": raylet_argv.compose(cluster),
+    }
+    draft = Path(f"{spec['head_path']}.new")
+    draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    draft.replace(spec["head_path"])
+
+
+def watch(spec: dict[str, Any]) -> NoReturn:
+    """Become the process that watches the head's processes. A signal that comes meanwhile waits for it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="utf-8")
+    handover = {"pids": [int(pid) for pid in children.split()], "persistent": persistent(spec)}
+    sys.stdout.flush()
+    os.execv(  # noqa: S606 - an argument list, so no shell is wanted
+        sys.executable, [sys.executable, "-I", "-S", node_main.__file__, "watch", json.dumps(handover)]
+    )
+
+
+def persistent(spec: dict[str, Any]) -> bool:
+    """Say whether the GCS is to keep its tables on disk: wanted, and this Ray (not yet 2.52) can do it."""
+    from ray._private import services
+
+    from rayfleet.engines.ray import raylet_argv
+
+    return bool(spec["persistent"]) and raylet_argv.knows(Path(services.GCS_SERVER_EXECUTABLE), b"gcs_storage_path")
+
+
+def use_persistent_tables(spec: dict[str, Any]) -> None:
+    """Have the GCS keep its tables in the cluster's folder."""
+    if persistent(spec):
+        tables = Path(spec["head_path"]).with_name("gcs")
+        tables.mkdir(exist_ok=True)
+        os.environ.update(RAY_gcs_storage="rocksdb", RAY_gcs_storage_path=str(tables))
+
+
+def give_up(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """End what has been started so far."""
+    node_main.end_descendants()
+    os._exit(0)
+
+
+def main(argv: list[str]) -> None:
+    """Start the head that SPEC (JSON) describes; see `boot.start_script` for its content."""
+    spec = json.loads(argv[1])
+    node_main.adopt_orphans()
+    signal.signal(signal.SIGTERM, give_up)
+    signal.signal(signal.SIGINT, give_up)
+    os.environ.update(node_main.node_environment(spec, dict(os.environ)))
+    Path(spec["head_path"]).unlink(missing_ok=True)
+    temp_dir = prepare_temp_dir(spec)
+    try:
+        use_persistent_tables(spec)
+        start_head(spec, temp_dir)
+        describe_head(spec, temp_dir)
+    except BaseException:
+        node_main.end_descendants()
+        raise
+    watch(spec)
+
+
+def _whole(amount: float) -> int:
+    """Round up: Ray's command line takes whole numbers."""
+    return -int(-amount // 1)
+
+
+if __name__ == "__main__":
+    main(sys.argv)

@@ -1,0 +1,381 @@
+"""One Ray node in the foreground: starts it, watches it, ends all of it.
+
+Run as a file with `python -I -S`, on the machine itself, so it uses the standard library only and imports nothing else
+of rayfleet: Ray's own Python takes a second to import, which is most of what a node's start can cost. The raylet is
+executed directly, with the command line that Ray composed once (`head.json`, written by `head_boot`). For the same
+reason paths are text here: pathlib takes as long to import as all the rest.
+
+    node_main.py worker SPEC      fill in the command line, start the raylet, watch it
+    node_main.py watch SPEC       watch the processes of a head that `head_boot` has started
+
+Ends on SIGTERM (quickly, with every descendant), with 0 when the raylet left by itself after a drain, else with 1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from types import FrameType
+from typing import Any, Final, NoReturn
+
+RAYLET: Final = "raylet"
+GCS: Final = "gcs_server"
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_SOCKET_PATH_MAX: Final = 107  # sun_path of AF_UNIX, without its final zero
+_LONGEST_SOCKET: Final = "sockets/plasma_store"
+_AGENT_PORTS: Final = range(20000, 32000)  # below the range that the kernel hands out by itself
+_AGENT_NICENESS: Final = "5"
+SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 - no temporary file: where Linux keeps shared memory
+_SHORT_DIR: Final = "/tmp/rf-"  # noqa: S108 - followed by 40 random bits, made exclusively, for us alone
+_GRACE_S: Final = 2.0
+_RESTARTS_MAX: Final = 3
+_RESTARTS_WINDOW_S: Final = 60.0
+
+
+class Terminated(BaseException):
+    """SIGTERM or SIGINT has come."""
+
+
+# ---- starting a worker node ------------------------------------------------------------------------------------------
+
+
+def start_worker(spec: dict[str, Any]) -> int:
+    """Start the raylet and return its process id."""
+    head = json.loads(read_text(spec["head_path"]))
+    node_id = os.urandom(28).hex()
+    session = make_session_dir(os.environ["RAYFLEET_MACHINE_DIR"], head)
+    values = {
+        "@NODE_ID@": node_id,
+        "@NODE@": node_id[:12],
+        "@IP@": address_towards(spec["gcs_address"]),
+        "@TEMP_DIR@": os.path.dirname(session),
+        **{f"@PORT{number}@": str(port) for number, port in enumerate(reserve_ports(4))},
+    }
+    argv = [fill(part, values) for part in head["raylet_argv"]]
+    set_flags(argv, node_flags(spec, values["@IP@"], session))
+    return spawn(argv, node_environment(spec, dict(os.environ)))
+
+
+def node_flags(spec: dict[str, Any], address: str, session: str) -> dict[str, str]:
+    """Return the raylet flags that differ from node to node: what it offers, and where its objects live."""
+    resources = dict(spec["resources"])
+    store_bytes = int(resources.setdefault("object_store_memory", spec["object_store_bytes"]))
+    resources[f"node:{address}"] = 1.0
+    cpus = int(resources.get("CPU", 0))
+    return {
+        "--static_resource_list": ",".join(f"{name},{amount}" for name, amount in resources.items()),
+        "--labels": json.dumps(spec["labels"]),
+        "--maximum_startup_concurrency": str(max(1, min(os.cpu_count() or 1, cpus))),
+        "--num_prestart_python_workers": str(cpus),
+        "--object_store_memory": str(store_bytes),
+        "--plasma_directory": SHARED_MEMORY if room_in(SHARED_MEMORY) > store_bytes else session,
+        "--fallback_directory": session,
+        "--node-name": os.environ["RAYFLEET_MACHINE_ID"],
+    }
+
+
+def node_environment(spec: dict[str, Any], own: dict[str, str]) -> dict[str, str]:
+    """Return the node's environment: its identity towards the autoscaler, and our Python first on the path."""
+    return own | {
+        "RAY_CLOUD_INSTANCE_ID": own["RAYFLEET_MACHINE_ID"],
+        "RAY_NODE_TYPE_NAME": spec["pool"],
+        "PATH": os.pathsep.join(filter(None, [os.path.dirname(spec["python"]), own.get("PATH", os.defpath)])),
+    }
+
+
+def make_session_dir(machine_dir: str, head: dict[str, Any]) -> str:
+    """Make the node's session directory and return its path.
+
+    A node has its own, since two raylets in one would fight for socket names. On the head's own machine the logs are
+    the head's: its log monitor shows them to drivers.
+    """
+    name = head["session_name"]
+    session = os.path.join(socket_safe(machine_dir, name), name)
+    for part in ("sockets", "runtime_resources"):
+        os.makedirs(os.path.join(session, part), mode=0o700, exist_ok=True)
+    logs = os.path.join(session, "logs")
+    if os.path.isdir(head["logs_dir"]):
+        with contextlib.suppress(FileExistsError):
+            os.symlink(head["logs_dir"], logs)
+    else:
+        os.makedirs(os.path.join(logs, "old"), exist_ok=True)
+    return session
+
+
+def socket_safe(machine_dir: str, session_name: str) -> str:
+    """Return a directory under which sockets can be made: the machine's own, or a short one in its stead.
+
+    The kernel bounds the path of a socket, and Ray's nested command lines do not survive blanks.
+    """
+    longest = os.path.join(machine_dir, session_name, _LONGEST_SOCKET)
+    return machine_dir if len(longest) <= _SOCKET_PATH_MAX and len(longest.split()) == 1 else short_dir(machine_dir)
+
+
+def short_dir(machine_dir: str) -> str:
+    """Make a short directory of our own for this machine and leave a link to it in the machine's own."""
+    link = os.path.join(machine_dir, "ray")
+    with contextlib.suppress(OSError):
+        return os.readlink(link)
+    path = f"{_SHORT_DIR}{os.urandom(5).hex()}"
+    os.mkdir(path, 0o700)
+    os.symlink(path, link)
+    return path
+
+
+def remove_short_dir(machine_dir: str) -> None:
+    """Remove what `short_dir` made, if it made anything."""
+    import shutil  # a node that starts has no use for it
+
+    with contextlib.suppress(OSError):
+        path = os.readlink(os.path.join(machine_dir, "ray"))
+        if path.startswith(_SHORT_DIR):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+_reservations: list[socket.socket] = []
+
+
+def reserve_ports(count: int) -> list[int]:
+    """Return ports for the node's agents: free now, and no other node of this machine will choose them while we live.
+
+    With fixed ports a raylet does not wait for its agents, which saves two seconds. The agents bind them a moment
+    later, when another node may be choosing too: an abstract socket, which only one process can hold, is the lock.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = _AGENT_PORTS[int.from_bytes(os.urandom(4)) % len(_AGENT_PORTS)]
+        lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            lock.bind(f"\0rayfleet-port-{port}")
+            probe.bind(("", port))
+        except OSError:
+            lock.close()
+        else:
+            _reservations.append(lock)
+            found.append(port)
+        probe.close()
+    return found
+
+
+def address_towards(gcs_address: str) -> str:
+    """Return the address with which this machine reaches the head. A datagram socket sends nothing by connecting."""
+    host, port = gcs_address.rsplit(":", 1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((host, int(port)))
+        return str(probe.getsockname()[0])
+
+
+def set_flags(argv: list[str], flags: dict[str, str]) -> None:
+    """Set `--name=value` flags in place, appending those that are not there; make the agents yield to user code."""
+    for name, value in flags.items():
+        places = [number for number, part in enumerate(argv) if part.startswith(f"{name}=")]
+        if places:
+            argv[places[0]] = f"{name}={value}"
+        else:
+            argv.append(f"{name}={value}")
+    nice = "/usr/bin/nice"
+    if os.access(nice, os.X_OK):
+        for number, part in enumerate(argv):
+            flag, _, command = part.partition("=")
+            if flag.endswith("_agent_command"):
+                argv[number] = f"{flag}={nice} -n {_AGENT_NICENESS} {command}"
+
+
+def fill(text: str, values: dict[str, str]) -> str:
+    """Replace every placeholder."""
+    for name, value in values.items():
+        text = text.replace(name, value)
+    return text
+
+
+def room_in(directory: str) -> int:
+    """Return the free bytes of a file system, 0 when it is not there."""
+    try:
+        found = os.statvfs(directory)
+    except OSError:
+        return 0
+    return found.f_bavail * found.f_frsize
+
+
+# ---- watching a node -------------------------------------------------------------------------------------------------
+
+
+class Watch:
+    """The processes of one node. Those of a head except the raylet are started again when they die."""
+
+    def __init__(self, children: dict[int, dict[str, Any]], *, persistent: bool) -> None:
+        """Take process id -> {kind, argv, env}. `persistent`: the GCS keeps its tables, so it may come back."""
+        self._children = children
+        self._persistent = persistent
+        self._restarts: dict[str, list[float]] = {}
+
+    def run(self) -> int:
+        """Wait until the node has ended by itself and return the exit code."""
+        while True:
+            pid, status = os.waitpid(-1, 0)
+            child = self._children.pop(pid, None)
+            if child is None:
+                continue  # a stray descendant, handed to us because we asked for those
+            code = os.waitstatus_to_exitcode(status)
+            if child["kind"] == RAYLET:
+                say(f"raylet ended with {code}")
+                return 0 if code == 0 else 1
+            if not self._may_restart(child["kind"]):
+                say(f"{child['kind']} ended with {code}; the node ends")
+                return 1
+            say(f"{child['kind']} ended with {code}; started again")
+            self._children[spawn(child["argv"], child["env"])] = child
+
+    def _may_restart(self, kind: str) -> bool:
+        if kind == GCS and not self._persistent:
+            return False
+        now = time.monotonic()
+        recent = [at for at in self._restarts.get(kind, []) if now - at < _RESTARTS_WINDOW_S]
+        self._restarts[kind] = [*recent, now]
+        return len(recent) < _RESTARTS_MAX
+
+
+def children_of_head(pids: list[int]) -> dict[int, dict[str, Any]]:
+    """Return what must be known of a head's processes to start them again, by process id."""
+    found = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            argv = read_text(f"/proc/{pid}/cmdline").rstrip("\0").split("\0")
+            entries = (entry.partition("=") for entry in read_text(f"/proc/{pid}/environ").split("\0"))
+            pairs = ((name, value) for name, _, value in entries if name)
+            found[pid] = {"kind": kind_of(argv), "argv": argv, "env": dict(pairs)}
+    return found
+
+
+def kind_of(argv: list[str]) -> str:
+    """Name a process of a head by its command line: raylet, gcs_server, or the Python file that it runs."""
+    names = [os.path.basename(part) for part in argv[:4]]
+    if names[0] in (RAYLET, GCS):
+        return names[0]
+    return next((name for name in names if name.endswith(".py")), names[0])
+
+
+def spawn(argv: list[str], env: dict[str, str]) -> int:
+    """Start a program that ends when this process does, and return its process id."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        os.execve(argv[0], argv, env)  # noqa: S606 - an argument list, so no shell is wanted
+    finally:
+        os._exit(127)
+
+
+def end_descendants(first: str = RAYLET) -> None:
+    """End every descendant: politely (the raylet says good-bye to the GCS), then at once."""
+    me = os.getpid()
+    waiting = [pid for pid in descendants(me) if program(pid) == first]
+    for pid in waiting:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + _GRACE_S
+    while waiting and time.monotonic() < deadline:
+        time.sleep(0.01)
+        reap()
+        waiting = [pid for pid in waiting if os.path.exists(f"/proc/{pid}")]
+    while left := descendants(me):
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        reap()
+        time.sleep(0.005)
+
+
+def descendants(root: int) -> list[int]:
+    """Return the process ids below `root`; whoever lost their parent is ours too, since we adopt them."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError):
+                state, parent = read_text(f"/proc/{name}/stat").rsplit(")", 1)[1].split()[:2]
+                if state != "Z":
+                    children.setdefault(int(parent), []).append(int(name))
+    found: list[int] = []
+    below = list(children.get(root, []))
+    while below:
+        pid = below.pop()
+        found.append(pid)
+        below.extend(children.get(pid, []))
+    return found
+
+
+def reap() -> None:
+    """Take leave of all children that have ended."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def program(pid: int) -> str:
+    """Return the short name of a process, "" when it is gone."""
+    with contextlib.suppress(OSError):
+        return read_text(f"/proc/{pid}/comm").strip()
+    return ""
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants that lose theirs, so that none can slip away; lead a session where possible."""
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    with contextlib.suppress(PermissionError):  # already leads a group, so whoever started us has seen to that
+        os.setsid()
+
+
+def prctl(option: int, value: int) -> None:
+    """Call Linux's prctl; failure only costs tidiness after a kill -9 of this process."""
+    ctypes.CDLL(None, use_errno=True).prctl(option, int(value), 0, 0, 0)
+
+
+def read_text(path: str) -> str:
+    """Read a whole small file."""
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        return file.read()
+
+
+def say(message: str) -> None:
+    """Leave a line for whoever reads the machine's log."""
+    print(f"rayfleet node: {message}", file=sys.stderr, flush=True)  # noqa: T201 - a program, whose output is the machine's log
+
+
+def terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """Leave whatever we wait for."""
+    raise Terminated
+
+
+def main(argv: list[str]) -> int:
+    """Run one node until it ends; see the module's docstring for the arguments."""
+    mode, spec = argv[1], json.loads(argv[2])
+    adopt_orphans()
+    try:
+        signal.signal(signal.SIGTERM, terminate)
+        signal.signal(signal.SIGINT, terminate)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
+        if mode == "worker":
+            watch = Watch({start_worker(spec): {"kind": RAYLET}}, persistent=False)
+        else:
+            watch = Watch(children_of_head(spec["pids"]), persistent=spec["persistent"])
+        return watch.run()
+    except Terminated:
+        return 0
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))  # ending is not to be interrupted
+        end_descendants()
+        remove_short_dir(os.environ["RAYFLEET_MACHINE_DIR"])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
