@@ -1,0 +1,5 @@
+"""Full messages for failing asserts of the suite, which is no test module itself."""
+
+import pytest
+
+pytest.register_assert_rewrite("rayfleet.testing.conformance")
