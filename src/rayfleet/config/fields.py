@@ -104,7 +104,9 @@ def _number_hint(value: Any) -> str:
     except ValueError:
         if quantity(value) is not None:
             return "sizes with a unit are for memory only"
-        return "write the number without its unit" if seconds_in(value) is not None else ""
+        if seconds_in(value) is not None:
+            return "write the number without its unit"
+        return "write 16Gi, 500M or 64e9" if value[:1].isdecimal() else ""
     return f"write {plain:g} without quotes" if math.isfinite(plain) else ""
 
 
@@ -125,18 +127,19 @@ def _expression(value: Any) -> str:
     return text
 
 
+# Limits stand before validators: pydantic puts them into the JSON Schema only then.
 AtLeastZero = Field(ge=0)
 
 Number = Annotated[float, BeforeValidator(number)]
 """Any finite number: a moment in seconds."""
-Measure = Annotated[float, BeforeValidator(number), AtLeastZero]
+Measure = Annotated[float, AtLeastZero, BeforeValidator(number)]
 """A number of seconds, USD or the like that cannot be negative."""
-Count = Annotated[int, BeforeValidator(whole), AtLeastZero]
+Count = Annotated[int, AtLeastZero, BeforeValidator(whole)]
 Whole = Annotated[int, BeforeValidator(whole)]
-Positive = Annotated[int, BeforeValidator(whole), Field(ge=1)]
+Positive = Annotated[int, Field(ge=1), BeforeValidator(whole)]
 Flag = Annotated[bool, BeforeValidator(flag)]
 Text = Annotated[str, BeforeValidator(word)]
-Name = Annotated[str, BeforeValidator(word), Field(min_length=1, max_length=253)]
+Name = Annotated[str, Field(min_length=1, max_length=253), BeforeValidator(word)]
 Amount = Annotated[int | float, BeforeValidator(amount), WithJsonSchema({"type": "number", "minimum": 0})]
 _Given = dict[Name, Amount | str]
 Amounts = Annotated[dict[Name, Amount], BeforeValidator(_resources, json_schema_input_type=_Given)]

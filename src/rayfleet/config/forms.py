@@ -63,7 +63,7 @@ def _problem(form: type[BaseModel], document: Document, base: Path, error: Error
             return document.problem(path, "unknown key", _unknown_hint(form, inside), of_key=True)
         case "missing":
             known = at(document.value, path[:-1])
-            return document.problem(path, "is required", _misspelt(known, form, inside), of_key=True)
+            return document.problem(path, "is required", _misspelt(known, form, inside))
         case "rayfleet":
             message, hint = error["ctx"]["message"], error["ctx"]["hint"]
         case "enum" | "literal_error":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 
 Path = tuple[str | int, ...]
@@ -30,6 +30,10 @@ class Problem:
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
         text = ": ".join(part for part in (place, self.path, self.message) if part)
         return f"{text} ({self.hint})" if self.hint else text
+
+    def as_json(self) -> dict[str, str | int]:
+        """Return the parts that are known, for `--json`."""
+        return {name: value for name, value in asdict(self).items() if value}
 
 
 class ConfigInvalid(Exception):

@@ -1,6 +1,6 @@
 """TickReport <-> the file that `rayfleet replay` reads.
 
-`{format, tick, cluster, snapshot, plan, decision, timings, error}`: `snapshot` is a scenario, `plan` what
+`{format, tick, cluster, snapshot, plan, decision, timings, error, troubles}`: `snapshot` is a scenario, `plan` what
 `rayfleet plan --json --placements` prints, `decision` the whole plan for programs.
 """
 
@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rayfleet.config.codec import decode, encode
+from rayfleet.config.document import read
 from rayfleet.config.plan_out import plan_to_json
 from rayfleet.config.problems import ConfigInvalid, Problem, did_you_mean
 from rayfleet.config.scenario import snapshot_from_json
 from rayfleet.config.scenario_form import FORMAT
 from rayfleet.config.scenario_out import snapshot_to_json
 from rayfleet.model import Plan, TickReport, Timings
+from rayfleet.model.codec import CodecError, decode, encode
 
-_KEYS = ("format", "tick", "cluster", "snapshot", "plan", "decision", "timings", "error")
+_KEYS = ("format", "tick", "cluster", "snapshot", "plan", "decision", "timings", "error", "troubles")
 
 
 def report_to_json(report: TickReport) -> dict[str, Any]:
@@ -31,7 +32,20 @@ def report_to_json(report: TickReport) -> dict[str, Any]:
         "decision": encode(report.plan),
         "timings": encode(report.timings),
         "error": report.error,
+        "troubles": list(report.troubles),
     }
+
+
+def load_report(text: str, file: str) -> TickReport:
+    """Read a recorded tick from a file's text.
+
+    Raises:
+        ConfigInvalid: it is not one.
+    """
+    value = read(text, file).value
+    if not isinstance(value, dict):
+        raise ConfigInvalid([Problem("is no recorded tick", file=file, hint="`rayfleet history --json` prints them")])
+    return report_from_json(value, file)
 
 
 def report_from_json(value: Mapping[str, Any], file: str = "") -> TickReport:
@@ -54,6 +68,7 @@ def report_from_json(value: Mapping[str, Any], file: str = "") -> TickReport:
             plan=decode(Plan, value.get("decision", {})),
             timings=decode(Timings, value.get("timings", {})),
             error=decode(str, value.get("error", "")),
+            troubles=decode(tuple[str, ...], value.get("troubles", [])),
         )
-    except ValueError as error:
+    except CodecError as error:
         raise ConfigInvalid([Problem(str(error), "", file, hint="is it of a later release?")]) from None

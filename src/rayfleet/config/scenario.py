@@ -181,6 +181,7 @@ def _claim(name: str, rows: list[MachineForm], policy: Policy) -> Claim:
         retry_at=first.retry_at,
         usd_per_hour=first.usd_per_hour if "usd_per_hour" in first.model_fields_set else usd_per_hour,
         listed_at=first.listed_at,
+        unseen_since=first.unseen_since,
     )
 
 

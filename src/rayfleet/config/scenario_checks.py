@@ -11,6 +11,7 @@ from typing import Any, Final
 from rayfleet.config.document import Document
 from rayfleet.config.forms import at
 from rayfleet.config.problems import Path, Problem, did_you_mean
+from rayfleet.config.scenario_form import MachineForm
 
 DEMAND_MAX: Final = 1_000_000
 """Largest number of tasks, of gang bundles and of requested bundles in a scenario."""
@@ -89,8 +90,9 @@ def _replicas(document: Document) -> Iterator[Problem]:
         if "replica" not in row or "replica" not in leader:
             yield document.problem((*path, "id"), f"{replica} is the name of a machine and of a replica")
         for key in _SHARED:
-            if key in row and row[key] != leader.get(key, row[key]):
-                yield document.problem((*path, key), f"differs from the first host of replica {replica}")
+            if key in row and row[key] != leader.get(key, MachineForm.model_fields[key].default):
+                message = f"differs from the first host of replica {replica}"
+                yield document.problem((*path, key), message, "hosts of a replica share it")
 
 
 def _references(document: Document) -> Iterator[Problem]:

@@ -6,9 +6,10 @@ cores, USD per hour.
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, create_model, model_validator
 
 from rayfleet.config.fields import (
     Amounts,
@@ -40,7 +41,6 @@ from rayfleet.model import (
 )
 
 FORMAT: Final = 1
-_TIMES = Timeouts()
 
 
 class OriginForm(Form):
@@ -77,18 +77,9 @@ class PoolForm(Form):
     offers: list[OfferForm] | None = Field(default=None, min_length=1)
 
 
-class TimeoutsForm(Form):
-    """Every time-out of a machine's life."""
-
-    visibility_timeout_s: Measure = _TIMES.visibility_timeout_s
-    request_timeout_s: Measure = _TIMES.request_timeout_s
-    boot_timeout_s: Measure = _TIMES.boot_timeout_s
-    node_timeout_s: Measure = _TIMES.node_timeout_s
-    drain_timeout_s: Measure = _TIMES.drain_timeout_s
-    drain_retry_s: Measure = _TIMES.drain_retry_s
-    release_retry_s: Measure = _TIMES.release_retry_s
-    backoff_first_s: Measure = _TIMES.backoff_first_s
-    backoff_max_s: Measure = _TIMES.backoff_max_s
+_TIMEOUTS: dict[str, Any] = {field.name: (Measure, field.default) for field in fields(Timeouts)}
+TimeoutsForm = create_model("TimeoutsForm", __base__=Form, __doc__="Every time-out of a machine's life.", **_TIMEOUTS)
+# Made from the model's own list, so that a time-out that is added there can be recorded at once.
 
 
 class PolicyForm(Form):
@@ -147,6 +138,7 @@ class MachineForm(Form):
     created: Number = 0.0
     listed_at: Number | None = None
     retry_at: Number | None = None
+    unseen_since: Number | None = None
     deadline: Number | None = None
     asked_at: Number | None = None
     drain_reason: ReasonForm | None = None

@@ -157,6 +157,7 @@ def _claim(claim: Claim, policy: Policy) -> Json:
         "created": claim.created,
         "listed_at": claim.listed_at,
         "retry_at": claim.retry_at,
+        "unseen_since": claim.unseen_since,
         "ending": claim.ending and reason_to_json(claim.ending),
     }
     if claim.drain:
@@ -167,7 +168,7 @@ def _claim(claim: Claim, policy: Policy) -> Json:
 
 _CLAIM_DEFAULTS: Json = {
     "phase": Phase.READY.value, "head": False, "foreign": False, "drifted": False, "accepted": True, "batch": "",
-    "since": 0.0, "created": 0.0, "listed_at": None, "retry_at": None, "ending": None,
+    "since": 0.0, "created": 0.0, "listed_at": None, "retry_at": None, "unseen_since": None, "ending": None,
 }  # fmt: skip
 
 
