@@ -116,7 +116,7 @@ class Reconciler:
                 await self._sleep(report, began)
 
     def wake(self, why: str, within_s: float = 0.0) -> None:
-        """Have the next tick earlier: in `within_s` seconds at the latest. `why`, in a word, is counted in `woken_by`."""
+        """Have the next tick in `within_s` seconds at the latest. `why`, in a word, is counted in `woken_by`."""
         self.woken_by[why] += 1
         at = self._clock.now() + within_s
         self._wake_at = at if self._wake_at is None else min(self._wake_at, at)
