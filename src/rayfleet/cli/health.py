@@ -1,4 +1,4 @@
-"""`doctor` and `demo`: is this machine fit for it, and what does it look like?"""
+"""`doctor`: is this machine fit for it?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ _MARKS = {"ok": ("ok", "\033[32m"), "note": ("note", "\033[33m"), "bad": ("BAD",
 def register(app: typer.Typer) -> None:
     """Add this file's commands to `app`."""
     add(app, doctor)
-    add(app, demo)
 
 
 def doctor(as_json: AsJson = False) -> None:
@@ -40,24 +39,5 @@ def doctor(as_json: AsJson = False) -> None:
             print(f"{shown}  {finding.what}: {finding.text}")
             if finding.hint:
                 print(f"        {finding.hint}")
-    if not ok:
-        raise typer.Exit(EXIT_NOT_OK)
-
-
-def demo(
-    sleep: Annotated[
-        float, typer.Option("--sleep", min=0.0, help="How long each task of the demo sleeps, in s.")
-    ] = 3.0,
-    as_json: AsJson = False,
-) -> None:
-    """Show a real Ray cluster on this machine grow with its work and shrink back to zero.
-
-    Examples:
-      rayfleet demo
-      rayfleet demo --json
-    """
-    from rayfleet.launcher.demo import main
-
-    ok = main(sleep_s=sleep, as_json=as_json)
     if not ok:
         raise typer.Exit(EXIT_NOT_OK)

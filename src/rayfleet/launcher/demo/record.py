@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from rayfleet.model import Claim, Demand, Launch, Phase, Strategy, TickReport
+from rayfleet.model import CPU, UNITS, Claim, Demand, Launch, Phase, Strategy, TickReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,33 @@ def _selected(selectors: Sequence[object]) -> str:
 
 def _bundles(count: int, strategy: Strategy) -> str:
     return f"{count} bundles, {strategy.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A machine as a row for people. `cpus`: in use / in all; `why`: why it is there, or why it leaves."""
+
+    name: str
+    pool: str
+    phase: str
+    cpus: str
+    why: str
+
+
+def shown(report: TickReport) -> list[Shown]:
+    """Return a row for each machine, the head first."""
+    facts = {host.id: host for claim in report.snapshot.claims for host in claim.hosts}
+    reasons = {kept.host: kept.reason.text for kept in report.plan.kept}
+    rows = []
+    for claim in sorted(report.plan.claims, key=lambda claim: not claim.head):
+        pool = report.snapshot.policy.pool(claim.pool)
+        total = (pool.resources if pool else {}).get(CPU, 0)
+        leaving = claim.ending or (claim.drain.reason if claim.drain else None)
+        for host in claim.hosts:
+            used = facts.get(host.id, host).used.get(CPU, 0)
+            why = leaving.text if leaving else reasons.get(host.id, "")
+            rows.append(Shown(host.id, claim.pool, claim.phase.value, f"{used / UNITS:g}/{total / UNITS:g}", why))
+    return rows
 
 
 # ---- what happened ------------------------------------------------------------------------------

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rayfleet.launcher.demo import record
 from rayfleet.launcher.demo.drivers import Line
 from rayfleet.launcher.demo.record import Event
 from rayfleet.model import TickReport
+from rayfleet.reports.history import HistoryReader
 
-LOOK_S = 0.1
+LOOK_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +30,6 @@ class Scene:
 Show = Callable[[Scene], None]
 """Told of every change, and a few times a second when nothing changes."""
 
-Newer = Callable[[int], Iterable[TickReport]]
-"""Reads the reports after a tick, oldest first."""
-
 
 @dataclass
 class Stage:
@@ -42,18 +40,25 @@ class Stage:
     chapter: str = ""
     reports: list[TickReport] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    _newest: TickReport | None = None
+    _row: int = 0
 
-    async def follow(self, newer: Newer) -> None:
+    async def follow(self, history: HistoryReader) -> None:
         """Look for new reports until cancelled."""
         while True:
-            self.look(newer)
+            self.look(history)
             await asyncio.sleep(LOOK_S)
 
-    def look(self, newer: Newer) -> None:
+    def look(self, history: HistoryReader) -> None:
         """Take what has been recorded since the last look, and show it."""
-        for report in newer(self.reports[-1].tick if self.reports else 0):
-            self.events += record.events(self.reports[-1] if self.reports else None, report)
-            self.reports.append(report)
+        for row in history.ticks(since=self.reports[-1].snapshot.now if self.reports else 0.0):
+            report = history.report(row.id) if row.id > self._row else None
+            if report is not None:
+                self.events += record.events(self.reports[-1] if self.reports else None, report)
+                self.reports.append(report)
+                self._row = row.id
+        # The record has each decision; what merely runs on (who is busy, what waits while machines boot) is only here.
+        self._newest = history.latest() or self._newest
         self._show()
 
     def say(self, kind: str, text: str, at: float | None = None) -> None:
@@ -76,5 +81,4 @@ class Stage:
         return True
 
     def _show(self) -> None:
-        newest = self.reports[-1] if self.reports else None
-        self.show(Scene(self.began, time.time(), self.chapter, newest, tuple(self.events)))
+        self.show(Scene(self.began, time.time(), self.chapter, self._newest, tuple(self.events)))

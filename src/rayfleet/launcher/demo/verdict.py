@@ -15,7 +15,7 @@ from rayfleet.model import CPU, UNITS, TickReport
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """One chapter as it went: its programs in order, and when it began and was quiet again (seconds since the epoch)."""
+    """One chapter as it went: its programs in order; when it began and was quiet again (seconds since the epoch)."""
 
     chapter: Chapter
     ran: tuple[Ran, ...]
@@ -56,19 +56,18 @@ class Verdict:
 
     def as_json(self) -> dict[str, Any]:
         """Return it for programs; seconds to the millisecond."""
-        return _rounded(
-            {
-                "ok": self.ok,
-                **asdict(self.total),
-                "left_behind": self.left_behind,
-                "up_s": self.up_s,
-                "down_s": self.down_s,
-                "took_s": self.took_s,
-                "cluster": self.cluster,
-                "workloads": [{"name": chapter.name, **asdict(figures)} for chapter, figures in self.chapters],
-                "problems": list(self.problems),
-            }
-        )
+        every = {
+            "ok": self.ok,
+            **asdict(self.total),
+            "left_behind": self.left_behind,
+            "up_s": self.up_s,
+            "down_s": self.down_s,
+            "took_s": self.took_s,
+            "cluster": self.cluster,
+            "workloads": [{"name": chapter.name, **asdict(figures)} for chapter, figures in self.chapters],
+            "problems": list(self.problems),
+        }
+        return {key: _rounded(value) for key, value in every.items()}
 
 
 def figures(played: Sequence[Played], reports: Sequence[TickReport], idle_timeout_s: float) -> Figures:
