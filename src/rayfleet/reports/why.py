@@ -1,0 +1,187 @@
+"""Why a pool, a machine or a shape is as it is, from the record. Pure.
+
+What is asked about is looked up in this order: a pool; a machine (by any of its names: ours, the provider's, the
+engine's); a shape. Nothing: everything that waits, starts or leaves.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+
+from rayfleet.model import LEAVING, STARTING, Claim, Gang, Host, Phase, Pool, Resources, TickReport, Unmet
+from rayfleet.reports.amounts import duration, shape
+from rayfleet.reports.events import Event
+from rayfleet.reports.status_json import current_claims
+from rayfleet.reports.status_text import gang_text
+
+_MOST_EVENTS = 10
+
+
+def why(report: TickReport, subject: str = "", events: Iterable[Event] = ()) -> list[str]:
+    """Return the answer as lines. `events`: what happened lately, oldest first; those about the subject are shown."""
+    subject = subject.strip()
+    if not subject:
+        return _everything(report)
+    pool = report.snapshot.policy.pool(subject)
+    if pool is not None:
+        return [*_of_pool(report, pool), *_lately(events, {subject}, report)]
+    found = [(claim, host) for claim in current_claims(report) for host in claim.hosts if _is(subject, claim, host)]
+    if found:
+        names = {claim.id for claim, _ in found}
+        return [
+            *(line for claim, host in found for line in _of_host(report, claim, host)),
+            *_lately(events, names, report),
+        ]
+    asked = parse_shape(subject)
+    if asked is not None:
+        return _of_shape(report, asked)
+    told = _lately(events, {subject}, report)
+    return [f"{subject} is not here (any more)", *told] if told else _unknown(report, subject)
+
+
+def parse_shape(text: str) -> Resources | None:
+    """Read `{"CPU": 1}`, `{CPU: 1, GPU: 0.5}`, `CPU:1,GPU:1` or `CPU=1`; None when it is no shape."""
+    try:
+        pairs = list(json.loads(text).items())
+    except (ValueError, AttributeError):
+        pairs = [tuple(re.split(r"[:=](?=[^:=]*$)", part)) for part in text.strip("{} ").split(",")]
+    try:
+        return Resources.of({str(name).strip(" '\""): float(value) for name, value in pairs})
+    except (ValueError, TypeError):
+        return None
+
+
+# ---- everything ---------------------------------------------------------------------------------------
+
+
+def _everything(report: TickReport) -> list[str]:
+    claims = current_claims(report)
+    moving = [claim for claim in claims if claim.phase in STARTING | LEAVING]
+    plan = report.plan
+    lines = [
+        *(f"trouble: {text}" for text in report.troubles),
+        *(f"launches {launch.count} {launch.offer.pool}: {launch.reason.text}" for launch in plan.launches),
+        *(line for claim in moving for host in claim.hosts for line in _of_host(report, claim, host)[:1]),
+        *(line for unmet in plan.unmet for line in _of_unmet(unmet)),
+        *(f"{finding.subject}: {finding.reason.text}" for finding in plan.findings),
+        *(f"{kept.host} stays: {kept.reason.text}" for kept in plan.kept),
+    ]
+    return lines or ["nothing waits, nothing starts, nothing leaves"]
+
+
+# ---- a pool -------------------------------------------------------------------------------------------
+
+
+def _of_pool(report: TickReport, pool: Pool) -> list[str]:
+    claims = [claim for claim in current_claims(report) if claim.pool == pool.name and not claim.foreign]
+
+    def hosts(phases: Iterable[Phase]) -> int:
+        return sum(claim.count for claim in claims if claim.phase in phases)
+
+    most = "no maximum" if pool.max_workers is None else f"maximum {pool.max_workers}"
+    counts = f"{hosts([Phase.READY])} ready, {hosts(STARTING)} starting, {hosts(LEAVING)} leaving"
+    now = report.snapshot.now
+    return [
+        f"pool {pool.name} {shape(pool.resources)}: {counts}; minimum {pool.min_workers}, {most}",
+        *(f"launches {a.count}: {a.reason.text}" for a in report.plan.launches if a.offer.pool == pool.name),
+        *(
+            f"is not asked for {duration(backoff.until - now)}: {backoff.trouble} {backoff.message}".rstrip()
+            for backoff in report.plan.backoffs
+            if backoff.scope.pool in {"", pool.name} and backoff.until > now
+        ),
+        *_refused(report, pool),
+        *(line for claim in claims for host in claim.hosts for line in _of_host(report, claim, host)[:1]),
+    ]
+
+
+def _refused(report: TickReport, pool: Pool) -> Iterator[str]:
+    for unmet in report.plan.unmet:
+        for verdict in unmet.pools:
+            if verdict.pool == pool.name:
+                yield f"does not take {unmet.count} x {_demanded(unmet)}: {verdict.reason.text}"
+
+
+# ---- a machine ----------------------------------------------------------------------------------------
+
+
+def _is(subject: str, claim: Claim, host: Host) -> bool:
+    node = host.node_id or ""
+    return subject in {claim.id, host.id, host.machine_id, node} or (len(subject) >= 6 and node.startswith(subject))  # noqa: PLR2004 - as much as people copy of a node id
+
+
+def _of_host(report: TickReport, claim: Claim, host: Host) -> list[str]:
+    """Return the machine's state with its reason, then what is known of it."""
+    snapshot = report.snapshot
+    kept = next((kept.reason for kept in report.plan.kept if kept.host == host.id), None)
+    reason = claim.ending or (claim.drain.reason if claim.drain else None) or kept
+    state = f"{host.id} ({claim.pool}) is {claim.phase} for {duration(snapshot.now - claim.since)}"
+    lines = [state + (f": {reason.text}" if reason else "")]
+    if claim.foreign:
+        lines = [f"{host.id} ({claim.pool or 'no pool'}) was joined by hand: it counts as capacity and is left alone"]
+    if claim.drain:
+        lines.append(f"  is released in {duration(claim.drain.deadline - snapshot.now)} at the latest")
+    names = [f"machine {host.machine_id}" if host.machine_id else "", f"node {host.node_id}" if host.node_id else ""]
+    if any(names):
+        lines.append("  " + ", ".join(name for name in names if name))
+    lines += [f"  {text}" for text in host.activity]
+    tasks = [placement for placement in report.plan.placements if placement.on == host.id]
+    lines += [f"  expected to take {p.count} of {p.kind} demand {p.index}" for p in tasks]
+    return lines
+
+
+# ---- a shape ------------------------------------------------------------------------------------------
+
+
+def _of_shape(report: TickReport, asked: Resources) -> list[str]:
+    demand, plan = report.snapshot.demand, report.plan
+    waiting = sum(task.count for task in demand.tasks if task.shape == asked)
+    gangs = sum(gang.count for gang in demand.gangs if any(bundle.shape == asked for bundle in gang.bundles))
+    wished = sum(wish.count for wish in demand.requested if wish.shape == asked)
+    unmet = [found for found in plan.unmet if _asks_for(found, asked)]
+    head = f"{shape(asked)}: {waiting} tasks, {gangs} placement groups and {wished} requested bundles wait"
+    if unmet:
+        return [head, *(line for found in unmet for line in _of_unmet(found))]
+    fitting = [pool.name for pool in report.snapshot.policy.pools if asked.fits(pool.resources)]
+    if waiting or gangs or wished:
+        return [head, f"machines for all of it exist or are on their way (pools that fit: {_listed(fitting)})"]
+    return [head, f"pools that fit: {_listed(fitting)}"]
+
+
+def _asks_for(unmet: Unmet, asked: Resources) -> bool:
+    demand = unmet.demand
+    if isinstance(demand, Gang):
+        return any(bundle.shape == asked for bundle in demand.bundles)
+    return demand.shape == asked
+
+
+def _of_unmet(unmet: Unmet) -> list[str]:
+    verdicts = (f"  {verdict.pool}: {verdict.reason.text}" for verdict in unmet.pools)
+    return [f"{unmet.count} x {_demanded(unmet)} wait: {unmet.reason.text}", *verdicts]
+
+
+def _demanded(unmet: Unmet) -> str:
+    return gang_text(unmet.demand) if isinstance(unmet.demand, Gang) else shape(unmet.demand.shape)
+
+
+# ---- both ---------------------------------------------------------------------------------------------
+
+
+def _lately(events: Iterable[Event], names: set[str], report: TickReport) -> list[str]:
+    mine = [event for event in events if not names.isdisjoint({event.pool, *event.subject.split(",")})]
+    now = report.snapshot.now
+    return [f"{duration(now - event.at)} ago: {event.text}" for event in mine[-_MOST_EVENTS:]]
+
+
+def _unknown(report: TickReport, subject: str) -> list[str]:
+    pools = [pool.name for pool in report.snapshot.policy.pools]
+    hosts = [host.id for claim in current_claims(report) for host in claim.hosts]
+    close = get_close_matches(subject, [*pools, *hosts], n=1)
+    hint = f"did you mean {close[0]}?" if close else f"pools: {_listed(pools)}; machines: {_listed(hosts)}"
+    return [f"there is no pool, machine or shape {subject}; {hint}"]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "none"
