@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-ROOT_CHARACTERS_MAX = 32
+ROOT_CHARACTERS_MAX = 25
 """Ray makes UNIX sockets below a machine's directory, and the kernel allows 107 characters for the whole path."""
 
 
