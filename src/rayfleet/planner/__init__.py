@@ -1,0 +1,101 @@
+"""plan(snapshot) -> Plan: pure, total, deterministic. One file per step, in the order in which they run.
+
+     1 outcomes    calls that have ended change claims and back-offs
+     2 lifecycle   what is known of machines and nodes moves claims on (progress carries it out)
+     3 adopt       machines with our tag but without a claim get one
+     4 orders      what people ordered becomes the effective policy, and drains
+     5 limits      what is beyond a maximum, or without a pool, has to leave
+     6 head        a cluster has one head; until it is READY nothing else is scaled
+     7 minimums    pools get their minimum
+     8 gangs       placement groups, whole or not at all       \
+     9 requested   request_resources, against total capacity    > needs
+    10 tasks       the rest of the demand                      /
+    11 surplus     what nobody needs is cancelled, what is idle is drained
+    12 launches    what has to be made becomes claims and calls
+    13 explain     why every host stays, and what it costs
+    14 unmet       what is not served, and why no pool takes it
+
+Every step reads and writes one `Draft`. Steps 7 to 10 share a `Layout`: the table of hosts (`capacity`), the
+limits (`room`), what can be bought (`market`) and the choice of new machines (`fill`). `weights` says what is
+compared when prices are unknown; `leaving` is the only way out for a claim; `backoffs` the only keeper of
+failures. `invariants.check` states what must hold of every plan.
+"""
+
+from __future__ import annotations
+
+from rayfleet.model import DemandKind, Phase, Placement, Plan, Reason, Snapshot
+from rayfleet.planner.adopt import adopt_strays
+from rayfleet.planner.backoffs import forget_old
+from rayfleet.planner.draft import Draft
+from rayfleet.planner.explain import cost, kept_hosts
+from rayfleet.planner.head import tend_head
+from rayfleet.planner.launches import write_launches
+from rayfleet.planner.layout import Layout
+from rayfleet.planner.limits import enforce_limits
+from rayfleet.planner.minimums import fill_minimums
+from rayfleet.planner.needs import place_demand
+from rayfleet.planner.orders import apply_orders
+from rayfleet.planner.outcomes import apply_outcomes
+from rayfleet.planner.progress import advance_claims
+from rayfleet.planner.surplus import let_go
+from rayfleet.planner.unmet import unmet_by_limits, unmet_while_held
+
+__all__ = ["plan"]
+
+
+def plan(snapshot: Snapshot) -> Plan:
+    """Decide what to launch, drain and release, with every reason. Same snapshot, same plan, byte for byte."""
+    draft = _begin(snapshot)
+    apply_outcomes(draft)
+    advance_claims(draft)
+    adopt_strays(draft)
+    apply_orders(draft)
+    enforce_limits(draft)
+    tend_head(draft)
+    placements, why = _scale(draft)
+    forget_old(draft)
+    return _finish(draft, placements, why)
+
+
+def _begin(snapshot: Snapshot) -> Draft:
+    claims = {claim.id: claim for claim in sorted(snapshot.claims, key=lambda c: (c.created, _natural(c.id)))}
+    return Draft(snapshot, snapshot.policy, claims, backoffs=list(snapshot.backoffs), serial=snapshot.serial)
+
+
+def _natural(name: str) -> tuple[str, int, str]:
+    """Sort `cpu-10` after `cpu-9`."""
+    stem, _, number = name.rpartition("-")
+    return (stem, int(number), name) if number.isdecimal() else (name, 0, name)
+
+
+def _scale(draft: Draft) -> tuple[tuple[Placement, ...], dict[str, Reason]]:
+    """Run the steps that choose how many machines there should be; nothing while scaling is held."""
+    if draft.held:
+        if draft.snapshot.engine_up:
+            draft.unmet.extend(unmet_while_held(draft.snapshot.demand, draft.held))
+        return (), let_go(draft, {})
+    layout = Layout.of(draft, draft.snapshot.demand)
+    fill_minimums(draft, layout)
+    left = place_demand(draft, layout)
+    needed: dict[str, DemandKind] = layout.needed()
+    why = let_go(draft, needed)
+    draft.unmet.extend(unmet_by_limits(draft, layout, left))
+    return write_launches(draft, layout), why
+
+
+def _finish(draft: Draft, placements: tuple[Placement, ...], why: dict[str, Reason]) -> Plan:
+    return Plan(
+        launches=tuple(draft.launches),
+        drains=tuple(draft.drains),
+        releases=tuple(draft.releases),
+        unmet=tuple(draft.unmet),
+        kept=kept_hosts(draft, why),
+        placements=placements,
+        findings=tuple(draft.findings),
+        cost=cost(draft),
+        claims=tuple(c for c in draft.claims.values() if not c.foreign and c.phase is not Phase.FAILED),
+        backoffs=tuple(draft.backoffs),
+        orders=tuple(draft.orders),
+        answered=tuple(draft.answered),
+        serial=draft.serial,
+    )

@@ -1,0 +1,48 @@
+"""Step 3: machines that carry our tag but have no claim get one, and are judged like any other from then on."""
+
+from __future__ import annotations
+
+from rayfleet.model import Claim, Host, MachineFact, Phase, ReasonCode, Stray, reason
+from rayfleet.planner.draft import Draft
+
+
+def adopt_strays(draft: Draft) -> None:
+    """Make a claim for every stray; hosts of one batch of a multi-host pool become replicas."""
+    batches: dict[tuple[object, str, bool], list[Stray]] = {}
+    for stray in sorted(draft.snapshot.strays, key=lambda s: s.machine_id):
+        key = (stray.offer, stray.batch or stray.machine_id, stray.head)
+        batches.setdefault(key, []).append(stray)
+    for strays in batches.values():
+        pool = draft.policy.pool(strays[0].offer.pool)
+        size = pool.hosts_per_replica if pool else 1
+        for start in range(0, len(strays), size):
+            _adopt(draft, strays[start : start + size])
+
+
+def _adopt(draft: Draft, strays: list[Stray]) -> None:
+    first = strays[0]
+    name = draft.next_id(first.offer.pool)
+    hosts = tuple(
+        Host(id=host_id, machine_id=stray.machine_id, machine=MachineFact.PRESENT)
+        for host_id, stray in zip(host_ids(name, len(strays)), strays, strict=True)
+    )
+    created = min(stray.launched_at for stray in strays) or draft.now
+    draft.keep(
+        Claim(
+            id=name,
+            offer=first.offer,
+            phase=Phase.BOOTING,
+            hosts=hosts,
+            since=draft.now,
+            created=created,
+            batch=first.batch or name,
+            head=first.head,
+        )
+    )
+    for stray in strays:
+        draft.find(name, reason(ReasonCode.ADOPTED, machine=stray.machine_id))
+
+
+def host_ids(claim: str, count: int) -> tuple[str, ...]:
+    """Return the names of a claim's hosts: its own when it has one, `<claim>.<n>` for a replica."""
+    return (claim,) if count == 1 else tuple(f"{claim}.{n}" for n in range(count))

@@ -1,0 +1,124 @@
+"""The one mutable thing of a plan: it lives for one call of `plan` and every step adds to it.
+
+Steps read the snapshot and what the steps before them decided; nothing outlives the call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from rayfleet.model import (
+    EXISTING,
+    NOTHING,
+    Backoff,
+    Claim,
+    DrainNodes,
+    Finding,
+    Launch,
+    OfferKey,
+    Order,
+    Phase,
+    Policy,
+    Reason,
+    ReasonCode,
+    Release,
+    Snapshot,
+    Timeouts,
+    Unmet,
+)
+
+VOLUNTARY = frozenset({ReasonCode.IDLE, ReasonCode.DRIFTED})
+"""Reasons of drains that Ray may refuse."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """What has been decided so far.
+
+    `policy` is the effective one (orders applied). `claims` are those that exist, by id, in id order
+    of the snapshot; `gone` the ids that left in this plan. `held` says why nothing may be scaled
+    (engine down, head missing, shutting down), None when everything may.
+    """
+
+    snapshot: Snapshot
+    policy: Policy
+    claims: dict[str, Claim] = field(default_factory=dict)
+    backoffs: list[Backoff] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
+    answered: list[str] = field(default_factory=list)
+    launches: list[Launch] = field(default_factory=list)
+    drains: list[DrainNodes] = field(default_factory=list)
+    releases: list[Release] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    unmet: list[Unmet] = field(default_factory=list)
+    scale_orders: dict[str, Reason] = field(default_factory=dict)
+    shutdown: Reason | None = None
+    held: Reason | None = None
+    serial: int = 0
+    prices: dict[OfferKey, float | None] = field(default_factory=dict)
+
+    @property
+    def now(self) -> float:
+        """Return the moment that is planned for."""
+        return self.snapshot.now
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """Return the policy's time-outs."""
+        return self.policy.timeouts
+
+    def find(self, subject: str, reason: Reason) -> None:
+        """Note something that should not be."""
+        self.findings.append(Finding(subject, reason))
+
+    def keep(self, claim: Claim) -> None:
+        """Write a new state of a claim."""
+        self.claims[claim.id] = claim
+
+    def next_id(self, pool: str) -> str:
+        """Return the id of one more claim of `pool`."""
+        self.serial += 1
+        return f"{pool}-{self.serial}"
+
+    def workers(self) -> list[Claim]:
+        """Return existing claims that limits are about: neither the head nor joined by hand."""
+        return [c for c in self.claims.values() if not c.head and not c.foreign and c.phase in EXISTING]
+
+    def usd_per_hour(self, claim: Claim) -> float | None:
+        """Return the price of one host of a claim: its own, else its offer's; None when unknown."""
+        if claim.usd_per_hour is not None:
+            return claim.usd_per_hour
+        if claim.offer not in self.prices:
+            self.prices[claim.offer] = _listed_price(self.policy, claim.offer)
+        return self.prices[claim.offer]
+
+
+def _listed_price(policy: Policy, key: OfferKey) -> float | None:
+    pool = policy.pool(key.pool)
+    offers = pool.offers if pool else ()
+    return next((offer.usd_per_hour for offer in offers if key.covers(offer.key(key.pool))), None)
+
+
+def is_used(claim: Claim) -> bool:
+    """Say whether any host of a claim runs something."""
+    return any(host.used for host in claim.hosts)
+
+
+def idle_s(claim: Claim) -> float:
+    """Return for how long all hosts of a claim have been idle, in seconds; 0 when one is used."""
+    return 0.0 if is_used(claim) else min((host.idle_s for host in claim.hosts), default=0.0)
+
+
+def used_share(claim: Claim, policy: Policy) -> float:
+    """Return the highest used fraction of any resource of any host, 0..1."""
+    pool = policy.pool(claim.pool)
+    share = 0.0
+    for host in claim.hosts:
+        total = host.total or (pool.resources if pool else NOTHING)
+        share = max([share, *(used / total[name] for name, used in host.used.items() if total.get(name))])
+    return share
+
+
+def moved(claim: Claim, phase: Phase, now: float, **changes: object) -> Claim:
+    """Return the claim in another phase, entered now."""
+    return replace(claim, phase=phase, since=now, **changes)  # type: ignore[arg-type]  # field names are checked by replace

@@ -1,0 +1,53 @@
+"""Step 13: why every host that exists stays, and what it all costs."""
+
+from __future__ import annotations
+
+from rayfleet.model import CAPACITY, EXISTING, LEAVING, Claim, Cost, Kept, Reason, ReasonCode, reason
+from rayfleet.planner.draft import Draft
+
+
+def kept_hosts(draft: Draft, why: dict[str, Reason]) -> tuple[Kept, ...]:
+    """Return a reason for every host that existed and does not start to leave in this plan."""
+    kept: list[Kept] = []
+    for before in draft.snapshot.claims:
+        claim = draft.claims.get(before.id)
+        if claim is None or before.phase not in EXISTING:
+            continue
+        if claim.phase in LEAVING and before.phase in CAPACITY:
+            continue
+        cause = why.get(claim.id) or _otherwise(draft, claim)
+        kept.extend(Kept(host.id, cause) for host in claim.hosts)
+    return tuple(kept)
+
+
+def _otherwise(draft: Draft, claim: Claim) -> Reason:
+    if claim.phase in LEAVING:
+        why = claim.drain.reason if claim.drain else claim.ending
+        leaves = reason(ReasonCode.LEAVING)
+        return leaves.because(why) if why else leaves
+    if claim.head:
+        return reason(ReasonCode.IS_HEAD)
+    if claim.foreign:
+        return reason(ReasonCode.NEEDED, by="whoever joined it by hand")
+    return draft.held or reason(ReasonCode.BOOTING)
+
+
+def cost(draft: Draft) -> Cost:
+    """Return what all that exists costs before and after this plan; leaving machines cost until they are gone."""
+    before = _sum(draft, list(draft.snapshot.claims))
+    after = _sum(draft, list(draft.claims.values()))
+    return Cost(round(before[0], 9), round(after[0], 9), after[1])
+
+
+def _sum(draft: Draft, claims: list[Claim]) -> tuple[float, int]:
+    usd = 0.0
+    unpriced = 0
+    for claim in claims:
+        if claim.foreign or claim.phase not in EXISTING:
+            continue
+        price = draft.usd_per_hour(claim)
+        if price is None:
+            unpriced += claim.count
+        else:
+            usd += price * claim.count
+    return usd, unpriced

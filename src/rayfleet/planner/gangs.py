@@ -1,0 +1,261 @@
+"""Step 8: gangs (placement groups), each whole or not at all.
+
+Ray places a group's bundles in one transaction, so a machine for half a group is money for nothing. STRICT_PACK
+is one piece of the summed size. STRICT_SPREAD takes a machine per bundle. PACK and SPREAD bind nothing: their
+bundles are pieces like tasks, placed together or not at all; they only choose between equal prices. Different gangs
+may share machines. Bundles that are `placed` already need no room; strict ones look at where those are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rayfleet.model import ANYWHERE, Bundle, DemandKind, Gang, LabelSelector, ReasonCode, Resources, Selectors, Strategy
+from rayfleet.planner.capacity import Mask
+from rayfleet.planner.draft import Draft
+from rayfleet.planner.layout import Layout, Manner
+from rayfleet.planner.market import Variant
+from rayfleet.planner.work import Item, Source, item
+
+
+@dataclass(slots=True)
+class Party:
+    """Equal gangs: `waiting` per position in the demand list. `bundles` are (index, bundle) without a place."""
+
+    gang: Gang
+    bundles: tuple[tuple[int, Bundle], ...]
+    waiting: dict[int, int]
+
+    @property
+    def count(self) -> int:
+        """Return how many of the gangs still wait."""
+        return sum(self.waiting.values())
+
+    def next_index(self) -> int:
+        """Return the list position of the gang that is served next."""
+        return next(index for index, count in self.waiting.items() if count)
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Equal gangs without a place: how many `waiting` per list position.
+
+    `machines`: how many more than allowed one of them needs; None when no number of machines would do.
+    """
+
+    waiting: dict[int, int]
+    machines: int | None
+
+
+def place_gangs(draft: Draft, layout: Layout) -> list[Missing]:
+    """Place all gangs that can be; return those that could not."""
+    parties = _parties(draft.snapshot.demand.gangs)
+    for party in parties:
+        if not _at_once(layout, party):
+            while party.count and _one(layout, party):
+                party.waiting[party.next_index()] -= 1
+    return [Missing(party.waiting, _machines_missing(layout, party)) for party in parties if party.count]
+
+
+def _machines_missing(layout: Layout, party: Party) -> int | None:
+    """Try one gang without any limit: return how many more machines than allowed it takes; None when it cannot be."""
+    saved = layout.save()
+    possible = layout.room.most_hosts()
+    layout.room = layout.room.unlimited()
+    before = layout.capacity.hosts_made
+    fits = _one(layout, party)
+    made = layout.capacity.hosts_made - before
+    layout.restore(saved)
+    return max(1, made - possible) if fits else None
+
+
+_ORDER = {Strategy.STRICT_PACK: 0, Strategy.STRICT_SPREAD: 1, Strategy.PACK: 2, Strategy.SPREAD: 3}
+
+
+def _parties(gangs: tuple[Gang, ...]) -> list[Party]:
+    """Group equal gangs; the hardest to place come first: strict before others, then the biggest bundle."""
+    groups: dict[Gang, dict[int, int]] = {}
+    for index, gang in enumerate(gangs):
+        if gang.count > 0:
+            same = replace(gang, count=1, age_s=0.0)
+            groups.setdefault(same, {})[index] = gang.count
+    parties = [
+        Party(gang, tuple((n, b) for n, b in enumerate(gang.bundles) if str(n) not in gang.placed), waiting)
+        for gang, waiting in groups.items()
+    ]
+    return sorted(parties, key=_difficulty)
+
+
+def _difficulty(party: Party) -> tuple[object, ...]:
+    gang = party.gang
+    shapes = sorted((tuple(b.shape.items()), b.selectors) for _, b in party.bundles)
+    biggest = max((sum(b.shape.values()) for _, b in party.bundles), default=0)
+    return (not gang.placed, _ORDER[gang.strategy], -biggest, -len(party.bundles), shapes, tuple(gang.placed.items()))
+
+
+# ---- one party ------------------------------------------------------------------------------------------------------
+
+
+def _at_once(layout: Layout, party: Party) -> bool:
+    """Try to place all gangs of a party together, which packs better and costs one try."""
+    if party.gang.strategy is Strategy.STRICT_SPREAD or party.count == 1:
+        return False
+    if _whole_or_nothing(layout, lambda: _serve(layout, party, dict(party.waiting))):
+        party.waiting = dict.fromkeys(party.waiting, 0)
+        return True
+    return False
+
+
+def _one(layout: Layout, party: Party) -> bool:
+    index = party.next_index()
+    if party.gang.strategy is Strategy.STRICT_SPREAD:
+        return _whole_or_nothing(layout, lambda: _serve_apart(layout, party, index))
+    return _whole_or_nothing(layout, lambda: _serve(layout, party, {index: 1}))
+
+
+def _whole_or_nothing(layout: Layout, attempt: Callable[[], bool]) -> bool:
+    saved = layout.save()
+    if attempt():
+        return True
+    layout.restore(saved)
+    return False
+
+
+def _serve(layout: Layout, party: Party, gangs: dict[int, int]) -> bool:
+    if party.gang.strategy is Strategy.STRICT_PACK:
+        return _serve_together(layout, party, gangs)
+    spread = party.gang.strategy is Strategy.SPREAD
+    pieces = _pieces(layout, party, gangs)
+    for round_ in range(max((len(piece.selectors) for piece in pieces), default=0)):
+        asked = [(piece, piece.selectors[round_]) for piece in pieces if round_ < len(piece.selectors)]
+        for piece, selector in asked:
+            layout.settle(piece, selector, Manner(spread=spread))
+        layout.launch(asked, ReasonCode.GANG, prefer_many=spread)
+    return not any(piece.left for piece in pieces)
+
+
+def _pieces(layout: Layout, party: Party, gangs: dict[int, int]) -> list[Item]:
+    """Return the bundles as items: equal ones are one item."""
+    groups: dict[tuple[Resources, Selectors], list[Source]] = {}
+    for number, bundle in party.bundles:
+        sources = groups.setdefault((bundle.shape, bundle.selectors), [])
+        sources.extend(Source(index, number, count) for index, count in gangs.items() if count)
+    pieces = [item(layout.terms, DemandKind.GANG, shape, sel, s) for (shape, sel), s in groups.items()]
+    return sorted(pieces, key=lambda p: (not p.accelerated, p.selectors == (ANYWHERE,), -p.weight))
+
+
+# ---- STRICT_PACK ----------------------------------------------------------------------------------------------------
+
+MOST_ALTERNATIVES = 32
+"""Bundles with different alternatives multiply; more combinations than this are not tried."""
+
+
+def _serve_together(layout: Layout, party: Party, gangs: dict[int, int]) -> bool:
+    total = Resources()
+    for _, bundle in party.bundles:
+        total = total + bundle.shape
+    sources = [Source(index, None, count) for index, count in gangs.items() if count]
+    piece = item(layout.terms, DemandKind.GANG, total, _combined([b for _, b in party.bundles]), sources)
+    mark = len(layout.placed)
+    home = _homes(layout, party)
+    if home is None:
+        layout.serve([piece], ReasonCode.GANG)
+    else:
+        for selector in piece.selectors:
+            layout.settle(piece, selector, Manner(only=home))
+    summed = layout.placed[mark:]
+    layout.placed[mark:] = [replace(placed, bundle=number) for placed in summed for number, _ in party.bundles]
+    return piece.left == 0
+
+
+def _combined(bundles: list[Bundle]) -> Selectors:
+    """Return the alternatives of bundles that share a machine: the best-liked combinations first."""
+    lists = {bundle.selectors for bundle in bundles if bundle.selectors}
+    combinations: list[tuple[int, LabelSelector]] = [(0, ANYWHERE)]
+    for alternatives in sorted(lists):
+        combinations = [
+            (rank + n, LabelSelector(tuple(sorted({*selector.matches, *other.matches}))))
+            for rank, selector in combinations
+            for n, other in enumerate(alternatives)
+        ]
+        combinations = sorted(combinations, key=lambda pair: pair[0])[:MOST_ALTERNATIVES]
+    return tuple(selector for _, selector in combinations)
+
+
+def _homes(layout: Layout, party: Party) -> Mask | None:
+    """Return the hosts that hold bundles of the gang already; None when none of them is known."""
+    machines = set(party.gang.placed.values())
+    if not machines:
+        return None
+    ids = _host_ids(layout, machines)
+    mask = np.array([place.host is not None and place.host in ids for place in layout.capacity.places], np.bool_)
+    return mask if mask.any() else None
+
+
+def _host_ids(layout: Layout, machines: set[str]) -> set[str]:
+    """Return host ids of machines that are named by host, machine or node id."""
+    return {
+        host.id
+        for claim in layout.draft.claims.values()
+        for host in claim.hosts
+        if host.id in machines or host.machine_id in machines or host.node_id in machines
+    }
+
+
+# ---- STRICT_SPREAD --------------------------------------------------------------------------------------------------
+
+
+def _serve_apart(layout: Layout, party: Party, index: int) -> bool:
+    homes = _homes(layout, party)
+    taken = np.zeros(layout.capacity.size, np.bool_) if homes is None else homes.copy()
+    for piece in _pieces(layout, party, {index: 1}):
+        for selector in piece.selectors:
+            taken = _settle_apart(layout, piece, selector, taken)
+            while piece.left and _launch_apart(layout, party, piece, selector):
+                taken = _settle_apart(layout, piece, selector, taken)
+        if piece.left:
+            return False
+    return True
+
+
+def _settle_apart(layout: Layout, piece: Item, selector: LabelSelector, taken: Mask) -> Mask:
+    """Put pieces onto hosts that have none of this gang yet; return those that have one now."""
+    grown = np.zeros(layout.capacity.size, np.bool_)
+    grown[: taken.size] = taken
+    grown[layout.settle(piece, selector, Manner(only=~grown, once=True))] = True
+    return grown
+
+
+def _launch_apart(layout: Layout, party: Party, piece: Item, selector: LabelSelector) -> bool:
+    """Launch machines for what is left of a piece: the cheapest for all the gangs that will share them."""
+    waiting = party.count
+    choices = [
+        (_cost_apart(variant, piece, waiting), variant)
+        for variant in layout.variants
+        if selector.holds(dict(variant.labels))
+        and all(variant.offers[row] >= units for row, units in piece.need)
+        and layout.room.replicas(variant.pool, variant.offer.usd_per_hour, hurried=True)
+    ]
+    if not choices:
+        return False
+    variant = min(choices, key=lambda choice: choice[0])[1]
+    most = layout.room.replicas(variant.pool, variant.offer.usd_per_hour, hurried=True)
+    layout.make(variant, min(most, -(-piece.left // variant.hosts)), ReasonCode.GANG)
+    return True
+
+
+def _cost_apart(variant: Variant, piece: Item, waiting: int) -> tuple[float, ...]:
+    fit = min((variant.offers[row] // units for row, units in piece.need), default=waiting)
+    machines = -(-waiting // fit)
+    waste = variant.weight / variant.hosts * machines - piece.weight * waiting
+    return (
+        float(variant.accelerated and not piece.accelerated),
+        -float(variant.pool.priority),
+        round(variant.price / variant.hosts * machines, 9),
+        round(waste, 9),
+        float(machines),
+        float(variant.order),
+    )

@@ -1,0 +1,108 @@
+"""Step 5: what exists beyond a limit, or has lost its reason to exist, has to leave, in use or not.
+
+Lowering a limit is an order, not a voluntary act. Who goes first: what has not joined (cancelled), then what
+is idle, then the least used (drained with a deadline). A pool's own limit is looked at before the cluster's.
+"""
+
+from __future__ import annotations
+
+from rayfleet.model import CAPACITY, STARTING, Claim, How, Phase, Reason, ReasonCode, reason
+from rayfleet.planner import leaving
+from rayfleet.planner.draft import Draft, idle_s, is_used, used_share
+
+
+def enforce_limits(draft: Draft) -> None:
+    """Dismiss what a shutdown, an interruption, a removed pool or a maximum does not allow any more."""
+    if draft.shutdown:
+        _shut_down(draft, draft.shutdown)
+        return
+    _interrupted(draft)
+    _without_pool(draft)
+    for pool in draft.policy.pools:
+        if pool.max_workers is not None:
+            claims = [c for c in _staying(draft) if c.pool == pool.name]
+            _shrink(draft, claims, pool.max_workers, f"pool {pool.name}")
+    if draft.policy.max_workers is not None:
+        _shrink(draft, _staying(draft), draft.policy.max_workers, "the cluster")
+    _save_money(draft)
+
+
+def _staying(draft: Draft) -> list[Claim]:
+    return [claim for claim in draft.workers() if claim.phase in CAPACITY]
+
+
+def _shut_down(draft: Draft, why: Reason) -> None:
+    """Release every worker at once - there is nowhere for its work to go - and the head when none is left."""
+    workers = draft.workers()
+    for claim in workers:
+        if claim.phase is not Phase.RELEASING:
+            leaving.release(draft, claim, why, How.CANCEL if claim.phase in STARTING else How.NOW)
+    if not workers:
+        for claim in [c for c in draft.claims.values() if c.head and not c.foreign]:
+            if claim.phase is not Phase.RELEASING:
+                leaving.release(draft, claim, why, How.NOW)
+
+
+def _interrupted(draft: Draft) -> None:
+    """Drain what the provider takes back, by the moment at which it does."""
+    for claim in draft.workers():
+        moments = [host.interrupt_at for host in claim.hosts if host.interrupt_at is not None]
+        if not moments or claim.phase not in CAPACITY:
+            continue
+        deadline = min(moments)
+        why = reason(ReasonCode.INTERRUPTED, left_s=max(0.0, deadline - draft.now))
+        if claim.phase is Phase.READY:
+            leaving.drain(draft, claim, why, deadline=deadline, voluntary=False)
+        else:
+            leaving.release(draft, claim, why, How.CANCEL)
+
+
+def _without_pool(draft: Draft) -> None:
+    known = {pool.name for pool in draft.policy.pools}
+    for claim in _staying(draft):
+        if claim.pool not in known:
+            draft.find(claim.id, reason(ReasonCode.UNKNOWN_POOL, claim=claim.id, pool=claim.pool))
+            leaving.dismiss(draft, claim, reason(ReasonCode.POOL_REMOVED, pool=claim.pool))
+
+
+def _shrink(draft: Draft, claims: list[Claim], most: int, scope: str) -> None:
+    count = sum(claim.count for claim in claims)
+    if count <= most:
+        return
+    why = reason(ReasonCode.OVER_MAX, scope=scope, count=count, max_workers=most)
+    for claim in _first_to_go(draft, claims):
+        if count <= most:
+            return
+        order = draft.scale_orders.get(claim.pool)
+        leaving.dismiss(draft, claim, why.because(order) if order else why)
+        count -= claim.count
+
+
+def _save_money(draft: Draft) -> None:
+    most = draft.policy.max_usd_per_hour
+    if most is None:
+        return
+    staying = [c for c in draft.claims.values() if c.phase in CAPACITY and not c.foreign]
+    usd = sum((draft.usd_per_hour(claim) or 0.0) * claim.count for claim in staying)
+    why = reason(ReasonCode.OVER_BUDGET, usd_per_hour=usd, max_usd_per_hour=most)
+    for claim in _first_to_go(draft, [c for c in staying if not c.head and draft.usd_per_hour(c)]):
+        if usd <= most + 1e-9:  # sums of prices carry rounding errors
+            return
+        leaving.dismiss(draft, claim, why)
+        usd -= (draft.usd_per_hour(claim) or 0.0) * claim.count
+
+
+def _first_to_go(draft: Draft, claims: list[Claim]) -> list[Claim]:
+    """Order claims by how little is lost with each; of equals the youngest goes first."""
+    rank = {Phase.REQUESTED: 0, Phase.BOOTING: 1}
+    newest_first = list(reversed(claims))
+    return sorted(
+        newest_first,
+        key=lambda claim: (
+            any(host.do_not_disrupt for host in claim.hosts),
+            rank.get(claim.phase, 2),
+            is_used(claim),
+            used_share(claim, draft.policy),
+            -idle_s(claim),
+        ),
+    )

@@ -1,0 +1,80 @@
+"""Which machines can be had now: per pool the cheapest offers that are not backed off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from rayfleet.model import Offer, OfferKey, Policy, Pool, Resources
+from rayfleet.planner import backoffs
+from rayfleet.planner.capacity import Terms, amounts, offer_labels
+from rayfleet.planner.draft import Draft
+from rayfleet.planner.weights import has_accelerator, stand_in_price, weight
+
+FREE_USD_PER_HOUR: Final = 1e-6
+"""A machine that costs nothing is compared as if it cost this, so that none is launched for nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way of getting a replica. `price` compares (USD per hour of a replica, or its stand-in).
+
+    `offers` are the amounts of one host by table row; `labels` those that somebody asks about.
+    """
+
+    order: int
+    pool: Pool
+    offer: Offer
+    key: OfferKey
+    price: float
+    offers: list[int]
+    labels: tuple[tuple[str, str], ...]
+    accelerated: bool
+    weight: float
+
+    @property
+    def hosts(self) -> int:
+        """Return the number of hosts of a replica."""
+        return self.pool.hosts_per_replica
+
+
+def variants(draft: Draft, terms: Terms) -> list[Variant]:
+    """Return what can be launched, in file order; offers that differ in nothing asked for are one, the cheapest."""
+    found: list[Variant] = []
+    for pool in draft.policy.pools:
+        seen = set()
+        for offer in by_price(pool):
+            key = offer.key(pool.name)
+            labels = terms.labels(offer_labels(pool, key))
+            if labels in seen or backoffs.active(draft, key):
+                continue
+            seen.add(labels)
+            found.append(_variant(len(found), pool, offer, labels, terms))
+    return found
+
+
+def by_price(pool: Pool) -> list[Offer]:
+    """Return a pool's offers, the cheapest first, those of unknown price last."""
+    return sorted(pool.offers, key=lambda o: (o.usd_per_hour is None, o.usd_per_hour or 0.0))
+
+
+def _variant(order: int, pool: Pool, offer: Offer, labels: tuple[tuple[str, str], ...], terms: Terms) -> Variant:
+    resources: Resources = pool.resources
+    price = stand_in_price(resources) if offer.usd_per_hour is None else max(offer.usd_per_hour, FREE_USD_PER_HOUR)
+    return Variant(
+        order=order,
+        pool=pool,
+        offer=offer,
+        key=offer.key(pool.name),
+        price=price * pool.hosts_per_replica,
+        offers=amounts(terms, resources, joined=False),
+        labels=labels,
+        accelerated=has_accelerator(resources),
+        weight=weight(resources) * pool.hosts_per_replica,
+    )
+
+
+def cheapest(policy: Policy, pool: Pool) -> float | None:
+    """Return the lowest known price of a host of a pool, in USD per hour."""
+    prices = [offer.usd_per_hour for offer in pool.offers if offer.usd_per_hour is not None]
+    return min(prices, default=None)

@@ -1,0 +1,35 @@
+"""Steps 8 to 10 in a row: gangs, then requested resources, then tasks. What is left over is handed on.
+
+`request_resources` is counted against total capacity, whether idle or used, and tasks fill what it launches: the two
+are combined by their maximum, not their sum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rayfleet.model import DemandKind, ReasonCode
+from rayfleet.planner.draft import Draft
+from rayfleet.planner.gangs import Missing, place_gangs
+from rayfleet.planner.layout import Layout
+from rayfleet.planner.work import Item, items
+
+
+@dataclass(slots=True)
+class Leftover:
+    """Demand without a place: gangs, and the items of the other kinds."""
+
+    gangs: list[Missing]
+    requested: list[Item]
+    tasks: list[Item]
+
+
+def place_demand(draft: Draft, layout: Layout) -> Leftover:
+    """Place all demand as far as machines and limits allow."""
+    demand = draft.snapshot.demand
+    gangs = place_gangs(draft, layout)
+    requested = items(layout.terms, DemandKind.REQUESTED, demand.requested)
+    layout.serve(requested, ReasonCode.REQUESTED, whole=True)
+    tasks = items(layout.terms, DemandKind.TASKS, demand.tasks)
+    layout.serve(tasks, ReasonCode.TASKS)
+    return Leftover(gangs, requested, tasks)

@@ -1,0 +1,159 @@
+"""Step 4: what people ordered becomes the effective policy, and drains.
+
+SET, SCALE and SHUTDOWN stand until replaced or cleared; DRAIN and UNSCALE are answered at once. An order that
+cannot be carried out is answered with a finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final, assert_never
+
+from rayfleet.model import LEAVING, Claim, Order, OrderKind, Policy, Pool, ReasonCode, reason
+from rayfleet.planner import leaving
+from rayfleet.planner.draft import Draft
+
+
+class BadOrder(ValueError):
+    """An order that cannot be carried out; the text says why."""
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise BadOrder(f"{text} is below 0")
+    return number
+
+
+def _any_whole(text: str) -> int:
+    return int(text)
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise BadOrder(f"{text} is not a number from 0 on")
+    return number
+
+
+_NONE: Final = frozenset({"", "null", "none"})
+
+POLICY_FIELDS: Final[dict[str, Callable[[str], float]]] = {
+    "max_workers": _whole,
+    "idle_timeout_s": _number,
+    "upscaling_speed": _number,
+    "downscaling_speed": _number,
+    "max_usd_per_hour": _number,
+}
+"""What SET may change for the cluster."""
+
+POOL_FIELDS: Final[dict[str, Callable[[str], float]]] = {
+    "max_workers": _whole,
+    "min_workers": _whole,
+    "idle_timeout_s": _number,
+    "priority": _any_whole,
+}
+"""What SET may change for one pool, as `POOL.field`."""
+
+_NEVER_NONE: Final = frozenset({"min_workers", "priority"})
+
+
+def apply_orders(draft: Draft) -> None:
+    """Carry out every order, the oldest first; a later one overrides an earlier one."""
+    standing: dict[tuple[OrderKind, str], Order] = {}
+    for order in sorted(draft.snapshot.orders, key=lambda o: (o.at, o.id)):
+        try:
+            _apply(draft, order, standing)
+        except ValueError as error:
+            draft.answered.append(order.id)
+            draft.find(order.id, reason(ReasonCode.BAD_ORDER, order=order.id, why=str(error)))
+    draft.orders.extend(standing.values())
+    for order in standing.values():
+        if order.kind is OrderKind.SCALE:
+            _hold(draft, order)
+
+
+def _apply(draft: Draft, order: Order, standing: dict[tuple[OrderKind, str], Order]) -> None:
+    match order.kind:
+        case OrderKind.DRAIN:
+            _drain(draft, order)
+            draft.answered.append(order.id)
+        case OrderKind.SCALE:
+            _known_pool(draft.policy, order.target)
+            _whole(order.value)
+            _stand(draft, order, standing)
+        case OrderKind.UNSCALE:
+            _known_pool(draft.policy, order.target)
+            cleared = standing.pop((OrderKind.SCALE, order.target), None)
+            draft.answered.extend([cleared.id, order.id] if cleared else [order.id])
+        case OrderKind.SET:
+            draft.policy = _set(draft.policy, order)
+            _stand(draft, order, standing)
+        case OrderKind.SHUTDOWN:
+            draft.shutdown = reason(ReasonCode.SHUTDOWN)
+            _stand(draft, order, standing)
+        case _:
+            assert_never(order.kind)
+
+
+def _stand(draft: Draft, order: Order, standing: dict[tuple[OrderKind, str], Order]) -> None:
+    replaced = standing.pop((order.kind, order.target), None)
+    if replaced:
+        draft.answered.append(replaced.id)
+    standing[order.kind, order.target] = order
+
+
+def _known_pool(policy: Policy, name: str) -> Pool:
+    for pool in policy.pools:
+        if pool.name == name:
+            return pool
+    raise BadOrder(f"there is no pool {name!r}; pools are {', '.join(p.name for p in policy.pools) or 'none'}")
+
+
+def _set(policy: Policy, order: Order) -> Policy:
+    name, _, field = order.target.rpartition(".")
+    fields = POOL_FIELDS if name else POLICY_FIELDS
+    if field not in fields:
+        raise BadOrder(f"{field!r} cannot be set; what can: {', '.join(fields)}")
+    value = None if order.value.strip().lower() in _NONE else fields[field](order.value)
+    if value is None and (field in _NEVER_NONE or (not name and field == "idle_timeout_s")):
+        raise BadOrder(f"{field} needs a number")
+    changes: dict[str, float | None] = {field: value}
+    if not name:
+        return replace(policy, **changes)  # type: ignore[arg-type]  # each value was read as its field's type
+    pool = _known_pool(policy, name)
+    return _with_pool(policy, replace(pool, **changes))  # type: ignore[arg-type]  # as above
+
+
+def _with_pool(policy: Policy, changed: Pool) -> Policy:
+    return replace(policy, pools=tuple(changed if pool.name == changed.name else pool for pool in policy.pools))
+
+
+def _hold(draft: Draft, order: Order) -> None:
+    pool = _known_pool(draft.policy, order.target)
+    count = _whole(order.value)
+    draft.scale_orders[pool.name] = reason(
+        ReasonCode.SCALE_ORDER, by=order.by or "somebody", pool=pool.name, count=count
+    )
+    draft.policy = _with_pool(draft.policy, replace(pool, min_workers=count, max_workers=count))
+
+
+def _drain(draft: Draft, order: Order) -> None:
+    claim = _target(draft, order.target)
+    if claim.head:
+        raise BadOrder(f"{order.target} is the head, which is only released by a shutdown")
+    if claim.foreign:
+        raise BadOrder(f"{order.target} was joined by hand and is not ours to release")
+    if claim.phase not in LEAVING:
+        why = reason(ReasonCode.ORDERED, by=order.by or "somebody", why=order.why or "drain")
+        leaving.dismiss(draft, claim, why)
+
+
+def _target(draft: Draft, name: str) -> Claim:
+    if name in draft.claims:
+        return draft.claims[name]
+    for claim in draft.claims.values():
+        if any(name in {host.id, host.machine_id, host.node_id} for host in claim.hosts):
+            return claim
+    raise BadOrder(f"there is no machine {name!r}")

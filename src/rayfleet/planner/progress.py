@@ -1,0 +1,77 @@
+"""Step 2, carried out: every claim is looked at once, and what its step asks for is written down."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rayfleet.model import Claim, How, Launch, Phase, ReasonCode, Trouble, reason
+from rayfleet.planner import backoffs, leaving
+from rayfleet.planner.draft import VOLUNTARY, Draft
+from rayfleet.planner.lifecycle import Effect, Sight, Step, advance
+
+
+def advance_claims(draft: Draft) -> None:
+    """Advance every claim by the facts of this snapshot."""
+    snapshot = draft.snapshot
+    in_flight = frozenset(snapshot.in_flight)
+    relaunch: dict[str, list[Claim]] = {}
+    failed: dict[tuple[object, str], Step] = {}
+    for claim in list(draft.claims.values()):
+        sight = Sight(claim, draft.now, draft.timeouts, snapshot.engine_up, claim.batch in in_flight)
+        step = advance(sight)
+        if step.claim is claim and step.finding is None and step.effect is Effect.NONE:
+            continue
+        _write(draft, claim, step)
+        if step.effect is Effect.RELAUNCH:
+            relaunch.setdefault(claim.batch, []).append(claim)
+        if step.backs_off:
+            failed.setdefault((claim.offer, claim.batch), step)
+            _blame(draft, claim, step, first=failed[claim.offer, claim.batch] is step)
+    for batch, claims in relaunch.items():
+        _relaunch(draft, batch, claims)
+
+
+def _write(draft: Draft, claim: Claim, step: Step) -> None:
+    if step.finding:
+        draft.findings.append(step.finding)
+    if step.claim is None:
+        del draft.claims[claim.id]
+        return
+    draft.keep(step.claim)
+    if step.effect is Effect.JOINED:
+        backoffs.succeed(draft, claim.offer)
+    if step.effect is Effect.DRAIN_AGAIN and claim.drain:
+        voluntary = claim.drain.reason.code in VOLUNTARY
+        leaving.ask_drain(draft, claim, claim.drain.reason, deadline=claim.drain.deadline, voluntary=voluntary)
+    if step.cause and step.effect in {Effect.RELEASE, Effect.RELEASE_AGAIN}:
+        ends = step.effect is Effect.RELEASE_AGAIN or claim.phase is Phase.DRAINING
+        leaving.ask_release(draft, claim, step.cause, How.END if ends else How.NOW)
+
+
+def _blame(draft: Draft, claim: Claim, step: Step, *, first: bool) -> None:
+    """Back off the offer of a machine that failed: once for all machines of one call."""
+    if first and step.cause and not claim.head:
+        backoffs.fail(draft, claim.offer, Trouble.FLAKY, step.cause.text)
+
+
+def _relaunch(draft: Draft, batch: str, claims: list[Claim]) -> None:
+    """Ask again for a batch of which nobody knows how its call ended, under the same token.
+
+    When one of its machines has been seen, the call has succeeded and the rest is only late.
+    """
+    offer = claims[0].offer
+    seen = any(c.batch == batch and c.phase not in {Phase.REQUESTED, Phase.FAILED} for c in draft.claims.values())
+    if seen:
+        for claim in claims:
+            draft.keep(replace(claim, accepted=True))
+    elif not backoffs.active(draft, offer):
+        draft.launches.append(
+            Launch(
+                offer=offer,
+                claims=tuple(claim.id for claim in claims),
+                batch=batch,
+                count=sum(claim.count for claim in claims),
+                reason=reason(ReasonCode.RELAUNCH, batch=batch),
+                again=True,
+            )
+        )

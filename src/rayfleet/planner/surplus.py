@@ -1,0 +1,186 @@
+"""Step 11: what nobody needs leaves: first what is only starting (cancelled), then what has been idle (drained).
+
+Needed is what the steps before placed demand on, and what a pool's minimum holds. As demand is placed on READY
+machines before starting ones and on both before new ones, nothing that leaves here would be launched by the
+next plan. Two more guards: right after a node has joined nothing is cancelled (`settle_s`), and an idle
+drain is asked of Ray, which refuses when the node has work after all.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from rayfleet.model import (
+    CAPACITY,
+    LEAVING,
+    STARTING,
+    Claim,
+    DemandKind,
+    How,
+    NodeFact,
+    Phase,
+    Reason,
+    ReasonCode,
+    reason,
+)
+from rayfleet.planner import leaving
+from rayfleet.planner.draft import Draft, idle_s, is_used
+from rayfleet.planner.room import FIRST_LAUNCHES, UNLIMITED
+
+DRIFTED_SHARE = 0.5
+"""At most this share of a pool's READY hosts is replaced at a time when their configuration is outdated."""
+
+
+@dataclass(slots=True)
+class Spare:
+    """Counts per pool, in hosts, counted down as claims are let go.
+
+    `above_min`: how many may leave before the minimum is touched. `speed`: how many more may be leaving.
+    `drifted`: how many outdated ones may leave. `why`: why each claim that stays does.
+    """
+
+    needed: dict[str, DemandKind]
+    above_min: dict[str, int] = field(default_factory=dict)
+    speed: dict[str, int] = field(default_factory=dict)
+    drifted: dict[str, int] = field(default_factory=dict)
+    why: dict[str, Reason] = field(default_factory=dict)
+
+
+def let_go(draft: Draft, needed: dict[str, DemandKind]) -> dict[str, Reason]:
+    """Cancel and drain what nobody needs; return why each worker claim that was looked at stays."""
+    spare = Spare(needed)
+    _count(draft, spare)
+    old = [draft.claims[c.id] for c in draft.snapshot.claims if c.id in draft.claims]
+    workers = [c for c in old if not c.head and not c.foreign]
+    _cancel(draft, spare, [c for c in workers if c.phase in STARTING])
+    _drain_idle(draft, spare, [c for c in workers if c.phase is Phase.READY])
+    return spare.why
+
+
+def _count(draft: Draft, spare: Spare) -> None:
+    capacity: dict[str, int] = {}
+    ready: dict[str, int] = {}
+    away: dict[str, int] = {}
+    for claim in draft.workers():
+        if claim.phase in CAPACITY:
+            capacity[claim.pool] = capacity.get(claim.pool, 0) + claim.count
+        if claim.phase is Phase.READY:
+            ready[claim.pool] = ready.get(claim.pool, 0) + claim.count
+        if claim.phase in LEAVING:
+            away[claim.pool] = away.get(claim.pool, 0) + claim.count
+    speed = draft.policy.downscaling_speed
+    for pool in draft.policy.pools:
+        spare.above_min[pool.name] = capacity.get(pool.name, 0) - pool.min_workers
+        most = UNLIMITED if speed is None else max(FIRST_LAUNCHES, math.ceil(speed * ready.get(pool.name, 0)))
+        spare.speed[pool.name] = most - away.get(pool.name, 0)
+        share = max(1, math.floor(ready.get(pool.name, 0) * DRIFTED_SHARE))
+        spare.drifted[pool.name] = share - away.get(pool.name, 0)
+
+
+# ---- starting -------------------------------------------------------------------------------------------------------
+
+
+def _cancel(draft: Draft, spare: Spare, starting: list[Claim]) -> None:
+    settled = not _just_joined(draft)
+    order = {Phase.REQUESTED: 0, Phase.BOOTING: 1}
+    for claim in sorted(reversed(starting), key=lambda c: order[c.phase]):
+        if draft.held:
+            spare.why[claim.id] = draft.held
+        elif claim.id in spare.needed:
+            spare.why[claim.id] = _needed_by(spare.needed[claim.id].value)
+        elif spare.above_min.get(claim.pool, 0) < claim.count:
+            spare.why[claim.id] = _needed_by("the minimum of its pool")
+        elif settled:
+            spare.above_min[claim.pool] -= claim.count
+            leaving.release(draft, claim, reason(ReasonCode.UNNEEDED), How.CANCEL)
+        else:
+            spare.why[claim.id] = reason(ReasonCode.BOOTING)
+
+
+def _just_joined(draft: Draft) -> bool:
+    """Say whether a node has joined so lately that what it runs may not be reported yet.
+
+    Claims without a time (0: written by hand) have been there for ever.
+    """
+    after = max(0.0, draft.now - draft.timeouts.settle_s)
+    return any(claim.phase is Phase.READY and claim.since > after for claim in draft.claims.values())
+
+
+def _needed_by(whom: str) -> Reason:
+    return reason(ReasonCode.NEEDED, by=whom)
+
+
+# ---- idle -----------------------------------------------------------------------------------------------------------
+
+
+def _drain_idle(draft: Draft, spare: Spare, ready: list[Claim]) -> None:
+    """Drain idle claims, the longest idle first; a pool keeps its minimum."""
+    timeouts = {p.name: _idle_timeout_s(draft, p.idle_timeout_s) for p in draft.policy.pools}
+    candidates: list[tuple[float, Claim, Reason]] = []
+    for claim in ready:
+        timeout_s = timeouts.get(claim.pool, draft.policy.idle_timeout_s)
+        stays = _stays(draft, spare, claim, timeout_s)
+        if stays is not None:
+            spare.why[claim.id] = stays
+            continue
+        idle = idle_s(claim)
+        why = reason(ReasonCode.IDLE, idle_s=idle, idle_timeout_s=timeout_s)
+        if claim.drifted:
+            why = reason(ReasonCode.DRIFTED, pool=claim.pool)
+        candidates.append((idle, claim, why))
+    for _, claim, why in sorted(candidates, key=lambda c: -c[0]):
+        _drain(draft, spare, claim, why)
+
+
+def _idle_timeout_s(draft: Draft, of_pool: float | None) -> float:
+    return draft.policy.idle_timeout_s if of_pool is None else of_pool
+
+
+def _stays(draft: Draft, spare: Spare, claim: Claim, timeout_s: float) -> Reason | None:
+    """Return why a READY claim stays whatever limits say; None when it may go."""
+    busy = _busy(claim)
+    if busy is not None:
+        return busy
+    if claim.id in spare.needed:
+        return _needed_by(spare.needed[claim.id].value)
+    if any(host.do_not_disrupt for host in claim.hosts):
+        return reason(ReasonCode.DO_NOT_DISRUPT)
+    if draft.held:
+        return draft.held
+    if any(host.node is NodeFact.ABSENT for host in claim.hosts):
+        return reason(ReasonCode.BOOTING)
+    idle = idle_s(claim)
+    if idle < timeout_s and not claim.drifted:
+        return reason(ReasonCode.NOT_IDLE_YET, idle_s=idle, idle_timeout_s=timeout_s)
+    if claim.retry_at is not None and draft.now < claim.retry_at:
+        return reason(ReasonCode.DRAIN_REFUSED, retry_s=claim.retry_at - draft.now)
+    return None
+
+
+def _busy(claim: Claim) -> Reason | None:
+    if is_used(claim):
+        used = next(host.used for host in claim.hosts if host.used)
+        return reason(ReasonCode.BUSY, used=str(used))
+    for host in claim.hosts:
+        if host.activity and not host.idle_s:
+            return reason(ReasonCode.BUSY, used=", ".join(host.activity))
+    return None
+
+
+def _drain(draft: Draft, spare: Spare, claim: Claim, why: Reason) -> None:
+    pool = claim.pool
+    outdated = why.code is ReasonCode.DRIFTED
+    if not outdated and spare.above_min.get(pool, 0) < claim.count:
+        spare.why[claim.id] = _needed_by("the minimum of its pool")
+    elif spare.speed.get(pool, 0) < claim.count:
+        speed = draft.policy.downscaling_speed or 0.0
+        spare.why[claim.id] = reason(ReasonCode.DOWNSCALING_SPEED, downscaling_speed=speed)
+    elif outdated and spare.drifted.get(pool, 0) < claim.count:
+        spare.why[claim.id] = _needed_by("the others of its pool are being replaced")
+    else:
+        spare.above_min[pool] -= claim.count
+        spare.speed[pool] -= claim.count
+        spare.drifted[pool] -= claim.count
+        # An idle node that Ray lets go of leaves at once; the deadline only bounds one that hangs.
+        leaving.drain(draft, claim, why, deadline=draft.now + draft.timeouts.node_timeout_s, voluntary=True)

@@ -1,0 +1,168 @@
+"""Step 14: for all demand without a place: why, and for every pool why it does not take it."""
+
+from __future__ import annotations
+
+from rayfleet.model import (
+    OBJECT_STORE,
+    UNITS,
+    Bundle,
+    Demand,
+    DemandKind,
+    Gang,
+    Pool,
+    PoolVerdict,
+    Reason,
+    ReasonCode,
+    Resources,
+    Selectors,
+    Strategy,
+    Unmet,
+    reason,
+)
+from rayfleet.planner.capacity import IMPLICIT_UNIT_PREFIX, offer_labels
+from rayfleet.planner.draft import Draft
+from rayfleet.planner.gangs import Missing
+from rayfleet.planner.layout import Layout
+from rayfleet.planner.market import by_price
+from rayfleet.planner.minimums import backed_off
+from rayfleet.planner.needs import Leftover
+from rayfleet.planner.work import Item
+
+NEVER = frozenset({ReasonCode.TOO_SMALL, ReasonCode.LABELS_DIFFER})
+"""Verdicts that no waiting and no higher limit changes."""
+
+_URGENCY = (
+    ReasonCode.MAX_WORKERS,
+    ReasonCode.BUDGET,
+    ReasonCode.UPSCALING_SPEED,
+    ReasonCode.BACKED_OFF,
+    ReasonCode.POOL_MAX_WORKERS,
+)
+"""Which limit is named first when several pools are kept away by different ones: what would help most."""
+
+
+def unmet_by_limits(draft: Draft, layout: Layout, left: Leftover) -> list[Unmet]:
+    """Return all demand that this plan does not serve, in the order of its lists."""
+    found: list[Unmet] = []
+    demand = draft.snapshot.demand
+    for kind, pieces in ((DemandKind.REQUESTED, left.requested), (DemandKind.TASKS, left.tasks)):
+        for piece in pieces:
+            found.extend(_of_item(draft, layout, kind, piece))
+    for missing in left.gangs:
+        found.extend(_of_gang(draft, layout, demand, missing))
+    order = {DemandKind.GANG: 0, DemandKind.REQUESTED: 1, DemandKind.TASKS: 2}
+    return sorted(found, key=lambda u: (order[u.kind], u.index))
+
+
+def unmet_while_held(demand: Demand, why: Reason) -> list[Unmet]:
+    """Return all demand as unmet for one reason."""
+    found = [Unmet(DemandKind.GANG, n, gang, gang.count, why) for n, gang in enumerate(demand.gangs) if gang.count]
+    found += [Unmet(DemandKind.REQUESTED, n, r, r.count, why) for n, r in enumerate(demand.requested) if r.count]
+    found += [Unmet(DemandKind.TASKS, n, t, t.count, why) for n, t in enumerate(demand.tasks) if t.count]
+    return found
+
+
+def _of_item(draft: Draft, layout: Layout, kind: DemandKind, piece: Item) -> list[Unmet]:
+    waiting = [source for source in piece.sources if source.left]
+    if not waiting:
+        return []
+    verdicts = _verdicts(draft, layout, piece.shape, piece.selectors, hurried=False)
+    why = _main(verdicts, piece.shape)
+    demand = draft.snapshot.demand
+    lists = demand.requested if kind is DemandKind.REQUESTED else demand.tasks
+    return [Unmet(kind, s.index, lists[s.index], s.left, why, verdicts) for s in waiting]
+
+
+def _of_gang(draft: Draft, layout: Layout, demand: Demand, missing: Missing) -> list[Unmet]:
+    gang = demand.gangs[next(iter(missing.waiting))]
+    bundle = _hardest(draft, layout, gang)
+    verdicts = _verdicts(draft, layout, bundle.shape, bundle.selectors, hurried=True)
+    if missing.machines is None:
+        why = reason(ReasonCode.NO_POOL_FITS, shape=str(bundle.shape))
+    else:
+        why = reason(ReasonCode.GANG_TOO_WIDE, bundles=len(gang.bundles), missing=missing.machines)
+        limit = next((v.reason for v in _by_urgency(verdicts)), None)
+        why = why.because(limit) if limit else why
+    return [Unmet(DemandKind.GANG, n, demand.gangs[n], c, why, verdicts) for n, c in missing.waiting.items() if c]
+
+
+def _hardest(draft: Draft, layout: Layout, gang: Gang) -> Bundle:
+    """Return the part of a gang that fewest pools can take: the sum for STRICT_PACK, else the first such bundle."""
+    if gang.strategy is Strategy.STRICT_PACK:
+        total = Resources()
+        for bundle in gang.bundles:
+            total = total + bundle.shape
+        return Bundle(total, gang.bundles[0].selectors if gang.bundles else ())
+
+    def takers(bundle: Bundle) -> int:
+        verdicts = _verdicts(draft, layout, bundle.shape, bundle.selectors, hurried=True)
+        return sum(verdict.reason.code not in NEVER for verdict in verdicts) - len(verdicts)
+
+    distinct = list(dict.fromkeys(gang.bundles))
+    return min(distinct, key=takers, default=Bundle(Resources()))
+
+
+# ---- verdicts -------------------------------------------------------------------------------------------------------
+
+
+def _verdicts(
+    draft: Draft, layout: Layout, shape: Resources, selectors: Selectors, *, hurried: bool
+) -> tuple[PoolVerdict, ...]:
+    found = []
+    for pool in draft.policy.pools:
+        verdict = (
+            _too_small(pool, shape) or _labels_differ(pool, selectors) or _no_room(draft, layout, pool, hurried=hurried)
+        )
+        if verdict is not None:
+            found.append(PoolVerdict(pool.name, verdict))
+    return tuple(found)
+
+
+def _too_small(pool: Pool, shape: Resources) -> Reason | None:
+    for name, units in shape.items():
+        have = pool.resources.get(name, UNITS if name.startswith(IMPLICIT_UNIT_PREFIX) else 0)
+        if name == OBJECT_STORE and name not in pool.resources:
+            continue
+        if units > have:
+            return reason(ReasonCode.TOO_SMALL, resource=name, have=have / UNITS, need=units / UNITS)
+    return None
+
+
+def _labels_differ(pool: Pool, selectors: Selectors) -> Reason | None:
+    if not selectors:
+        return None
+    labels = [offer_labels(pool, offer.key(pool.name)) for offer in pool.offers]
+    if any(selector.holds(of_offer) for selector in selectors for of_offer in labels):
+        return None
+    return reason(ReasonCode.LABELS_DIFFER, selector=" or ".join(str(selector) for selector in selectors))
+
+
+def _no_room(draft: Draft, layout: Layout, pool: Pool, *, hurried: bool) -> Reason | None:
+    waits = backed_off(draft, pool)
+    hits = layout.room.blockers(draft, pool, by_price(pool)[0].usd_per_hour, hurried=hurried)
+    if waits is not None:
+        hits.append(waits)
+    if not hits:
+        return None
+    first = hits[0]
+    for other in hits[1:]:
+        first = first.because(other)
+    return first
+
+
+def _by_urgency(verdicts: tuple[PoolVerdict, ...]) -> list[PoolVerdict]:
+    limits = [verdict for verdict in verdicts if verdict.reason.code in _URGENCY]
+    return sorted(limits, key=lambda verdict: _URGENCY.index(verdict.reason.code))
+
+
+def _main(verdicts: tuple[PoolVerdict, ...], shape: Resources) -> Reason:
+    limits = _by_urgency(verdicts)
+    if not limits:
+        return reason(ReasonCode.NO_POOL_FITS, shape=str(shape))
+    why = limits[0].reason
+    named = {why.code, *(link.code for link in why.chain)}
+    for verdict in limits[1:]:
+        if verdict.reason.code not in named:
+            named.add(verdict.reason.code)
+            why = why.because(verdict.reason)
+    return why
