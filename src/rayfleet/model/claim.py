@@ -99,7 +99,9 @@ class Claim:
     token of the provider call. `accepted`: the provider has said yes. `listed_at`: time of
     the newest listing of its provider (None: never listed).
     `drain` while DRAINING; `ending` is why it is RELEASING or FAILED; `retry_at`: no
-    idle drain before then. `head`: carries the head, is never released but by a shutdown.
+    idle drain (READY) or repeated release (RELEASING) before then. `unseen_since`: READY, and its node is
+    unknown to a reachable engine since then. `usd_per_hour` is per host. `head`: carries the head, is
+    never released but by a shutdown.
     `foreign`: joined by hand; capacity that is never released and not counted in limits.
     """
 
@@ -119,6 +121,7 @@ class Claim:
     retry_at: float | None = None
     usd_per_hour: float | None = None
     listed_at: float | None = None
+    unseen_since: float | None = None
 
     @property
     def pool(self) -> str:

@@ -35,6 +35,7 @@ class ReasonCode(StrEnum):
     ORDERED = "ordered"
     SHUTDOWN = "shutdown"
     INTERRUPTED = "interrupted"
+    DRIFTED = "drifted"
     BOOT_TIMEOUT = "boot_timeout"
     REQUEST_TIMEOUT = "request_timeout"
     NODE_DIED = "node_died"
@@ -70,6 +71,8 @@ class ReasonCode(StrEnum):
     # findings
     IMPOSSIBLE = "impossible"
     ADOPTED = "adopted"
+    RELEASE_FAILED = "release_failed"
+    BAD_ORDER = "bad_order"
     UNKNOWN_POOL = "unknown_pool"
 
 
@@ -89,6 +92,7 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.ORDERED: "{by} ordered it: {why}",
     ReasonCode.SHUTDOWN: "the cluster is shutting down",
     ReasonCode.INTERRUPTED: "the provider takes it back in {left_s:.0f} s",
+    ReasonCode.DRIFTED: "was started from an older configuration of pool {pool}",
     ReasonCode.BOOT_TIMEOUT: "did not join within {boot_timeout_s:g} s",
     ReasonCode.REQUEST_TIMEOUT: "did not appear within {request_timeout_s:g} s",
     ReasonCode.NODE_DIED: "its Ray node died",
@@ -121,6 +125,8 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.SHUTTING_DOWN: "the cluster is shutting down",
     ReasonCode.IMPOSSIBLE: "{claim} cannot go from {phase} on {fact}",
     ReasonCode.ADOPTED: "machine {machine} carried our tag but had no claim",
+    ReasonCode.RELEASE_FAILED: "release failed: {error}",
+    ReasonCode.BAD_ORDER: "order {order} cannot be carried out: {why}",
     ReasonCode.UNKNOWN_POOL: "{claim} belongs to pool {pool}, which does not exist",
 }
 

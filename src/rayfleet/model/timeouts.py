@@ -23,6 +23,11 @@ class Timeouts:
     """Ray refused an idle drain: not asked again sooner."""
     release_retry_s: float = 20.0
     """RELEASING and still listed: released again."""
+    settle_s: float = 2.0
+    """After a node has joined, what it runs may be reported later than what no longer waits: nothing that is
+    starting is cancelled for so long."""
+    flaky_first_s: float = 2.0
+    """First back-off of an offer whose provider did not answer; doubles like the others."""
     backoff_first_s: float = 15.0
     """First back-off of an offer that failed; doubles on each further failure."""
     backoff_max_s: float = 1800.0
