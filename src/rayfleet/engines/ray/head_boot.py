@@ -76,15 +76,15 @@ def start_head(spec: dict[str, Any], temp_dir: str) -> None:
     cli.main(start_arguments(spec, temp_dir, node_main.reserve_ports(4)), standalone_mode=False)
 
 
-def describe_head(spec: dict[str, Any], temp_dir: str) -> None:
-    """Write the file from which worker nodes start and the engine learns of the session."""
+def describe_head(spec: dict[str, Any], temp_dir: str) -> Path:
+    """Write the file from which worker nodes start and the engine learns of the session; return the logs' folder."""
     from ray._raylet import GcsClient
 
     from rayfleet.engines.ray import raylet_argv
 
     address = f"{spec['host']}:{spec['gcs_port']}"
     client = GcsClient(address=address)
-    session_name = client.internal_kv_get(b"session_name", b"session").decode()
+    session_name: str = client.internal_kv_get(b"session_name", b"session").decode()
     cluster = raylet_argv.Cluster(
         address, client.cluster_id.hex(), session_name, f"{spec['dashboard_host']}:{spec['dashboard_port']}"
     )
@@ -99,13 +99,18 @@ def describe_head(spec: dict[str, Any], temp_dir: str) -> None:
     draft = Path(f"{spec['head_path']}.new")
     draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
     draft.replace(spec["head_path"])
+    return session_dir / "logs"
 
 
-def watch(spec: dict[str, Any]) -> NoReturn:
+def watch(spec: dict[str, Any], logs_dir: Path) -> NoReturn:
     """Become the process that watches the head's processes. A signal that comes meanwhile waits for it."""
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="utf-8")
-    handover = {"pids": [int(pid) for pid in children.split()], "persistent": persistent(spec)}
+    handover = {
+        "pids": [int(pid) for pid in children.split()],
+        "persistent": persistent(spec),
+        "log": f"{logs_dir}/raylet",
+    }
     sys.stdout.flush()
     os.execv(  # noqa: S606 - an argument list, so no shell is wanted
         sys.executable, [sys.executable, "-I", "-S", node_main.__file__, "watch", json.dumps(handover)]
@@ -147,11 +152,11 @@ def main(argv: list[str]) -> None:
     try:
         use_persistent_tables(spec)
         start_head(spec, temp_dir)
-        describe_head(spec, temp_dir)
+        logs_dir = describe_head(spec, temp_dir)
     except BaseException:
         node_main.end_descendants()
         raise
-    watch(spec)
+    watch(spec, logs_dir)
 
 
 def _whole(amount: float) -> int:

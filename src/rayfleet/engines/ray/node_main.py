@@ -8,7 +8,8 @@ reason paths are text here: pathlib takes as long to import as all the rest.
     node_main.py worker SPEC      fill in the command line, start the raylet, watch it
     node_main.py watch SPEC       watch the processes of a head that `head_boot` has started
 
-Ends on SIGTERM (quickly, with every descendant), with 0 when the raylet left by itself after a drain, else with 1.
+Makes the file `started` in the machine's directory when the node joins. Ends on SIGTERM (quickly, with every
+descendant), with 0 when the raylet left by itself after a drain, else with 1 and the reason as its last lines.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ _AGENT_NICENESS: Final = "5"
 SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 - no temporary file: where Linux keeps shared memory
 _SHORT_DIR: Final = "/tmp/rf-"  # noqa: S108 - followed by 40 random bits, made exclusively, for us alone
 _GRACE_S: Final = 2.0
+_DRAINED: Final = "AUTOSCALER_DRAIN_"  # how the raylet's log names the reason for leaving
+_LOG_TAIL_BYTES: Final = 8192
 _RESTARTS_MAX: Final = 3
 _RESTARTS_WINDOW_S: Final = 60.0
 
@@ -46,8 +49,8 @@ class Terminated(BaseException):
 # ---- starting a worker node ------------------------------------------------------------------------------------------
 
 
-def start_worker(spec: dict[str, Any]) -> int:
-    """Start the raylet and return its process id."""
+def start_worker(spec: dict[str, Any]) -> Watch:
+    """Start the raylet and return who watches it."""
     head = json.loads(read_text(spec["head_path"]))
     node_id = os.urandom(28).hex()
     session = make_session_dir(os.environ["RAYFLEET_MACHINE_DIR"], head)
@@ -60,7 +63,10 @@ def start_worker(spec: dict[str, Any]) -> int:
     }
     argv = [fill(part, values) for part in head["raylet_argv"]]
     set_flags(argv, node_flags(spec, values["@IP@"], session))
-    return spawn(argv, node_environment(spec, dict(os.environ)))
+    pid = spawn(argv, node_environment(spec, dict(os.environ)))
+    watch = Watch({pid: {"kind": RAYLET}}, log=os.path.join(session, "logs", f"{RAYLET}-{values['@NODE@']}"))
+    watch.say_started(os.path.join(session, "sockets", RAYLET))
+    return watch
 
 
 def node_flags(spec: dict[str, Any], address: str, session: str) -> dict[str, str]:
@@ -211,11 +217,23 @@ def room_in(directory: str) -> int:
 class Watch:
     """The processes of one node. Those of a head except the raylet are started again when they die."""
 
-    def __init__(self, children: dict[int, dict[str, Any]], *, persistent: bool) -> None:
-        """Take process id -> {kind, argv, env}. `persistent`: the GCS keeps its tables, so it may come back."""
+    def __init__(self, children: dict[int, dict[str, Any]], *, log: str, persistent: bool = False) -> None:
+        """Take process id -> {kind, argv, env}, the raylet's log file without its ending, and whether the GCS may die.
+
+        `persistent`: the GCS keeps its tables on disk, so it may come back.
+        """
         self._children = children
+        self._log = log
         self._persistent = persistent
         self._restarts: dict[str, list[float]] = {}
+
+    def say_started(self, socket_path: str) -> None:
+        """Tell the provider when the raylet has made its socket, which is when it registers with the GCS."""
+        while not os.path.exists(socket_path):
+            time.sleep(0.005)
+            if ended(*self._children):
+                return  # `run` will say so
+        mark_started()
 
     def run(self) -> int:
         """Wait until the node has ended by itself and return the exit code."""
@@ -226,13 +244,23 @@ class Watch:
                 continue  # a stray descendant, handed to us because we asked for those
             code = os.waitstatus_to_exitcode(status)
             if child["kind"] == RAYLET:
-                say(f"raylet ended with {code}")
-                return 0 if code == 0 else 1
+                return self._end_of_raylet(code)
             if not self._may_restart(child["kind"]):
                 say(f"{child['kind']} ended with {code}; the node ends")
                 return 1
             say(f"{child['kind']} ended with {code}; started again")
             self._children[spawn(child["argv"], child["env"])] = child
+
+    def _end_of_raylet(self, code: int) -> int:
+        """Return 0 after a drain. A raylet ends with 0 also when an agent of its has died, so its log has to tell."""
+        last = last_lines(f"{self._log}.out")
+        if code == 0 and any(_DRAINED in line for line in last):
+            return 0
+        why = [line for line in last if "reason" in line or " E " in line or " C " in line]
+        for line in (*last_lines(f"{self._log}.err")[-5:], *why[-3:]):
+            say(line)
+        say(f"raylet ended with {code} without having been drained")
+        return 1
 
     def _may_restart(self, kind: str) -> bool:
         if kind == GCS and not self._persistent:
@@ -314,6 +342,12 @@ def descendants(root: int) -> list[int]:
     return found
 
 
+def ended(*pids: int) -> bool:
+    """Say whether one of these children has ended, without taking leave of it."""
+    options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    return any(os.waitid(os.P_PID, pid, options) is not None for pid in pids)
+
+
 def reap() -> None:
     """Take leave of all children that have ended."""
     with contextlib.suppress(ChildProcessError):
@@ -346,6 +380,19 @@ def read_text(path: str) -> str:
         return file.read()
 
 
+def last_lines(path: str) -> list[str]:
+    """Return the last lines of a log, [] when there is none."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - _LOG_TAIL_BYTES))
+        return [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    return []
+
+
+def mark_started() -> None:
+    """Make the file by which a provider sees that this machine's node has joined."""
+    os.close(os.open(os.path.join(os.environ["RAYFLEET_MACHINE_DIR"], "started"), os.O_CREAT | os.O_WRONLY, 0o600))
+
+
 def say(message: str) -> None:
     """Leave a line for whoever reads the machine's log."""
     print(f"rayfleet node: {message}", file=sys.stderr, flush=True)  # noqa: T201 - a program, whose output is the machine's log
@@ -365,9 +412,10 @@ def main(argv: list[str]) -> int:
         signal.signal(signal.SIGINT, terminate)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
         if mode == "worker":
-            watch = Watch({start_worker(spec): {"kind": RAYLET}}, persistent=False)
+            watch = start_worker(spec)
         else:
-            watch = Watch(children_of_head(spec["pids"]), persistent=spec["persistent"])
+            mark_started()
+            watch = Watch(children_of_head(spec["pids"]), log=spec["log"], persistent=spec["persistent"])
         return watch.run()
     except Terminated:
         return 0

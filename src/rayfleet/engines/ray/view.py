@@ -3,8 +3,8 @@
 What Ray says and what it means differ in places, each handled here and nowhere else:
 
 - An actor carries one empty label selector, a task none: both mean "anywhere".
-- The strategy of a group that is not STRICT is only in the text `details`; selectors of single bundles are
-  only in `bundle_selectors`. Of a group that lost a node only the missing bundles are listed; nodes that hold the others
+- The strategy of a group that is not STRICT is only in the text `details`; selectors of single bundles are only in
+  `bundle_selectors`. Of a group that lost a node only the missing bundles are listed; nodes that hold the others
   carry the label `_PG_<id>` among their dynamic ones.
 - A request made inside a placement group names resources like `CPU_group_0_<id>`: no new node can have them.
 - A cleared `request_resources` is one empty message.
