@@ -43,6 +43,11 @@ def all_in(state: MachineState, count: int = 1) -> Callable[[tuple[Machine, ...]
     return lambda listed: len(listed) == count and {machine.state for machine in listed} == {state}
 
 
+def wait_until_dead(child: ProcessKey) -> None:
+    """Wait for a child that was killed, and leave asking how it ended to the provider."""
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+
+
 async def give_back(provider: Provider) -> None:
     """Release everything and wait until it is gone."""
     await provider.release(tuple(machine.id for machine in await provider.list()))
@@ -236,7 +241,7 @@ async def test_a_machine_that_died_is_failed_in_the_first_listing_after(machines
     await until(provider, all_in(MachineState.RUNNING))
     (leader,) = [process for process in machines.processes() if process.leader]
     procfs.send_signal(leader.key, signal.SIGKILL)
-    os.waitid(os.P_PID, leader.key.pid, os.WEXITED | os.WNOWAIT)
+    wait_until_dead(leader.key)
     (machine,) = await provider.list()
     assert (machine.state, machine.message) == (MachineState.FAILED, "was ended by SIGKILL")
     await give_back(provider)

@@ -26,6 +26,10 @@ NOT_INHERITED: Final = ("RAYFLEET_", "RAY_ADDRESS", "RAY_JOB_")
 _CHILDREN: dict[ProcessKey, subprocess.Popen[bytes]] = {}
 
 
+class RootNotOursError(PermissionError):
+    """The folder for machine directories belongs to somebody else, or others can write to it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spawn:
     """One process to start: `env` comes on top of this process's own; its output is appended to `log`."""
@@ -48,7 +52,12 @@ class Host(Protocol):
         ...
 
     def prepare(self) -> None:
-        """Make the cluster's root for machine directories; OSError when it cannot be ours alone."""
+        """Make the cluster's root for machine directories.
+
+        Raises:
+            RootNotOursError: it cannot be ours alone.
+            OSError: it cannot be made now.
+        """
         ...
 
     def spawn(self, spawn: Spawn) -> ProcessKey:
@@ -107,9 +116,9 @@ class ThisHost:
             folder.mkdir(mode=0o700, exist_ok=True)
             found = folder.lstat()
             if folder.is_symlink() or found.st_uid != os.geteuid():
-                raise PermissionError(f"{folder} is not a directory of this user; set `root` in the provider section")
+                raise RootNotOursError(f"{folder} is not a directory of this user; set `root` in the provider section")
             if found.st_mode & 0o022:
-                raise PermissionError(f"{folder} can be written by others; `chmod 700` it, or set `root`")
+                raise RootNotOursError(f"{folder} can be written by others; `chmod 700` it, or set `root`")
 
     def spawn(self, spawn: Spawn) -> ProcessKey:
         """Start a process that outlives this one, in its own session, group and directory."""

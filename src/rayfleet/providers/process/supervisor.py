@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from rayfleet.contracts import Denied, Flaky, LaunchRequest, Machine, MachineState, StartScript
-from rayfleet.providers.process.host import Host, Spawn
+from rayfleet.providers.process.host import Host, RootNotOursError, Spawn
 from rayfleet.providers.process.identity import CLUSTER, MACHINE_ID, host_name, machine_directory
 from rayfleet.providers.process.leftovers import Leftover
 from rayfleet.providers.process.record import Record, Slot, Stage
@@ -88,12 +88,6 @@ class Supervisor:
         """
         now = self._host.now()
         new = [self._new(request, slot, script, now) for slot in slots(request) if slot not in self._taken]
-        try:
-            self._host.prepare()
-        except PermissionError as error:
-            raise Denied(str(error)) from error
-        except OSError as error:
-            raise Flaky(f"the folder of machines cannot be made: {error}") from error
         self._save_all(new)
         for record in new:
             self._keep(record)
@@ -321,13 +315,17 @@ class Supervisor:
             self._unsaved.discard(machine_id)
 
     def _save_all(self, records: list[Record]) -> None:
-        """Write all, or take back what was written and raise Flaky."""
+        """Write all and make their folder, or take back what was written and raise Flaky or Denied."""
         try:
             for record in records:
                 self._registry.save(record)
+            if records:  # last, and only then: the end of the last machine takes the folder away
+                self._host.prepare()
         except OSError as error:
             for record in records:
                 self._registry.forget(record.id)
+            if isinstance(error, RootNotOursError):
+                raise Denied(str(error)) from error
             raise Flaky(f"machines cannot be written down, so none was started: {error}") from error
 
     def _publish(self) -> None:

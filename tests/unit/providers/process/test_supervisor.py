@@ -7,6 +7,7 @@ import pytest
 
 from rayfleet.contracts import Denied, Flaky, LaunchRequest, Machine, MachineState, StartScript
 from rayfleet.model import CPU, FrozenMap, OfferKey, Pool, Resources
+from rayfleet.providers.process.host import RootNotOursError
 from rayfleet.providers.process.identity import MACHINES_FOLDER
 from rayfleet.providers.process.registry import Registry
 from rayfleet.providers.process.settings import Settings
@@ -173,7 +174,7 @@ def test_a_computer_that_cannot_start_processes_now_is_asked_again(world: World)
 
 
 def test_a_folder_that_is_not_ours_is_denied_and_other_trouble_with_it_is_flaky(world: World) -> None:
-    world.host.prepare_error = PermissionError("/machines is not a directory of this user")
+    world.host.prepare_error = RootNotOursError("/machines is not a directory of this user")
     with pytest.raises(Denied, match="not a directory of this user"):
         world.ask("c1")
     world.host.prepare_error = OSError(28, "No space left on device")
