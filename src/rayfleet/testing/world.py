@@ -76,7 +76,7 @@ class World:
             await asyncio.wait({running})
 
     async def until(self, happened: Callable[[], object], within_s: float = 600.0) -> float:
-        """Let time pass until `happened`; return how long that took. AssertionError when it does not within the time."""
+        """Let time pass until `happened` and return how long that took; AssertionError after `within_s`."""
         began = self.clock.now()
         while not happened():
             assert self.clock.now() - began < within_s, f"it did not happen within {within_s:g} s"
