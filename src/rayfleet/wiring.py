@@ -58,6 +58,7 @@ def build(spec: ClusterSpec, folder: Path, ray: RaySettings) -> Assembly:
     from rayfleet.planner import plan
     from rayfleet.planner.invariants import check
     from rayfleet.reports.history import History
+    from rayfleet.reports.log import Log
 
     engine = RayEngine(ray)
     parts = Parts(
@@ -67,7 +68,7 @@ def build(spec: ClusterSpec, folder: Path, ray: RaySettings) -> Assembly:
         engine=engine,
         ledger=SqliteLedger(folder / LEDGER_FILE),
         plan=plan,
-        sinks=(History(folder / HISTORY_FILE), EngineSink(engine)),
+        sinks=(History(folder / HISTORY_FILE), EngineSink(engine), Log()),
         check=check,
     )
     return Assembly(Reconciler(parts), parts)

@@ -49,7 +49,7 @@ COMMAND_LINE = {"allow_interspersed_args": False, "ignore_unknown_options": Fals
 class Verb(TyperCommand):
     """A command whose usage line shows arguments as their metavar says, with nothing put around it."""
 
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the signature is the parser's
         """Return the words of the usage line after the command's name."""
         words = [getattr(param, "metavar", None) for param in self.params if param.param_type_name == "argument"]
         return [self.options_metavar or "", *(word for word in words if word)]

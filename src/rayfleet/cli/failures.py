@@ -42,20 +42,16 @@ def _described(error: Exception) -> tuple[str, str, int]:
     """Return message, hint and exit code of an error that comes from a room below the launcher."""
     from rayfleet.config import ConfigInvalid
     from rayfleet.contracts import EngineError, JobsUnavailable, LedgerError, ProviderError
+    from rayfleet.reports.history import HistoryUnavailable
 
+    look = "rayfleet status and rayfleet logs say more, rayfleet doctor looks at the machine"
     match error:
         case ConfigInvalid():
             return str(error), "", EXIT_USAGE
-        case EngineError():
-            return f"Ray does not answer: {error}", "see rayfleet status and rayfleet logs", EXIT_NOT_OK
-        case JobsUnavailable():
-            return f"the job server does not answer: {error}", "see rayfleet status and rayfleet logs", EXIT_NOT_OK
-        case LedgerError():
-            return f"the cluster's ledger: {error}", "is the disk full? rayfleet doctor looks", EXIT_NOT_OK
-        case ProviderError():
-            return f"the provider: {error}", "see rayfleet logs", EXIT_NOT_OK
-        case OSError():
-            return str(error), "", EXIT_NOT_OK
+        case EngineError() | JobsUnavailable():
+            return f"Ray does not answer: {error}", look, EXIT_NOT_OK
+        case LedgerError() | ProviderError() | HistoryUnavailable() | OSError():
+            return str(error), look, EXIT_NOT_OK
         case _:
             hint = f"this should not happen; {TRACEBACK_VARIABLE}=1 shows where, for a bug report"
             return f"{type(error).__name__}: {error}", hint, EXIT_NOT_OK

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -52,16 +52,12 @@ def up(
     wanted = resolve(config, name)
     if foreground:
         _stay(wanted)
-    with waiting(f"starting {wanted.name}") as progress:
-        try:
+    try:
+        with waiting(f"starting {wanted.name}") as progress:
             standing = asyncio.run(bring_up(wanted, progress))
-        except KeyboardInterrupt:
-            interrupted = True
-        else:
-            interrupted = False
-    if interrupted:
+    except KeyboardInterrupt:
         _undo(wanted)
-    elif as_json:
+    if as_json:
         print_json(standing.as_json())
     else:
         _welcome(standing)
@@ -118,7 +114,7 @@ def controller(
     become_controller(cluster)
 
 
-def _stay(wanted: Wanted) -> None:
+def _stay(wanted: Wanted) -> NoReturn:
     """Become the controller of the cluster, in this terminal; does not return."""
     from rayfleet.launcher.daemon import become_controller
     from rayfleet.launcher.up import prepare
@@ -127,7 +123,7 @@ def _stay(wanted: Wanted) -> None:
     become_controller(wanted.name, "--foreground")
 
 
-def _undo(wanted: Wanted) -> None:
+def _undo(wanted: Wanted) -> NoReturn:
     """End what an interrupted `up` has begun; leaves alone what ran before."""
     from rayfleet.launcher.home import find
 

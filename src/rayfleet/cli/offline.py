@@ -12,7 +12,9 @@ import typer
 from rayfleet.cli.arguments import AsJson, add
 from rayfleet.cli.terminal import EXIT_NOT_OK, fail, print_json
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="Path of the file; - reads standard input.", show_default=False)]
+File = Annotated[
+    Path, typer.Argument(metavar="FILE", help="Path of the file; - reads standard input.", show_default=False)
+]
 _STANDARD_INPUT = Path("-")
 
 

@@ -86,14 +86,14 @@ def history(
       rayfleet history
       rayfleet history -n 100 --json
     """
-    from rayfleet.launcher.view import happenings
+    from rayfleet.launcher.view import event_json, happenings
 
     events = happenings(_any_cluster(cluster), last)
     if as_json:
-        print_json([event.as_json() for event in events])
+        print_json([event_json(event) for event in events])
         return
-    rows = [(_clock(event.at), event.what, event.subject, event.why) for event in events]
-    print_table(("TIME", "WHAT", "WHICH", "WHY"), rows, none="nothing has happened yet")
+    rows = [(_clock(event.at), event.kind, event.pool, event.text) for event in events]
+    print_table(("TIME", "WHAT", "POOL", "HOW AND WHY"), rows, none="nothing has happened yet")
 
 
 def logs(

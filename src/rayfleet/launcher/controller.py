@@ -2,7 +2,7 @@
 
 SIGTERM     stops controlling; machines and jobs go on, and `rayfleet up` takes them up again
 SIGUSR1     somebody wrote an order: look now
-SIGINT      with --foreground: ends the cluster, as Ctrl-C on `docker compose up` does; a second one only stops controlling
+SIGINT      with --foreground: ends the cluster, as one expects of Ctrl-C; a second one only stops controlling
 SHUTDOWN    an order in the ledger (`rayfleet down`): everything goes, the head last, then this process too
 
 It is started as a module of its own, so that no command-line code stays in its memory.

@@ -1,7 +1,8 @@
 """Ending a cluster: an order to the ledger that the controller answers, or this process in its place when it is dead.
 
 The same loop releases everything, workers first and the head last. Then the machine is looked over by itself: what
-still carries the cluster's tag, whatever our own lists say, is ended too, and temporary folders go. History and logs stay.
+still carries the cluster's tag, whatever our own lists say, is ended too, and temporary folders go. History and logs
+stay.
 """
 
 from __future__ import annotations
@@ -111,16 +112,14 @@ async def _finish_here(home: Home, progress: Progress) -> None:
 
 async def _end_leftovers(home: Home) -> tuple[Leftover, ...]:
     """End every process that carries the cluster's tag; return those that would not."""
+    left = leftovers.left_behind(home.name, home.path)
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + LEAVE_TIMEOUT_S
-        left = leftovers.left_behind(home.name, home.path)
         for each in left:
             procfs.send_signal(each.key, number)
         while left and time.monotonic() < deadline:
             await asyncio.sleep(_POLL_S)
             left = leftovers.left_behind(home.name, home.path)
-        if not left:
-            return ()
     return left
 
 

@@ -38,9 +38,8 @@ async def submit(home: Home, script: Path, arguments: list[str]) -> str:
     from rayfleet.engines.ray.jobs import RayJobs
 
     settings = ray_settings(home)
-    program = [settings.python, "-u", str(script.resolve()), *arguments]  # unbuffered: its output is followed
-    entrypoint = f"cd {shlex.quote(str(Path.cwd()))} && exec {shlex.join(program)}"
-    return await RayJobs(settings).submit(entrypoint, {}, FrozenMap({"submitted_by": "rayfleet"}))
+    told = FrozenMap({"submitted_by": "rayfleet"})
+    return await RayJobs(settings).submit(_entrypoint(settings.python, script, arguments), {}, told)
 
 
 async def follow(home: Home, job_id: str, show: Callable[[str], None]) -> EndedJob:
@@ -56,6 +55,11 @@ async def follow(home: Home, job_id: str, show: Callable[[str], None]) -> EndedJ
         show(text)
     ended = await jobs.get(job_id)
     return EndedJob(ended.id, ended.status.value, ended.message)
+
+
+def _entrypoint(python: str, script: Path, arguments: list[str]) -> str:
+    program = [python, "-u", str(script.absolute()), *arguments]  # unbuffered: its output is followed
+    return f"cd {shlex.quote(str(Path.cwd()))} && exec {shlex.join(program)}"
 
 
 def ray_settings(home: Home) -> RaySettings:

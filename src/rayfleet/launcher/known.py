@@ -59,6 +59,6 @@ def split(words: list[str], needed: int) -> tuple[str | None, list[str]]:
 
 
 def _name_in(path: Path) -> str:
-    from rayfleet.launcher.spec import read_spec
+    from rayfleet.launcher.spec import resolve
 
-    return read_spec(path).name
+    return resolve(str(path)).name

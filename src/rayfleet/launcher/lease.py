@@ -22,7 +22,6 @@ from rayfleet.launcher.home import Home
 from rayfleet.providers.process import procfs
 from rayfleet.providers.process.procfs import ProcessKey
 
-
 CONTROLLER = "controller"
 """The role of the process that `up` starts; others hold the lease for a moment."""
 

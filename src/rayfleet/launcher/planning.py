@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from rayfleet.config import ConfigInvalid, Problem, diff, load_scenario, plan_to_json, report_from_json
-from rayfleet.model import How, Plan, Snapshot
+from rayfleet.model import How, Placement, Plan, Snapshot
 from rayfleet.planner import plan
 
 MEASURED_CALLS: Final = 3
@@ -32,10 +32,7 @@ class TimedPlan:
         """Return it for people."""
         lines = list(_lines(self.plan)) or ["nothing to do"]
         if placements:
-            lines += [
-                f"place    {p.count} x {p.kind.value}[{p.index}]{'' if p.bundle is None else f' bundle {p.bundle}'} on {p.on}"
-                for p in self.plan.placements
-            ]
+            lines += [_placed(placement) for placement in self.plan.placements]
         cost = self.plan.cost
         unpriced = f", {cost.unpriced} machines without a price" if cost.unpriced else ""
         return [
@@ -92,6 +89,11 @@ def live_snapshot() -> Snapshot:
     from rayfleet.launcher.view import latest
 
     return latest(choose(None)).snapshot
+
+
+def _placed(placement: Placement) -> str:
+    bundle = "" if placement.bundle is None else f" bundle {placement.bundle}"
+    return f"place    {placement.count} x {placement.kind.value}[{placement.index}]{bundle} on {placement.on}"
 
 
 def _lines(decided: Plan) -> Iterator[str]:

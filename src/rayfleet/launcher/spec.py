@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rayfleet.config import ClusterSpec, Problem, check, load
 from rayfleet.engines.ray.settings import RaySettings
@@ -14,10 +14,14 @@ from rayfleet.launcher import home as homes
 from rayfleet.launcher.errors import LauncherError, NotRunning
 from rayfleet.launcher.home import DEFAULT_NAME, Home
 from rayfleet.launcher.known import is_config
+from rayfleet.model import Pool
 from rayfleet.wiring import registry
 
 if TYPE_CHECKING:
     from rayfleet.wiring import Assembly
+
+HEAD_POOL: Final = "head"
+IDLE_TIMEOUT_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +68,99 @@ def wanted(text: str, file: str, name: str | None = None) -> Wanted:
     home = Home(homes.root() / homes.check_name(name or spec.name))
     stale = home.is_up and _stored_text(home) != text
     return Wanted(home.name, spec, text, fresh=not home.is_up, stale=stale)
+
+
+def stored(home: Home) -> ClusterSpec:
+    """Return the configuration that the cluster has now.
+
+    Raises:
+        ConfigInvalid: its file was damaged, or written by another release.
+        LauncherError: its file cannot be read.
+    """
+    return load(_stored_text(home), registry(), str(home.config))
+
+
+def assemble(home: Home) -> Assembly:
+    """Return a ready Reconciler of the cluster.
+
+    Raises:
+        NotRunning: the cluster is down, so that its Ray has no address.
+        ConfigInvalid, LauncherError: see `stored`.
+    """
+    from rayfleet.wiring import build
+
+    if not home.settings.exists():
+        raise NotRunning(f"cluster {home.name} is down", f"rayfleet up {home.name}")
+    return build(stored(home), home.path, RaySettings.load(home.path))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a cluster that has no file may be told. None: as this machine, or rayfleet, thinks best."""
+
+    max_workers: int | None = None
+    idle_timeout_s: float | None = None
+
+    def section(self) -> dict[str, Any]:
+        """Return it as lines of a cluster file."""
+        idle_s = IDLE_TIMEOUT_S if self.idle_timeout_s is None else self.idle_timeout_s
+        most = _carried() if self.max_workers is None else self.max_workers
+        return {"max_workers": most, "idle_timeout_minutes": idle_s / 60}
+
+
+def _carried() -> int:
+    """Return how many machines this computer carries: without a number a file would mean Ray's own default of two."""
+    from rayfleet.providers.process.catalogue import default_max_workers, this_computer
+
+    return default_max_workers(this_computer())
+
+
+def default_text(name: str, limits: Limits = Limits()) -> str:
+    """Return the configuration of a cluster for which nobody wrote one: pools that this computer can carry."""
+    from rayfleet.providers.process.catalogue import default_head, default_pools, this_computer
+
+    computer = this_computer()
+    pools = {pool.name: _pool_section(pool) for pool in default_pools(computer)}
+    return pools_text(name, pools, _pool_section(default_head(computer)), limits)
+
+
+def pools_text(
+    name: str,
+    pools: Mapping[str, Mapping[str, Any]],
+    head: Mapping[str, Any] | None = None,
+    limits: Limits = Limits(),
+) -> str:
+    """Return a configuration of these pools (each as in `available_node_types`), as JSON, which is YAML too."""
+    types = {HEAD_POOL: dict(head or {"resources": {"CPU": 0}})}
+    whole = {
+        "cluster_name": name,
+        "provider": {"type": "process"},
+        **limits.section(),
+        "head_node_type": HEAD_POOL,
+        "available_node_types": types | {pool: dict(section) for pool, section in pools.items()},
+    }
+    return json.dumps(whole, indent=2) + "\n"
+
+
+def problems_of(text: str, file: str) -> tuple[Problem, ...]:
+    """Return everything that is wrong with a cluster file; nothing when it can be used."""
+    return tuple(check(text, registry(), file))
+
+
+def _pool_section(pool: Pool) -> dict[str, Any]:
+    resources: dict[str, Any] = {"CPU": 0, **pool.resources.amounts()}
+    return {"resources": resources} | ({"max_workers": pool.max_workers} if pool.max_workers else {})
+
+
+def _stored_text(home: Home) -> str:
+    return _read(home.config)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        looked = f"looked in {Path.cwd()}" if not path.is_absolute() else ""
+        raise LauncherError(f"there is no file {path}", looked) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise LauncherError(f"{path} cannot be read: {error}") from error

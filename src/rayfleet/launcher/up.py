@@ -7,6 +7,7 @@ controller was killed is taken up by starting a new one; what runs is in the led
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -20,7 +21,8 @@ from rayfleet.launcher.errors import AlreadyControlled, ControllerDied, TookTooL
 from rayfleet.launcher.home import Home
 from rayfleet.launcher.progress import Progress, Step, unseen
 from rayfleet.launcher.spec import Wanted
-from rayfleet.model import Phase, TickReport
+from rayfleet.ledger.sqlite import SqliteLedger
+from rayfleet.model import OrderKind, Phase, TickReport
 
 UP_TIMEOUT_S: Final = 180.0
 STOP_TIMEOUT_S: Final = 15.0
@@ -30,7 +32,10 @@ _LAST_WORDS: Final = 15
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A cluster that is up. `head_ready_s`: seconds that the caller waited for the head; `workers`: machines that are ready."""
+    """A cluster that is up. `head_ready_s`, `took_s`: how long the caller waited for the head, and for all of it.
+
+    `workers`: machines that are ready, the head not counted.
+    """
 
     cluster: str
     address: str
@@ -79,8 +84,7 @@ def prepare(wanted: Wanted) -> Home:
     home = homes.create(wanted.name)
     if not home.settings.exists():
         new_settings(wanted.name, home.path, preferred_default=_defaults_are_free(home)).save()
-    if wanted.changes(home):
-        home.write(home.config, wanted.text)
+    home.write(home.config, wanted.text)
     return home
 
 
@@ -101,12 +105,31 @@ def _defaults_are_free(home: Home) -> bool:
 async def _ensure_controller(home: Home, wanted: Wanted) -> subprocess.Popen[bytes] | None:
     """Start a controller when there is none, or when the one there is works by an older configuration."""
     running = lease.controller(home)
-    if running is not None and running.role != lease.CONTROLLER:
-        raise AlreadyControlled(f"cluster {home.name} is busy: {running}", "wait for it to end")
-    if running is not None and wanted.stale:
-        await stop_controller(home)
-        running = None
-    return None if running else daemon.spawn(home)
+    if running is not None and (running.role != lease.CONTROLLER or _is_ending(home)):
+        raise AlreadyControlled(f"cluster {home.name} is being ended: {running}", "wait until it is down")
+    if running is not None and not wanted.stale:
+        return None
+    await stop_controller(home)
+    await _withdraw_shutdown(home)
+    return daemon.spawn(home)
+
+
+def _is_ending(home: Home) -> bool:
+    report = view.newest(home)
+    return report is not None and any(order.kind is OrderKind.SHUTDOWN for order in report.plan.orders)
+
+
+async def _withdraw_shutdown(home: Home) -> None:
+    """Take back the order of a `down` that nobody finished: who asks for `up` now wants the cluster."""
+    with lease.lease(home, "up"):
+        ledger = SqliteLedger(home.ledger)
+        try:
+            record = await ledger.load()
+            standing = tuple(order.id for order in record.orders if order.kind is OrderKind.SHUTDOWN)
+            if standing:
+                await ledger.save(record, answered=standing)
+        finally:
+            await ledger.close()
 
 
 async def stop_controller(home: Home) -> None:
@@ -118,11 +141,13 @@ async def stop_controller(home: Home) -> None:
     running = lease.controller(home)
     if running is None:
         return
-    running.send(lease.signal.SIGTERM)
+    running.send(signal.SIGTERM)
     deadline = time.monotonic() + STOP_TIMEOUT_S
     while not lease.is_free(home):
         if time.monotonic() > deadline:
-            raise TookTooLong(f"the controller does not end: {running}", f"kill -9 {running.process.pid}, then try again")
+            raise TookTooLong(
+                f"the controller does not end: {running}", f"kill -9 {running.process.pid}, then try again"
+            )
         await asyncio.sleep(_POLL_S)
 
 
@@ -191,7 +216,9 @@ def _died(home: Home, child: subprocess.Popen[bytes] | None) -> Exception:
     code = child.poll() if child else None
     words = logs.last_lines(home.logs / logs.OUTPUT_LOG, _LAST_WORDS) or logs.tail(home, _LAST_WORDS)
     how = f" with code {code}" if code is not None else ""
-    return ControllerDied("\n".join([f"the controller of {home.name} ended{how}; its last words:", *words]), f"rayfleet logs {home.name}")
+    return ControllerDied(
+        "\n".join([f"the controller of {home.name} ended{how}; its last words:", *words]), f"rayfleet logs {home.name}"
+    )
 
 
 def _advice(report: TickReport | None, home: Home) -> str:
@@ -200,4 +227,6 @@ def _advice(report: TickReport | None, home: Home) -> str:
         return report.error.strip().splitlines()[-1]
     backoffs = report.plan.backoffs if report else ()
     reasons = [backoff.message for backoff in backoffs if backoff.message]
-    return reasons[-1] if reasons else f"rayfleet status {home.name}, rayfleet why {home.name}, rayfleet logs {home.name}"
+    return (
+        reasons[-1] if reasons else f"rayfleet status {home.name}, rayfleet why {home.name}, rayfleet logs {home.name}"
+    )

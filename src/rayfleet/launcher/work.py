@@ -6,10 +6,11 @@ import os
 import sys
 from pathlib import Path
 
+from rayfleet.engines.ray.environment import client_environment
+from rayfleet.engines.ray.settings import RaySettings
 from rayfleet.launcher.errors import NotRunning
 from rayfleet.launcher.home import Home
 from rayfleet.launcher.known import CLUSTER_VARIABLE
-from rayfleet.launcher.ray_settings import client_variables
 
 
 def variables(home: Home) -> dict[str, str]:
@@ -20,7 +21,7 @@ def variables(home: Home) -> dict[str, str]:
     """
     if not home.is_up or not home.settings.exists():
         raise NotRunning(f"cluster {home.name} is down", f"rayfleet up {home.name}")
-    return {**client_variables(home), CLUSTER_VARIABLE: home.name}
+    return {**client_environment(RaySettings.load(home.path)), CLUSTER_VARIABLE: home.name}
 
 
 def environment(home: Home) -> dict[str, str]:

@@ -1,0 +1,118 @@
+"""What the command line makes of words: help, versions, mistakes, exit codes. No cluster is started here."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from rayfleet import __version__
+from rayfleet.cli.app import app
+from rayfleet.launcher import home as homes
+from rayfleet.launcher import known
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv(known.CLUSTER_VARIABLE, raising=False)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*words: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(app, list(words), input=stdin, prog_name="rayfleet")
+
+
+VERBS = [
+    "up", "down", "list", "env", "run", "exec", "attach", "submit", "status", "why", "history", "logs", "scale",
+    "drain", "set", "plan", "replay", "schema", "doctor", "demo",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", [[verb] for verb in VERBS] + [["config", "check"], ["config", "show"]])
+def test_every_verb_explains_itself_with_examples(verb: list[str]) -> None:
+    result = run(*verb, "--help")
+    assert result.exit_code == 0
+    assert f"Usage: rayfleet {' '.join(verb)}" in result.stdout
+    assert f"Examples:\n    rayfleet {' '.join(verb)}" in result.stdout
+
+
+def test_the_first_page_says_how_to_start() -> None:
+    result = run("--help")
+    assert "rayfleet up " in result.stdout
+    assert all(f"\n  {verb} " in result.stdout for verb in VERBS)
+
+
+def test_the_version_is_the_packages() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "rayfleet", "--version"], check=True, capture_output=True, text=True
+    ).stdout
+    assert told == run("--version").stdout == f"rayfleet {__version__}\n"
+
+
+def test_the_version_costs_no_parser() -> None:
+    """It is asked by scripts all the time."""
+    code = "import sys; from rayfleet.cli import main; sys.argv = ['rayfleet', '-V']; main(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert not {"typer", "rich", "pydantic", "ray", "grpc", "numpy"} & set(loaded.split())
+
+
+def test_help_loads_neither_ray_nor_the_planner() -> None:
+    code = "import sys, rayfleet.cli.app; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert not {"rich", "pydantic", "ray", "grpc", "numpy", "rayfleet.planner"} & set(loaded.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["fly"], "No such command 'fly'"),
+        (["up", "--nme", "x"], "No such option: --nme"),
+        (["scale"], "Missing argument '[CLUSTER] POOL N'"),
+        (["scale", "cpu4"], "error: scale needs a pool and a number"),
+        (["scale", "cpu4", "3", "--clear"], "error: scale --clear needs a pool"),
+        (["scale", "cpu4", "many"], "error: no cluster is up"),
+        (["set", "idle_timeout_s"], "error: set needs KEY=VALUE"),
+        (["drain", "a", "b"], "error: drain needs one machine"),
+        (["status"], "error: no cluster is up on this machine\n hint: start one: rayfleet up"),
+        (["status", "blue"], "error: no cluster is called 'blue' on this machine"),
+        (["down"], "error: no cluster is up on this machine"),
+        (["env"], "error: no cluster is up on this machine"),
+        (["run", "--", "true"], "error: no cluster is up on this machine"),
+        (["exec", "true"], "error: no cluster is up on this machine"),
+        (["logs"], "error: no cluster is up on this machine"),
+        (["plan"], "error: no cluster is up on this machine"),
+        (["plan", "nosuch.yaml"], "error: there is no file nosuch.yaml"),
+        (["plan", "."], "error: . is a folder"),
+        (["up", "nosuch.yaml"], "error: there is no file nosuch.yaml"),
+        (["up", "--name", "a/b"], "error: 'a/b' cannot be the name of a cluster"),
+        (["config", "check", "nosuch.yaml"], "error: there is no file nosuch.yaml"),
+        (["schema", "nosuch"], "'nosuch' is not one of"),
+    ],
+)
+def test_a_mistake_is_one_block_and_exit_code_2(words: list[str], message: str) -> None:
+    result = run(*words)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_cluster_that_is_down_is_told_from_one_that_never_was() -> None:
+    home = homes.create("blue")
+    home.write(home.config, "cluster_name: blue\n")
+    result = run("env", "blue")
+    assert result.exit_code == 2
+    assert "error: cluster blue is down\n hint: rayfleet up blue" in result.stderr
+
+
+def test_a_command_that_does_not_exist_ends_as_in_a_shell() -> None:
+    home = homes.create("blue")
+    home.write(home.config, "cluster_name: blue\n")
+    assert run("list", "--json").stdout.startswith('[{"name": "blue", "state": "down"')
+
+
+def test_nothing_listed_is_said() -> None:
+    assert run("list").stdout == "no cluster was started on this machine\n"
+    assert run("list", "--json").stdout == "[]\n"
