@@ -30,13 +30,20 @@ class Form(BaseModel):
 F = TypeVar("F", bound=BaseModel)
 
 
-def validate(form: type[F], document: Document, path: Path = ()) -> tuple[F | None, list[Problem]]:
-    """Validate the part of a document at `path`; the form is None when there are problems."""
+def validate(
+    form: type[F], document: Document, path: Path = (), *, empty: bool = False, without: tuple[str, ...] = ()
+) -> tuple[F | None, list[Problem]]:
+    """Validate the part of a document at `path`; the form is None when there are problems.
+
+    `empty`: a key without a value counts as an empty section. `without`: keys that are somebody else's.
+    """
     value = at(document.value, path)
+    if value is None and empty:
+        value = {}
     if not isinstance(value, dict):
         return None, [document.problem(path, f"must be a mapping of keys to values, not {shown(value)}")]
     try:
-        return form.model_validate(value), []
+        return form.model_validate({key: part for key, part in value.items() if key not in without}), []
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=True)
         return None, [_problem(form, document, path, one) for one in found]

@@ -52,7 +52,7 @@ def _pools(document: Document) -> Iterator[Problem]:
     if at(document.value, ("policy", "pools")) == [] and not at(document.value, ("policy", "head")):
         yield document.problem(("policy", "pools"), "must not be empty", "a plan needs a pool to choose from")
     taken: set[str] = set()
-    for path, pool in _all_pools(document):
+    for path, pool in rows(document, "policy", "pools"):  # a head may be of a pool that has workers too
         name, least, most = pool.get("name"), pool.get("min_workers", 0), pool.get("max_workers")
         if isinstance(name, str) and name in taken:
             yield document.problem((*path, "name"), f"the pool {name} is given twice")

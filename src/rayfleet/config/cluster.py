@@ -1,0 +1,191 @@
+"""A cluster file -> ClusterSpec. `check` tells everything about a file; `load` is for those who only want to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from rayfleet.config.cluster_form import (
+    COMMAND_KEYS,
+    FILE_KEYS,
+    PLACE_KEYS,
+    SHORT_KEYS,
+    TYPE_PLACE_KEYS,
+    ClusterForm,
+)
+from rayfleet.config.cluster_policy import bootstrap, monitoring, policy, setups
+from rayfleet.config.cluster_spec import ClusterSpec, Registry
+from rayfleet.config.cluster_types import Types, node_types
+from rayfleet.config.document import Document, read
+from rayfleet.config.forms import in_order, validate
+from rayfleet.config.kubernetes_files import looks_like_kubernetes
+from rayfleet.config.problems import ConfigInvalid, Problem, did_you_mean, shown
+from rayfleet.model import Policy, Pool
+
+DEFAULT_NAME = "default"
+PROCESS = "process"
+LATER = ("local", "aws", "gcp", "azure", "aliyun", "kuberay", "pods", "external")
+"""Types of places that a release may have; without their kind a file is checked as far as it goes."""
+
+
+class Checked(NamedTuple):
+    """What is known of a file. `spec` None: it has problems. `notices`: nothing is wrong, but good to know."""
+
+    spec: ClusterSpec | None
+    problems: tuple[Problem, ...]
+    notices: tuple[Problem, ...]
+
+
+def load(text: str, registry: Registry, file: str) -> ClusterSpec:
+    """Read a cluster file that is to be used. `registry`: the installed kinds of places by name.
+
+    Raises:
+        ConfigInvalid: with everything that is wrong; also when the file's place is not installed.
+    """
+    spec, problems, notices = check(text, registry, file)
+    if spec is None:
+        raise ConfigInvalid(problems or notices)
+    if spec.provider not in registry:
+        raise ConfigInvalid([notice for notice in notices if notice.path == "provider.type"])
+    return spec
+
+
+def check(text: str, registry: Registry, file: str) -> Checked:
+    """Read a cluster file and tell everything about it; a place that is not installed is a notice."""
+    try:
+        document = read(text, file, old_booleans=True)
+    except ConfigInvalid as error:
+        return Checked(None, error.problems, ())
+    if not isinstance(document.value, dict):
+        message = f"must be a mapping of keys to values, not {shown(document.value)}"
+        return Checked(None, (document.problem((), message),), ())
+    told = looks_like_kubernetes(document)
+    if told is not None:
+        return Checked(None, *told)
+    return _cluster(document, registry)
+
+
+def default_spec(
+    name: str,
+    pools: Iterable[Pool],
+    head: Pool,
+    *,
+    provider: str = PROCESS,
+    provider_settings: Any = None,
+    limits: Policy | None = None,
+) -> ClusterSpec:
+    """Return the spec of a cluster that has no file. `limits`: all of the Policy but its pools."""
+    return ClusterSpec(name, replace(limits or Policy(), pools=tuple(pools), head=head), provider, provider_settings)
+
+
+def _cluster(document: Document, registry: Registry) -> Checked:
+    form, problems = validate(ClusterForm, document)
+    types = node_types(document)
+    problems += types.problems
+    problems += _limits(document, types)
+    place, settings, found = _provider(document, registry)
+    problems += found
+    notices = [*types.notices, *_notices(document, types, place, registry)]
+    if form is None or problems:
+        return Checked(None, tuple(in_order(problems)), tuple(in_order(notices)))
+    short = is_short_dialect(document.value)
+    spec = ClusterSpec(
+        name=form.cluster_name or DEFAULT_NAME,
+        policy=policy(form, types, short=short, here=place == PROCESS),
+        provider=place,
+        provider_settings=settings,
+        types=setups(form, types),
+        bootstrap=bootstrap(form, COMMAND_KEYS, FILE_KEYS),
+        monitoring=monitoring(form),
+        notes=tuple(in_order(notices)),
+        raw=document.value,
+    )
+    return Checked(spec, (), spec.notes)
+
+
+def is_short_dialect(value: dict[str, Any]) -> bool:
+    """Say whether a file is of the short dialect, which has no cap that is not written."""
+    return "available_node_types" not in value and (
+        any(key in value for key in SHORT_KEYS) or isinstance(value.get("head_node_type"), dict)
+    )
+
+
+def _provider(document: Document, registry: Registry) -> tuple[str, Any, list[Problem]]:
+    """Return type and validated settings of the place (None when it is not installed), and the problems."""
+    section = document.value.get("provider")
+    if section is not None and not isinstance(section, dict):
+        return PROCESS, None, []  # the file's form says so
+    kind = (section or {}).get("type", PROCESS if section is None else None)
+    known = [*registry, *LATER]
+    if kind is None:
+        return PROCESS, None, [document.problem(("provider", "type"), "is required", f"one of {', '.join(registry)}")]
+    if not isinstance(kind, str) or kind not in known:
+        hint = did_you_mean(kind, known) or f"one of {', '.join(registry)}"
+        return PROCESS, None, [document.problem(("provider", "type"), f"there is no provider {shown(kind)}", hint)]
+    if kind not in registry:
+        return kind, None, []
+    settings, problems = validate(registry[kind].settings, document, ("provider",), empty=True, without=("type",))
+    return kind, settings, problems
+
+
+def _limits(document: Document, types: Types) -> Iterator[Problem]:
+    """Check that minimums fit below maximums, each and together."""
+    for kind in types.types:
+        least, most = kind.form.min_workers, kind.form.max_workers
+        if most is not None and least > most:
+            yield document.problem((*kind.path, "min_workers"), f"{least} is more than max_workers, {most}")
+    most = document.value.get("max_workers")
+    total = sum(kind.form.min_workers for kind in types.types)
+    if isinstance(most, int) and not isinstance(most, bool) and 0 <= most < total:
+        yield document.problem(
+            ("max_workers",), f"the node types want {total} workers at least, which is more than {most}"
+        )
+
+
+def _notices(document: Document, types: Types, place: str, registry: Registry) -> Iterator[Problem]:
+    value = document.value
+    if value.get("cluster_name") is None:
+        yield document.problem((), f"no cluster_name: the cluster is called {DEFAULT_NAME}")
+    if value.get("provider") is None:
+        yield document.problem((), "no provider: machines are processes on this machine")
+    if place not in registry:
+        installed = f"installed: {', '.join(registry)}"
+        yield document.problem(("provider", "type"), f"provider {place} is not available in this version", installed)
+    else:
+        yield from _unused(document, types, place, registry)
+    if not any(not kind.head for kind in types.types):
+        yield document.problem((), "no node types for workers: the cluster has a head only")
+    yield from _odd_resources(document, types, here=place == PROCESS)
+    if value.get("monitoring_config"):
+        yield document.problem(
+            ("monitoring_config",), "metrics and alerts are not available in this version", of_key=True
+        )
+    if "min_workers" in value and "worker_nodes" not in value:
+        yield document.problem(("min_workers",), "means nothing here, as in Ray", "give it to a node type", of_key=True)
+
+
+def _unused(document: Document, types: Types, place: str, registry: Registry) -> Iterator[Problem]:
+    """Name every key that has a value and that the place takes no notice of."""
+    used: frozenset[str] = frozenset(getattr(registry[place].settings, "uses", ()))
+    message = f"has no effect with provider {place}"
+    for key in PLACE_KEYS:
+        if document.value.get(key) and key not in used:
+            yield document.problem((key,), message, of_key=True)
+    for kind in types.types:
+        for key in TYPE_PLACE_KEYS:
+            if getattr(kind.form, key, None) and key not in used:
+                yield document.problem((*kind.path, key), message, of_key=True)
+
+
+def _odd_resources(document: Document, types: Types, *, here: bool) -> Iterator[Problem]:
+    for kind in types.types:
+        if kind.form.resources is None:
+            default = "it has no CPUs" if kind.head else "it gets one CPU"
+            message = f"no resources: {default}" if here else "no resources: they come from its instance type"
+            yield document.problem(kind.path, message, of_key=True)
+        for name in kind.form.resources or ():
+            if name not in ("CPU", "GPU") and name.upper() in ("CPU", "GPU"):
+                message = f"is a resource of your own, not Ray's {name.upper()}"
+                place = (*kind.path, "resources", name)
+                yield document.problem(place, message, f"did you mean {name.upper()}?", of_key=True)

@@ -1,0 +1,69 @@
+"""ClusterSpec -> what `rayfleet config show` prints: everything, defaults included. Keys are only ever added."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import Any
+
+from rayfleet.config.cluster_spec import ClusterSpec, TypeSetup
+from rayfleet.model import Offer, Policy, Pool
+
+Json = dict[str, Any]
+
+
+def show(spec: ClusterSpec) -> Json:
+    """Return the resolved cluster: name, provider with its settings, Policy, and what the edges were given."""
+    settings = spec.provider_settings
+    return {
+        "cluster_name": spec.name,
+        "provider": {"type": spec.provider, **(settings.model_dump(mode="json") if settings is not None else {})},
+        "policy": _policy(spec.policy),
+        "types": {name: _filled(_setup(setup)) for name, setup in spec.types.items()},
+        "bootstrap": _filled(
+            {
+                "commands": {key: list(lines) for key, lines in spec.bootstrap.commands.items()},
+                "auth": _redacted(spec.bootstrap.auth),
+                "docker": dict(spec.bootstrap.docker),
+                "files": dict(spec.bootstrap.files),
+            }
+        ),
+        "monitoring": {"prometheus_port": spec.monitoring.prometheus_port},
+        "notes": [note.as_json() for note in spec.notes],
+    }
+
+
+def _policy(policy: Policy) -> Json:
+    plain = [f.name for f in fields(Policy) if f.name not in ("pools", "head", "timeouts")]
+    return {
+        **{name: getattr(policy, name) for name in plain},
+        "timeouts": asdict(policy.timeouts),
+        "head": _pool(policy.head) if policy.head else None,
+        "pools": [_pool(pool) for pool in policy.pools],
+    }
+
+
+def _pool(pool: Pool) -> Json:
+    plain = [f.name for f in fields(Pool) if f.name not in ("resources", "labels", "offers")]
+    row: Json = {name: getattr(pool, name) for name in plain}
+    return row | {
+        "resources": pool.resources.amounts(),
+        "labels": dict(pool.labels),
+        "offers": [_offer(offer) for offer in pool.offers],
+    }
+
+
+def _offer(offer: Offer) -> Json:
+    return {f.name: getattr(offer, f.name) for f in fields(Offer)} | {"market": offer.market.value}
+
+
+def _setup(setup: TypeSetup) -> Json:
+    return {f.name: getattr(setup, f.name) for f in fields(TypeSetup)}
+
+
+def _filled(values: Json) -> Json:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items() if value}
+
+
+def _redacted(auth: Any) -> Json:
+    """Return `auth` as the file has it: paths of keys are no secrets, but a proxy command may hold one."""
+    return {key: "..." if key == "ssh_proxy_command" else value for key, value in auth.items()}
