@@ -50,7 +50,7 @@ def demo(
     from rayfleet.launcher.demo.play import Interrupted, play
 
     try:
-        with _shown(sys.stderr if as_json else sys.stdout) as show:
+        with shown(sys.stderr if as_json else sys.stdout) as show:
             verdict = asyncio.run(play(show, sleep_s=sleep, keep=keep))
     except Interrupted as interrupted:
         left = interrupted.left_behind
@@ -67,7 +67,7 @@ def demo(
 
 
 @contextmanager
-def _shown(stream: TextIO) -> Iterator[Show]:
+def shown(stream: TextIO) -> Iterator[Show]:
     """Show scenes: a live view where somebody looks at a terminal, else a line for each event."""
     if not stream.isatty():
         yield _Lines(stream)
@@ -104,12 +104,11 @@ def picture(scene: Scene) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    from rayfleet.launcher.demo.record import Shown, shown, waiting
+    from rayfleet.launcher.demo.record import rows, waiting
 
     machines = Table("machine", "pool", "phase", "CPUs", "why", box=None, pad_edge=False, header_style="bold")
     styles = {"READY": "green", "BOOTING": "yellow", "REQUESTED": "yellow"}
-    rows: list[Shown] = shown(scene.report) if scene.report else []
-    for row in rows:
+    for row in rows(scene.report) if scene.report else ():
         machines.add_row(row.name, row.pool, Text(row.phase, style=styles.get(row.phase, "dim")), row.cpus, row.why)
     waits = waiting(scene.report.snapshot.demand) if scene.report else ()
     news = Text(
@@ -124,20 +123,34 @@ def picture(scene: Scene) -> RenderableType:
 
 
 def _print_verdict(verdict: Verdict, *, kept: bool) -> None:
-    columns = ("WORKLOAD", "NODES", "CPUS", "DEMAND TO LAUNCH", "LAUNCH TO NODE", "FIRST TASK", "SCALE-DOWN")
-    rows = [(chapter.name, *_cells(figures)) for chapter, figures in verdict.chapters]
     print()
-    print_table(columns, [*rows, ("all", *_cells(verdict.total))], none="no workload was played")
+    columns, *cells = table(verdict)
+    print_table(columns, cells, none="no workload was played")
     print(
         "\nTimes in seconds, middle / largest, from the cluster's own record. Demand to launch: from Ray's answer to\n"
         "the provider call. Scale-down: from the end of the work to the last machine gone, beyond the idle time-out."
     )
-    print(f"{verdict.total.tasks_done} tasks done; {_ending(verdict)}; {verdict.took_s:.0f} s in all")
+    print(summary(verdict))
     for problem in verdict.problems:
         print(f"NOT OK: {problem}")
     if kept:
         name = verdict.cluster
-        print(f"cluster {name} is still up: rayfleet status {name}, rayfleet why, rayfleet down {name}")
+        print(f"cluster {name} is still up: rayfleet status {name}, rayfleet why {name}, rayfleet down {name}")
+
+
+def table(verdict: Verdict) -> list[tuple[str, ...]]:
+    """Return the rows of the table of times, the first one its columns."""
+    columns = ("WORKLOAD", "NODES", "CPUS", "DEMAND TO LAUNCH", "LAUNCH TO NODE", "FIRST TASK", "SCALE-DOWN")
+    chapters = [(chapter.name, *_cells(figures)) for chapter, figures in verdict.chapters]
+    return [columns, *chapters, ("all", *_cells(verdict.total))]
+
+
+def summary(verdict: Verdict) -> str:
+    """Return what is below the table."""
+    up = "" if verdict.up_s is None else f"up in {verdict.up_s:.1f} s, "
+    down = "" if verdict.down_s is None else f"down in {verdict.down_s:.1f} s, "
+    left = "kept" if verdict.left_behind is None else f"{verdict.left_behind} processes left behind"
+    return f"{verdict.total.tasks_done} tasks done; {up}{down}{left}; {verdict.took_s:.0f} s in all"
 
 
 def _cells(figures: Figures) -> tuple[str, ...]:
@@ -154,11 +167,3 @@ def _cells(figures: Figures) -> tuple[str, ...]:
 
 def _spread(spread: Spread | None) -> str:
     return "-" if spread is None else f"{spread.p50:.3f} / {spread.max:.3f}"
-
-
-def _ending(verdict: Verdict) -> str:
-    up = "" if verdict.up_s is None else f"up in {verdict.up_s:.1f} s, "
-    if verdict.left_behind is None:
-        return f"{up}kept"
-    down = "" if verdict.down_s is None else f"down in {verdict.down_s:.1f} s, "
-    return f"{up}{down}{verdict.left_behind} processes left behind"

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.e2e.demo.leftovers import processes_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.e2e]

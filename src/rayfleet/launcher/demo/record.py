@@ -74,7 +74,7 @@ def _bundles(count: int, strategy: Strategy) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Row:
     """A machine as a row for people. `cpus`: in use / in all; `why`: why it is there, or why it leaves."""
 
     name: str
@@ -84,11 +84,11 @@ class Shown:
     why: str
 
 
-def shown(report: TickReport) -> list[Shown]:
+def rows(report: TickReport) -> list[Row]:
     """Return a row for each machine, the head first."""
     facts = {host.id: host for claim in report.snapshot.claims for host in claim.hosts}
     reasons = {kept.host: kept.reason.text for kept in report.plan.kept}
-    rows = []
+    found = []
     for claim in sorted(report.plan.claims, key=lambda claim: not claim.head):
         pool = report.snapshot.policy.pool(claim.pool)
         total = (pool.resources if pool else {}).get(CPU, 0)
@@ -96,8 +96,8 @@ def shown(report: TickReport) -> list[Shown]:
         for host in claim.hosts:
             used = facts.get(host.id, host).used.get(CPU, 0)
             why = leaving.text if leaving else reasons.get(host.id, "")
-            rows.append(Shown(host.id, claim.pool, claim.phase.value, f"{used / UNITS:g}/{total / UNITS:g}", why))
-    return rows
+            found.append(Row(host.id, claim.pool, claim.phase.value, f"{used / UNITS:g}/{total / UNITS:g}", why))
+    return found
 
 
 # ---- what happened ------------------------------------------------------------------------------
