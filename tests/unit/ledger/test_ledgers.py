@@ -1,0 +1,219 @@
+"""Both ledgers hold the same record; the SQLite one also after a restart, beside other writers and on a broken disk."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rayfleet.contracts import Ledger, LedgerUnavailable, Record
+from rayfleet.ledger.memory import MemoryLedger
+from rayfleet.ledger.sqlite import SCHEMA_VERSION, SqliteLedger
+from rayfleet.model import (
+    Backoff,
+    Claim,
+    Drain,
+    Host,
+    OfferKey,
+    Order,
+    OrderKind,
+    Phase,
+    ReasonCode,
+    Trouble,
+    reason,
+)
+from rayfleet.testing.virtual_time import run_virtual
+
+POOL = OfferKey("cpu4")
+C1 = Claim("c1", POOL, Phase.READY, (Host("c1", "m1", "n1"),), since=3.5, created=1.0, batch="b1", usd_per_hour=0.25)
+C2 = Claim(
+    "c2", POOL, Phase.DRAINING, (Host("c2", "m2"),), batch="b1",
+    drain=Drain(reason(ReasonCode.IDLE, idle_s=61.5, idle_timeout_s=60), 10.0, 20.0),
+)  # fmt: skip
+BACKOFF = Backoff(POOL, until=99.0, trouble=Trouble.OUT_OF_STOCK, failures=2, message="none left")
+SCALE = Order("o1", OrderKind.SCALE, "cpu4", "3", by="ann", why="benchmark", at=5.0)
+DOWN = Order("o2", OrderKind.SHUTDOWN, by="bob", at=6.0)
+
+
+def connection(ledger: SqliteLedger) -> sqlite3.Connection:
+    """Return the open connection: a full or read-only disk is a setting of the connection, not of the file."""
+    opened = ledger._file._open  # noqa: SLF001 - there is no other way to it, and nobody else needs one
+    assert opened is not None
+    return opened
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
+    made: Ledger = MemoryLedger() if request.param == "memory" else SqliteLedger(tmp_path / "ledger.sqlite")
+    yield made
+    await made.close()
+
+
+# ---- the contract -----------------------------------------------------------------------------------
+
+
+async def test_a_new_one_is_empty(ledger: Ledger) -> None:
+    assert await ledger.load() == Record()
+
+
+async def test_what_is_saved_is_held(ledger: Ledger) -> None:
+    record = Record((C1, C2), (BACKOFF,), (), 7)
+    await ledger.save(record)
+    assert await ledger.load() == record
+    await ledger.save(Record((C2,), (), (), 8))
+    assert await ledger.load() == Record((C2,), (), (), 8)
+
+
+async def test_orders_stand_until_they_are_answered(ledger: Ledger) -> None:
+    await ledger.add_order(SCALE)
+    await ledger.add_order(DOWN)
+    await ledger.save(Record((C1,), orders=(DOWN,)))
+    assert (await ledger.load()).orders == (SCALE, DOWN)
+    await ledger.save(Record((C1,)), answered=("o1", "unknown"))
+    assert (await ledger.load()).orders == (DOWN,)
+
+
+async def test_an_order_of_the_same_id_replaces(ledger: Ledger) -> None:
+    await ledger.add_order(SCALE)
+    await ledger.add_order(replace(SCALE, value="5"))
+    assert [order.value for order in (await ledger.load()).orders] == ["5"]
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.lists(st.integers(0, 9), unique=True), max_size=5))
+def test_claims_keep_the_order_they_are_saved_in(tmp_path: Path, saves: list[list[int]]) -> None:
+    path = Path(mkdtemp(dir=tmp_path)) / "l.sqlite"
+
+    async def story() -> None:
+        ledger = SqliteLedger(path)
+        for save in saves:
+            claims = tuple(replace(C1, id=f"c{n}", since=float(len(save))) for n in save)
+            await ledger.save(Record(claims))
+            again = SqliteLedger(path)
+            assert (await again.load()).claims == claims == (await ledger.load()).claims
+            await again.close()
+        await ledger.close()
+
+    run_virtual(story())
+
+
+# ---- SQLite -----------------------------------------------------------------------------------------
+
+
+async def test_a_restart_finds_everything(tmp_path: Path) -> None:
+    first = SqliteLedger(tmp_path / "l.sqlite")
+    await first.add_order(SCALE)
+    await first.save(Record((C1, C2), (BACKOFF,), (), 7))
+    await first.close()
+    second = SqliteLedger(tmp_path / "l.sqlite")
+    assert await second.load() == Record((C1, C2), (BACKOFF,), (SCALE,), 7)
+    await second.close()
+
+
+async def test_orders_of_another_process_are_seen_and_survive_a_save(tmp_path: Path) -> None:
+    loop, shell = SqliteLedger(tmp_path / "l.sqlite"), SqliteLedger(tmp_path / "l.sqlite")
+    await loop.save(Record((C1,), (), (), 1))
+    await shell.add_order(SCALE)
+    await loop.save(Record((C1, C2), (), (), 2))
+    assert await loop.load() == Record((C1, C2), (), (SCALE,), 2)
+    await asyncio.gather(loop.close(), shell.close())
+
+
+async def test_another_controllers_claims_are_not_overwritten_unseen(tmp_path: Path) -> None:
+    """Two in a row on one file: what the second saved is what the first reads, and a save replaces all of it."""
+    one, two = SqliteLedger(tmp_path / "l.sqlite"), SqliteLedger(tmp_path / "l.sqlite")
+    await one.save(Record((C1,), (), (), 1))
+    await two.save(Record((C1, C2), (), (), 2))
+    assert (await one.load()).claims == (C1, C2)
+    await two.save(Record((C2,), (), (), 3))
+    await one.save(Record((C1,), (), (), 4))
+    assert (await two.load()).claims == (C1,)
+    await asyncio.gather(one.close(), two.close())
+
+
+async def test_the_serial_never_decreases(tmp_path: Path) -> None:
+    ledger = SqliteLedger(tmp_path / "l.sqlite")
+    await ledger.save(Record(serial=9))
+    await ledger.save(Record(serial=4))
+    await ledger.close()
+    again = SqliteLedger(tmp_path / "l.sqlite")
+    assert (await again.load()).serial == 9
+    await again.close()
+
+
+async def test_only_changed_claims_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    ledger = SqliteLedger(path)
+    claims = tuple(replace(C1, id=f"c{n}") for n in range(50))
+    await ledger.save(Record(claims))
+    with sqlite3.connect(path) as spy:
+        spy.executescript(
+            "CREATE TABLE writes (id TEXT);"
+            "CREATE TRIGGER t1 AFTER INSERT ON claims BEGIN INSERT INTO writes VALUES (new.id); END;"
+        )
+    changed = replace(claims[7], phase=Phase.RELEASING)
+    await ledger.save(Record((*claims[:7], changed, *claims[8:49], replace(C1, id="new"))))
+    await ledger.close()
+    spy = sqlite3.connect(path)
+    assert sorted(spy.execute("SELECT id FROM writes")) == [("c7",), ("new",)]
+    spy.close()
+
+
+async def test_a_full_disk_changes_nothing_and_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    ledger = SqliteLedger(path)
+    await ledger.save(Record((C1,), (), (), 1))
+    pages = connection(ledger).execute("PRAGMA page_count").fetchone()[0]
+    connection(ledger).execute(f"PRAGMA max_page_count = {pages}")
+    many = tuple(replace(C1, id=f"c{n}") for n in range(500))
+    with pytest.raises(LedgerUnavailable, match=r"l\.sqlite.*full.*free some space"):
+        await ledger.save(Record(many, (), (), 500))
+    assert await ledger.load() == Record((C1,), (), (), 1)
+    connection(ledger).execute("PRAGMA max_page_count = 100000")
+    await ledger.save(Record(many, (), (), 500))
+    assert len((await ledger.load()).claims) == 500
+    await ledger.close()
+
+
+async def test_a_folder_that_is_not_there_is_named_and_found_later(tmp_path: Path) -> None:
+    ledger = SqliteLedger(tmp_path / "later" / "l.sqlite")
+    with pytest.raises(LedgerUnavailable, match="check that its folder exists"):
+        await ledger.load()
+    (tmp_path / "later").mkdir()
+    assert await ledger.load() == Record()
+    await ledger.close()
+
+
+async def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    path.write_bytes(b"this is not a database, and long enough to be looked at" * 50)
+    ledger = SqliteLedger(path)
+    with pytest.raises(LedgerUnavailable, match="move it away"):
+        await ledger.load()
+    await ledger.close()
+
+
+async def test_a_file_of_a_newer_release_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    with sqlite3.connect(path) as db:
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    db.close()
+    ledger = SqliteLedger(path)
+    with pytest.raises(LedgerUnavailable, match="newer rayfleet"):
+        await ledger.load()
+    await ledger.close()
+
+
+async def test_a_file_that_may_not_be_written_is_named(tmp_path: Path) -> None:
+    ledger = SqliteLedger(tmp_path / "l.sqlite")
+    await ledger.save(Record((C1,)))
+    connection(ledger).execute("PRAGMA query_only = 1")
+    with pytest.raises(LedgerUnavailable, match="make the file and its folder writable"):
+        await ledger.save(Record())
+    assert (await ledger.load()).claims == (C1,)
+    await ledger.close()
