@@ -91,8 +91,9 @@ class EngineSink:
         self._engine = engine
 
     async def write(self, report: TickReport) -> None:
-        """Publish one report."""
-        await self._engine.publish(report)
+        """Publish one report; not while the engine is away, which the report says already."""
+        if report.snapshot.engine_up:
+            await self._engine.publish(report)
 
     async def close(self) -> None:
         """Nothing of its own to let go of."""

@@ -21,7 +21,6 @@ from rayfleet.ledger.memory import MemoryLedger
 from rayfleet.loop import EngineSink, Parts, Reconciler
 from rayfleet.model import Claim, Policy
 from rayfleet.planner import plan
-from rayfleet.planner.invariants import check
 from rayfleet.testing.fake_engine import FakeEngine
 from rayfleet.testing.fake_provider import FakePlace, FakeProvider
 from rayfleet.testing.faults import FakeSink, FaultyLedger
@@ -54,7 +53,6 @@ class World:
             plan=plan,
             sinks=(self.history, EngineSink(self.engine)),
             clock=self.clock,
-            check=check,
         )
 
     @property
