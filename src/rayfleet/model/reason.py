@@ -73,6 +73,7 @@ class ReasonCode(StrEnum):
     ADOPTED = "adopted"
     RELEASE_FAILED = "release_failed"
     BAD_ORDER = "bad_order"
+    BROKEN_INVARIANT = "broken_invariant"
     UNKNOWN_POOL = "unknown_pool"
 
 
@@ -127,6 +128,7 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.ADOPTED: "machine {machine} carried our tag but had no claim",
     ReasonCode.RELEASE_FAILED: "release failed: {error}",
     ReasonCode.BAD_ORDER: "order {order} cannot be carried out: {why}",
+    ReasonCode.BROKEN_INVARIANT: "{rule}: {what}",
     ReasonCode.UNKNOWN_POOL: "{claim} belongs to pool {pool}, which does not exist",
 }
 

@@ -59,7 +59,14 @@ def plan(snapshot: Snapshot) -> Plan:
 
 def _begin(snapshot: Snapshot) -> Draft:
     claims = {claim.id: claim for claim in sorted(snapshot.claims, key=lambda c: (c.created, _natural(c.id)))}
-    return Draft(snapshot, snapshot.policy, claims, backoffs=list(snapshot.backoffs), serial=snapshot.serial)
+    return Draft(
+        snapshot=snapshot,
+        policy=snapshot.policy,
+        claims=claims,
+        backoffs=list(snapshot.backoffs),
+        serial=snapshot.serial,
+        taken=frozenset(claims),
+    )
 
 
 def _natural(name: str) -> tuple[str, int, str]:

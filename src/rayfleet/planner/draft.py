@@ -36,7 +36,7 @@ class Draft:
     """What has been decided so far.
 
     `policy` is the effective one (orders applied). `claims` are those that exist, by id, in id order
-    of the snapshot; `gone` the ids that left in this plan. `held` says why nothing may be scaled
+    of the snapshot; `gone` the ids that left in this plan. `taken` are the ids of the snapshot's claims. `held` says why nothing may be scaled
     (engine down, head missing, shutting down), None when everything may.
     """
 
@@ -55,6 +55,7 @@ class Draft:
     shutdown: Reason | None = None
     held: Reason | None = None
     serial: int = 0
+    taken: frozenset[str] = frozenset()
     prices: dict[OfferKey, float | None] = field(default_factory=dict)
 
     @property
@@ -77,8 +78,12 @@ class Draft:
 
     def next_id(self, pool: str) -> str:
         """Return the id of one more claim of `pool`."""
-        self.serial += 1
-        return f"{pool}-{self.serial}"
+        while True:
+            self.serial += 1
+            name = f"{pool}-{self.serial}"
+            # A machine may carry such a name without the ledger having given it (hand-written, adopted elsewhere).
+            if name not in self.claims and name not in self.taken:
+                return name
 
     def workers(self) -> list[Claim]:
         """Return existing claims that limits are about: neither the head nor joined by hand."""

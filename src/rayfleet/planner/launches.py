@@ -57,11 +57,12 @@ def write_launches(draft: Draft, layout: Layout) -> tuple[Placement, ...]:
         if key is not None:
             loads[key].add(placed.kind, placed.index, placed.bundle, placed.count)
     numbers: dict[int, int] = {}
+    already = sum(launch.count for launch in draft.launches)
     for key, mades in offers.items():
         _write(draft, key, mades, _reason(draft, mades, loads[key]))
         for made in mades:
             for column in range(made.first, made.first + made.replicas * made.variant.hosts):
-                numbers[column] = len(numbers)
+                numbers[column] = already + len(numbers)
     return _placements(layout, numbers)
 
 

@@ -1,9 +1,12 @@
 """Step 2: what is known of machines and nodes moves claims through their life.
 
-    REQUESTED --machine seen--> BOOTING --node alive--> READY --asked to leave--> DRAINING --left--> RELEASING --> gone
-        |  |                      |                      |                            |                 ^  |
-        |  '--never came--> gone  '--failed, too late----|--node died, unseen---------'--deadline-------'  '--again
-        '--machine failed------------------------------>-'                                                 (still listed)
+    REQUESTED --machine seen--> BOOTING --node alive--> READY --asked to leave--> DRAINING --left, deadline--.
+        |  '----------------------node alive--------------^ ^ |                       |                      |
+        |                          |                        | |  <--idle drain lost---'                      v
+        '--never came, failed------'--failed, too late------|-'--node died, unseen, replica broken------> RELEASING
+                                   |                          |                                           |    ^ |
+                                   '--machine lost--> gone <--'--machine lost          gone <--given back-'    '-'
+                                                                                                        still listed
 
 `TABLE` is that drawing, row by row; the first row of a phase that holds is taken. A fact that is missing
 (None) never moves anything: the phase is believed. No listing is believed about a claim younger than
@@ -126,7 +129,8 @@ def _alive(s: Sight) -> bool:
 
 
 def _dead(s: Sight) -> bool:
-    return s.nodes(NodeFact.DEAD) > 0
+    # A head whose node has died may still serve the cluster's state: ending it would end everything.
+    return s.nodes(NodeFact.DEAD) > 0 and not s.claim.head
 
 
 def _never_came(s: Sight) -> bool:
@@ -147,9 +151,13 @@ def _boots_too_long(s: Sight) -> bool:
     return (s.engine_up or s.claim.head) and s.age_s >= s.timeouts.boot_timeout_s
 
 
+def _absent(s: Sight) -> bool:
+    return s.nodes(NodeFact.ABSENT) > 0
+
+
 def _unseen_too_long(s: Sight) -> bool:
     since = s.claim.unseen_since
-    return s.nodes(NodeFact.ABSENT) > 0 and since is not None and s.now - since >= s.timeouts.node_timeout_s
+    return not s.claim.head and _absent(s) and since is not None and s.now - since >= s.timeouts.node_timeout_s
 
 
 def _drained_elsewhere(s: Sight) -> bool:
@@ -270,22 +278,27 @@ def _entered(sight: Sight, phase: Phase, cause: Reason | None) -> Claim:
     claim, now, timeouts = sight.claim, sight.now, sight.timeouts
     if phase is claim.phase and phase is not Phase.RELEASING:
         return replace(claim, since=now) if phase is Phase.DRAINING else claim
+    changes: dict[str, object] = {}
     match phase:
         case Phase.BOOTING:
-            return moved(claim, phase, now, accepted=True)
-        case Phase.READY if claim.phase is Phase.DRAINING:
-            return moved(claim, phase, now, drain=None, retry_at=now)
+            changes = {"accepted": True}
         case Phase.READY:
-            return moved(claim, phase, now, accepted=True, retry_at=None)
-        case Phase.RELEASING if claim.phase is Phase.RELEASING:
-            return replace(claim, retry_at=now + timeouts.release_retry_s)
+            changes = {
+                "accepted": True,
+                "drain": None,
+                "retry_at": now + timeouts.drain_retry_s if claim.drain else None,
+            }
         case Phase.RELEASING:
-            retry_at = now + timeouts.release_retry_s if all(h.machine_id for h in claim.hosts) else now
-            return moved(claim, phase, now, drain=None, ending=cause, retry_at=retry_at)
+            known = all(host.machine_id for host in claim.hosts)
+            changes = {"retry_at": now + timeouts.release_retry_s if known else now}
+            if claim.phase is Phase.RELEASING:
+                return replace(claim, **changes)  # type: ignore[arg-type]  # one field, of its own type
+            changes |= {"drain": None, "ending": cause}
         case Phase.DRAINING if cause is not None:
-            return moved(claim, phase, now, drain=Drain(cause, now, now + timeouts.drain_timeout_s))
+            changes = {"drain": Drain(cause, now, now + timeouts.drain_timeout_s)}
         case _:
-            return moved(claim, phase, now)
+            pass
+    return moved(claim, phase, now, **changes)
 
 
 def _seen_or_not(sight: Sight) -> Claim:

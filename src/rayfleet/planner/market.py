@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from rayfleet.model import Offer, OfferKey, Policy, Pool, Resources
+from rayfleet.model import Offer, OfferKey, Pool, Resources
 from rayfleet.planner import backoffs
 from rayfleet.planner.capacity import Terms, amounts, offer_labels
 from rayfleet.planner.draft import Draft
@@ -72,9 +72,3 @@ def _variant(order: int, pool: Pool, offer: Offer, labels: tuple[tuple[str, str]
         accelerated=has_accelerator(resources),
         weight=weight(resources) * pool.hosts_per_replica,
     )
-
-
-def cheapest(policy: Policy, pool: Pool) -> float | None:
-    """Return the lowest known price of a host of a pool, in USD per hour."""
-    prices = [offer.usd_per_hour for offer in pool.offers if offer.usd_per_hour is not None]
-    return min(prices, default=None)

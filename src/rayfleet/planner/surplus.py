@@ -84,7 +84,8 @@ def _count(draft: Draft, spare: Spare) -> None:
 def _cancel(draft: Draft, spare: Spare, starting: list[Claim]) -> None:
     settled = not _just_joined(draft)
     order = {Phase.REQUESTED: 0, Phase.BOOTING: 1}
-    for claim in sorted(reversed(starting), key=lambda c: order[c.phase]):
+    youngest_first = starting[::-1]
+    for claim in sorted(youngest_first, key=lambda c: order[c.phase]):
         if draft.held:
             spare.why[claim.id] = draft.held
         elif claim.id in spare.needed:
@@ -146,10 +147,12 @@ def _stays(draft: Draft, spare: Spare, claim: Claim, timeout_s: float) -> Reason
         return _needed_by(spare.needed[claim.id].value)
     if any(host.do_not_disrupt for host in claim.hosts):
         return reason(ReasonCode.DO_NOT_DISRUPT)
-    if draft.held:
-        return draft.held
     if any(host.node is NodeFact.ABSENT for host in claim.hosts):
         return reason(ReasonCode.BOOTING)
+    return draft.held or _too_early(draft, claim, timeout_s)
+
+
+def _too_early(draft: Draft, claim: Claim, timeout_s: float) -> Reason | None:
     idle = idle_s(claim)
     if idle < timeout_s and not claim.drifted:
         return reason(ReasonCode.NOT_IDLE_YET, idle_s=idle, idle_timeout_s=timeout_s)

@@ -1,0 +1,244 @@
+"""What must hold of every plan, checked against its snapshot without trusting the planner.
+
+Cheap enough to run in production: one pass over claims, actions and placements.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from rayfleet.model import (
+    CAPACITY,
+    EXISTING,
+    OBJECT_STORE,
+    UNITS,
+    Claim,
+    DemandKind,
+    Finding,
+    Placement,
+    Plan,
+    Policy,
+    ReasonCode,
+    Resources,
+    Snapshot,
+    reason,
+)
+from rayfleet.planner.capacity import IMPLICIT_UNIT_PREFIX, INTERNAL_HEAD
+from rayfleet.planner.draft import Draft
+from rayfleet.planner.orders import apply_orders
+
+Broken = Iterator[tuple[str, str, str]]
+"""(subject, rule, what is wrong)."""
+
+_UNASKED = frozenset({ReasonCode.IDLE, ReasonCode.UNNEEDED, ReasonCode.DRIFTED})
+
+
+def check(snapshot: Snapshot, plan: Plan) -> tuple[Finding, ...]:
+    """Return a finding for every rule that the plan breaks; none for a sound plan."""
+    policy = _effective(snapshot)
+    rules = (
+        _records(snapshot, plan),
+        _departures(snapshot, plan),
+        _limits(policy, plan),
+        _minimums(policy, snapshot, plan),
+    )
+    broken = [*(hit for rule in rules for hit in rule), *_demand_adds_up(snapshot, plan), *_hosts_hold(snapshot, plan)]
+    return tuple(
+        Finding(subject, reason(ReasonCode.BROKEN_INVARIANT, rule=rule, what=what)) for subject, rule, what in broken
+    )
+
+
+def _effective(snapshot: Snapshot) -> Policy:
+    draft = Draft(snapshot, snapshot.policy, {claim.id: claim for claim in snapshot.claims})
+    apply_orders(draft)
+    return draft.policy
+
+
+def _records(snapshot: Snapshot, plan: Plan) -> Broken:
+    """Everything that is launched is written down, once, and every machine is counted."""
+    claims = {claim.id: claim for claim in plan.claims}
+    before = {claim.id for claim in snapshot.claims}
+    if len(claims) != len(plan.claims):
+        yield "claims", "ids are unique", "a claim is written twice"
+    if plan.serial < snapshot.serial:
+        yield "serial", "never falls", f"{plan.serial} after {snapshot.serial}"
+    launched: Counter[str] = Counter()
+    for launch in plan.launches:
+        launched.update(launch.claims)
+        known = [] if launch.again else [name for name in launch.claims if name in before]
+        if known:
+            yield launch.batch, "new machines get new names", f"{known} exist"
+        unwritten = [name for name in launch.claims if name not in claims]
+        if unwritten:
+            yield launch.batch, "claims are saved before they are launched", f"{unwritten} are not"
+        elif launch.count != sum(claims[name].count for name in launch.claims):
+            yield launch.batch, "launches count machines", f"{launch.count} is not what its claims add up to"
+    for name, count in launched.items():
+        if count > 1:
+            yield name, "a claim is launched once", f"it is in {count} launches"
+
+
+def _departures(snapshot: Snapshot, plan: Plan) -> Broken:
+    """Nothing leaves that is not ours, in use without need, or the head."""
+    before = {claim.id: claim for claim in snapshot.claims}
+    leaving = _reasons(plan)
+    for name, code in leaving:
+        claim = before.get(name)
+        if claim is None:
+            continue
+        if claim.foreign:
+            yield name, "machines joined by hand stay", f"it leaves: {code}"
+        if claim.head and code in {*_UNASKED, ReasonCode.OVER_MAX, ReasonCode.OVER_BUDGET} and _only_head(before):
+            yield name, "the head stays", f"it leaves: {code}"
+        if code in {ReasonCode.IDLE, ReasonCode.DRIFTED} and any(host.used for host in claim.hosts):
+            yield name, "what is in use is not released for being idle", f"it leaves: {code}"
+        if code in _UNASKED and not snapshot.engine_up:
+            yield name, "nothing voluntary while the engine is down", f"it leaves: {code}"
+    for name in {name for name, code in leaving if code in _UNASKED}:
+        if name in _placed_on(snapshot, plan):
+            yield name, "what demand is placed on stays", "it leaves"
+
+
+def _reasons(plan: Plan) -> list[tuple[str, ReasonCode]]:
+    """Return claim and reason of everything that leaves."""
+    drains = [(drain.claim, drain.reason.code) for drain in plan.drains]
+    return drains + [(release.claim, release.reason.code) for release in plan.releases]
+
+
+def _only_head(claims: dict[str, Claim]) -> bool:
+    return sum(claim.head for claim in claims.values()) == 1
+
+
+def _placed_on(snapshot: Snapshot, plan: Plan) -> set[str]:
+    claim_of = {host.id: claim.id for claim in snapshot.claims for host in claim.hosts}
+    return {claim_of[placement.on] for placement in plan.placements if placement.on in claim_of}
+
+
+# ---- limits ----------------------------------------------------------------------------------------------------------
+
+
+def _limits(policy: Policy, plan: Plan) -> Broken:
+    """A plan that launches leaves no limit exceeded."""
+    workers = [c for c in plan.claims if c.phase in EXISTING and not c.head]
+    hosts: Counter[str] = Counter()
+    for claim in workers:
+        hosts[claim.pool] += claim.count
+    heads = {claim.id for claim in plan.claims if claim.head}
+    new = [launch for launch in plan.launches if not launch.again and not heads.intersection(launch.claims)]
+    for name in sorted({launch.offer.pool for launch in new}):
+        pool = next((pool for pool in policy.pools if pool.name == name), None)
+        if pool is None:
+            yield name, "only pools are launched", "there is no such pool"
+        elif pool.max_workers is not None and hosts[name] > pool.max_workers:
+            yield name, "pool maximum", f"{hosts[name]} of {pool.max_workers}"
+    total = sum(hosts.values())
+    if new and policy.max_workers is not None and total > policy.max_workers:
+        yield "cluster", "cluster maximum", f"{total} of {policy.max_workers}"
+    most = policy.max_usd_per_hour
+    if (
+        new
+        and most is not None
+        and plan.cost.after > most + 1e-6
+        and any(_priced(plan, launch.claims) for launch in new)
+    ):
+        yield "cluster", "budget", f"{plan.cost.after} of {most} USD per hour"
+
+
+def _priced(plan: Plan, names: tuple[str, ...]) -> bool:
+    return any(claim.usd_per_hour for claim in plan.claims if claim.id in names)
+
+
+def _minimums(policy: Policy, snapshot: Snapshot, plan: Plan) -> Broken:
+    """What leaves for not being needed leaves every pool its minimum."""
+    unasked = {name for name, code in _reasons(plan) if code in {ReasonCode.IDLE, ReasonCode.UNNEEDED}}
+    pools = {claim.pool for claim in snapshot.claims if claim.id in unasked and not claim.head}
+    for pool in policy.pools:
+        if pool.name not in pools:
+            continue
+        stay = sum(c.count for c in plan.claims if c.pool == pool.name and c.phase in CAPACITY and not c.head)
+        if stay < pool.min_workers:
+            yield pool.name, "idle and unneeded machines leave the minimum", f"{stay} of {pool.min_workers}"
+
+
+# ---- placements ------------------------------------------------------------------------------------------------------
+
+
+def _demand_adds_up(snapshot: Snapshot, plan: Plan) -> Broken:
+    """Every piece of demand is placed once or reported as unmet; a gang as a whole."""
+    if not snapshot.engine_up:
+        return
+    placed: Counter[tuple[DemandKind, int, int | None]] = Counter()
+    for placement in plan.placements:
+        placed[placement.kind, placement.index, placement.bundle] += placement.count
+    unmet = {(u.kind, u.index): u.count for u in plan.unmet}
+    demand = snapshot.demand
+    wanted = {(DemandKind.TASKS, index): task.count for index, task in enumerate(demand.tasks)}
+    wanted |= {(DemandKind.REQUESTED, index): asked.count for index, asked in enumerate(demand.requested)}
+    for (kind, index), count in wanted.items():
+        have = placed[kind, index, None] + unmet.get((kind, index), 0)
+        if have != max(0, count):
+            yield f"{kind.value} {index}", "demand is placed or unmet", f"{have} of {count}"
+    for index, gang in enumerate(demand.gangs):
+        missing = gang.count - unmet.get((DemandKind.GANG, index), 0)
+        for bundle in range(len(gang.bundles)):
+            have = placed[DemandKind.GANG, index, bundle]
+            if str(bundle) not in gang.placed and have != missing:
+                yield f"gang {index}", "a gang is placed whole", f"bundle {bundle}: {have} of {missing}"
+
+
+def _hosts_hold(snapshot: Snapshot, plan: Plan) -> Broken:
+    """No host takes more than it has; requested resources count against totals."""
+    hosts = _room_of_hosts(snapshot, plan)
+    for whole in (False, True):
+        sums: dict[str, Counter[str]] = {}
+        for placement in plan.placements:
+            if (placement.kind is DemandKind.REQUESTED) is whole:
+                load = sums.setdefault(placement.on, Counter())
+                for name, units in _shape(snapshot, placement).items():
+                    load[name] += units * placement.count
+        for host, load in sums.items():
+            if host not in hosts:
+                yield host, "demand is placed on hosts that exist", "there is no such host"
+                continue
+            total, used = hosts[host]
+            for name, units in load.items():
+                have = _have(name, total) - (0 if whole else used.get(name, 0))
+                if units > have:
+                    yield host, "a host holds what is placed on it", f"{units} of {have} units of {name}"
+
+
+def _have(name: str, total: Resources) -> int:
+    if name in total:
+        return total[name]
+    if name.startswith(IMPLICIT_UNIT_PREFIX) or name == INTERNAL_HEAD:
+        return UNITS
+    return 2**62 if name == OBJECT_STORE else 0
+
+
+def _room_of_hosts(snapshot: Snapshot, plan: Plan) -> dict[str, tuple[Resources, Resources]]:
+    """Return what every host has and uses, those of this plan's launches too."""
+    policy = snapshot.policy
+    pools = {pool.name: pool.resources for pool in policy.pools}
+    of_head = policy.head.resources if policy.head else None
+    hosts: dict[str, tuple[Resources, Resources]] = {}
+    for claim in snapshot.claims:
+        typical = of_head if claim.head and of_head is not None else pools.get(claim.pool, Resources())
+        hosts.update({host.id: (typical if host.total is None else host.total, host.used) for host in claim.hosts})
+    number = 0
+    for launch in plan.launches:
+        for _ in range(launch.count):
+            hosts[f"new:{number}"] = (pools.get(launch.offer.pool, Resources()), Resources())
+            number += 1
+    return hosts
+
+
+def _shape(snapshot: Snapshot, placement: Placement) -> Resources:
+    demand = snapshot.demand
+    match placement.kind:
+        case DemandKind.TASKS:
+            return demand.tasks[placement.index].shape
+        case DemandKind.REQUESTED:
+            return demand.requested[placement.index].shape
+        case DemandKind.GANG:
+            return demand.gangs[placement.index].bundles[placement.bundle or 0].shape
