@@ -74,9 +74,14 @@ def down(
       rayfleet down second
     """
     from rayfleet.launcher.down import down as bring_down
+    from rayfleet.launcher.errors import NoCluster
     from rayfleet.launcher.known import choose
 
-    home = choose(cluster)
+    try:
+        home = choose(cluster)
+    except NoCluster as nothing:  # which is what was asked for
+        print_json([]) if as_json else print(nothing)
+        return
     with waiting(f"ending {home.name}") as progress:
         ended = asyncio.run(bring_down(home, progress))
     if as_json:

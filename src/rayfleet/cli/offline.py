@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from rayfleet.cli.arguments import AsJson, add
-from rayfleet.cli.terminal import EXIT_NOT_OK, fail, print_json
+from rayfleet.cli.terminal import EXIT_NOT_OK, EXIT_USAGE, fail, print_json
 
 File = Annotated[
     Path, typer.Argument(metavar="FILE", help="Path of the file; - reads standard input.", show_default=False)
@@ -66,7 +66,7 @@ def replay(file: File, as_json: AsJson = False) -> None:
     """Plan a recorded tick again and show what differs; ends with 1 when something does.
 
     Examples:
-      rayfleet history --json | ...    a tick report, saved as tick.json
+      rayfleet history --tick last > tick.json
       rayfleet replay tick.json
     """
     from rayfleet.launcher.planning import replayed
@@ -86,17 +86,21 @@ def config_check(file: File, as_json: AsJson = False) -> None:
     Examples:
       rayfleet config check cluster.yaml
     """
-    from rayfleet.launcher.spec import problems_of
+    from rayfleet.launcher.spec import checked
 
-    problems = problems_of(_text(file), _name(file))
+    found = checked(_text(file), _name(file))
     if as_json:
-        print_json({"ok": not problems, "problems": [problem.as_json() for problem in problems]})
-        if problems:
-            raise typer.Exit(2)
-    elif problems:
-        fail("\n".join(str(problem) for problem in problems))
-    else:
-        print(f"{_name(file)} is fine")
+        told = {"problems": found.problems, "notices": found.notices}
+        lists = {key: [problem.as_json() for problem in problems] for key, problems in told.items()}
+        print_json({"ok": not found.problems, **lists})
+        if found.problems:
+            raise typer.Exit(EXIT_USAGE)
+        return
+    for notice in found.notices:
+        print(f"note: {notice}")
+    if found.problems:
+        fail("\n".join(str(problem) for problem in found.problems))
+    print(f"{_name(file)} is fine")
 
 
 def config_show(file: File) -> None:

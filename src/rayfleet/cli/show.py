@@ -78,6 +78,9 @@ def why(
 def history(
     cluster: Cluster = None,
     last: Annotated[int, typer.Option("--last", "-n", min=1, help="How many entries.")] = 20,
+    tick: Annotated[
+        str, typer.Option(metavar="NUMBER|last", help="Print the record of one tick, for `rayfleet replay`.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Show what was launched, drained and released, when and why; the newest last.
@@ -85,10 +88,15 @@ def history(
     Examples:
       rayfleet history
       rayfleet history -n 100 --json
+      rayfleet history --tick last > tick.json
     """
-    from rayfleet.launcher.view import event_json, happenings
+    from rayfleet.launcher.view import event_json, happenings, recorded_tick
 
-    events = happenings(_any_cluster(cluster), last)
+    home = _any_cluster(cluster)
+    if tick:
+        print_json(recorded_tick(home, tick))
+        return
+    events = happenings(home, last)
     if as_json:
         print_json([event_json(event) for event in events])
         return

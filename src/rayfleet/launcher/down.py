@@ -132,7 +132,7 @@ def _remove_traces(home: Home) -> None:
         if (session / "logs").is_dir():
             shutil.move(session / "logs", kept)
         shutil.rmtree(session, ignore_errors=True)
-        _unlink_if_dead(session.parent / "session_latest")
+        _forget_session(session.parent, RaySettings.load(home.path).gcs_address)
     home.forget_ray()
 
 
@@ -146,7 +146,11 @@ def _session_of(home: Home) -> Path | None:
     return session if session.is_dir() and session.name.startswith("session_") else None
 
 
-def _unlink_if_dead(link: Path) -> None:
-    """Remove a link that leads nowhere any more; another cluster's stays."""
-    if link.is_symlink() and not link.exists():
-        link.unlink()
+def _forget_session(temp_dir: Path, gcs_address: str) -> None:
+    """Remove what leads Ray's tools to a cluster that is no more; another cluster's stays."""
+    for link in (temp_dir / "session_latest", temp_dir / "prom_metrics_service_discovery.json"):
+        if link.is_symlink() and not link.exists():
+            link.unlink()
+    current = temp_dir / "ray_current_cluster"
+    if current.is_file() and current.read_text(encoding="utf-8").strip() == gcs_address:
+        current.unlink()

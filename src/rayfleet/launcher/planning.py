@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rayfleet.config import ConfigInvalid, Problem, diff, load_scenario, plan_to_json, report_from_json
+from rayfleet.config import diff, load_report, load_scenario, plan_to_json
 from rayfleet.model import How, Placement, Plan, Snapshot
 from rayfleet.planner import plan
 
@@ -68,13 +67,7 @@ def replayed(text: str, file: str) -> list[str]:
     Raises:
         ConfigInvalid: it is no tick report.
     """
-    try:
-        recorded = json.loads(text)
-    except ValueError as error:
-        raise ConfigInvalid([Problem(f"is not JSON: {error}", file=file)]) from error
-    if not isinstance(recorded, dict):
-        raise ConfigInvalid([Problem("is not a tick report", file=file, hint="rayfleet history --reports writes them")])
-    report = report_from_json(recorded, file)
+    report = load_report(text, file)
     before = plan_to_json(report.plan, placements=True)
     return diff(before, plan_to_json(plan(report.snapshot), placements=True))
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from rayfleet.config import ClusterSpec, Problem, check, load
+from rayfleet.config import Checked, ClusterSpec, check, load, show
 from rayfleet.engines.ray.settings import RaySettings
 from rayfleet.launcher import home as homes
 from rayfleet.launcher.errors import LauncherError, NotRunning
@@ -67,7 +67,7 @@ def wanted(text: str, file: str, name: str | None = None) -> Wanted:
     spec = load(text, registry(), file)
     home = Home(homes.root() / homes.check_name(name or spec.name))
     stale = home.is_up and _stored_text(home) != text
-    return Wanted(home.name, spec, text, fresh=not home.is_up, stale=stale)
+    return Wanted(home.name, replace(spec, name=home.name), text, fresh=not home.is_up, stale=stale)
 
 
 def stored(home: Home) -> ClusterSpec:
@@ -77,7 +77,7 @@ def stored(home: Home) -> ClusterSpec:
         ConfigInvalid: its file was damaged, or written by another release.
         LauncherError: its file cannot be read.
     """
-    return load(_stored_text(home), registry(), str(home.config))
+    return replace(load(_stored_text(home), registry(), str(home.config)), name=home.name)
 
 
 def assemble(home: Home) -> Assembly:
@@ -105,7 +105,7 @@ class Limits:
         """Return it as lines of a cluster file."""
         idle_s = IDLE_TIMEOUT_S if self.idle_timeout_s is None else self.idle_timeout_s
         most = _carried() if self.max_workers is None else self.max_workers
-        return {"max_workers": most, "idle_timeout_minutes": idle_s / 60}
+        return {"max_workers": most, "idle_timeout_minutes": idle_s / 60, "upscaling_speed": None}
 
 
 def _carried() -> int:
@@ -142,9 +142,18 @@ def pools_text(
     return json.dumps(whole, indent=2) + "\n"
 
 
-def problems_of(text: str, file: str) -> tuple[Problem, ...]:
-    """Return everything that is wrong with a cluster file; nothing when it can be used."""
-    return tuple(check(text, registry(), file))
+def checked(text: str, file: str) -> Checked:
+    """Return everything that is to be said about a cluster file."""
+    return check(text, registry(), file)
+
+
+def shown(text: str, file: str) -> dict[str, Any]:
+    """Return what a cluster file comes to once every default is filled in.
+
+    Raises:
+        ConfigInvalid: with every problem of it.
+    """
+    return show(load(text, registry(), file))
 
 
 def _pool_section(pool: Pool) -> dict[str, Any]:

@@ -8,13 +8,15 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from rayfleet.launcher import lease
-from rayfleet.launcher.errors import NotRunning, TookTooLong
+from rayfleet.launcher.errors import LauncherError, NotRunning, TookTooLong
 from rayfleet.launcher.home import Home
 from rayfleet.model import EXISTING, OrderKind, Phase, Pool, TickReport
 from rayfleet.reports.events import Event
 from rayfleet.reports.history import HistoryReader
 
 _LATELY: Final = 100
+_MANY: Final = 100_000
+_SHOWN: Final = 10
 _POLL_S: Final = 0.1
 SILENT_S: Final = 30.0
 """A controller that has not ticked for so long is stuck or gone; what it recorded is old news."""
@@ -109,6 +111,26 @@ def why_lines(home: Home, subject: str) -> list[str]:
 def happenings(home: Home, last: int) -> tuple[Event, ...]:
     """Return the `last` events, the newest last."""
     return HistoryReader(home.history).events(limit=last)
+
+
+def recorded_tick(home: Home, which: str) -> dict[str, Any]:
+    """Return the record of a tick, by its number or `last`, as `rayfleet replay` reads it.
+
+    Raises:
+        LauncherError: that tick is not held: only those that changed something are, and one a minute.
+    """
+    from rayfleet.config import report_to_json
+
+    reader = HistoryReader(home.history)
+    if which == "last":
+        return report_to_json(latest(home))
+    held = reader.ticks(limit=_MANY)
+    ids = [row.id for row in held if str(row.tick) == which]
+    report = reader.report(ids[-1]) if ids else None
+    if report is None:
+        numbers = ", ".join(str(row.tick) for row in held[-_SHOWN:])
+        raise LauncherError(f"there is no record of tick {which}", f"the newest that are held: {numbers or 'none'}")
+    return report_to_json(report)
 
 
 def event_json(event: Event) -> dict[str, Any]:
