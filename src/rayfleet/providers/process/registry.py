@@ -33,8 +33,9 @@ class Holding:
 class Registry:
     """The files of one cluster. One writer; every method raises OSError when the disk says no."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, ended_kept: int = ENDED_KEPT) -> None:
         """Name the folders; nothing is touched before `load`."""
+        self._ended_kept = ended_kept
         self._machines = state_dir / MACHINES_FOLDER
         self._ended = state_dir / MACHINES_FOLDER / ENDED_FOLDER
         self.logs = state_dir / LOGS_FOLDER
@@ -79,10 +80,10 @@ class Registry:
     def _load_ended(self) -> set[Slot]:
         """Read the remembered ones, and let go of the oldest beyond the number that is kept."""
         newest_first = sorted(self._ended.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in newest_first[ENDED_KEPT:]:
+        for path in newest_first[self._ended_kept :]:
             path.unlink()
             (self.logs / f"{path.name}.log").unlink(missing_ok=True)
-        return set(_slots(newest_first[:ENDED_KEPT]))
+        return set(_slots(newest_first[: self._ended_kept]))
 
     def _write(self, path: Path, text: str) -> None:
         new = self._machines / _NEW_FILE

@@ -1,5 +1,6 @@
 """The small parts of provider `process`: names, records, settings, the catalogue."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ from rayfleet.providers.process.catalogue import (
 from rayfleet.providers.process.identity import cluster_root, cluster_tag, machine_directory
 from rayfleet.providers.process.procfs import ProcessKey
 from rayfleet.providers.process.record import Record, Stage
-from rayfleet.providers.process.registry import ENDED_KEPT, Registry
+from rayfleet.providers.process.registry import Registry
 from rayfleet.providers.process.settings import ROOT_CHARACTERS_MAX
 
 UNIX_SOCKET_PATH_MAX = 107
@@ -79,14 +80,15 @@ def test_an_end_that_was_cut_off_in_the_middle_is_finished(tmp_path: Path) -> No
 
 
 def test_only_so_many_ended_machines_are_remembered_with_their_logs(tmp_path: Path) -> None:
-    registry = Registry(tmp_path)
+    registry = Registry(tmp_path, ended_kept=10)
     registry.load()
-    for number in range(ENDED_KEPT + 5):
+    for number in range(15):
         registry.end(record(f"c{number}", f"b{number}"))
+        os.utime(tmp_path / "machines" / "ended" / f"c{number}", (number, number))
         registry.log(f"c{number}").touch()
     held = registry.load()
-    assert len(held.ended) == ENDED_KEPT
-    assert len(list(registry.logs.iterdir())) == ENDED_KEPT
+    assert held.ended == {(f"b{number}", "c1", 0) for number in range(5, 15)}
+    assert sorted(path.stem for path in registry.logs.iterdir()) == sorted(f"c{number}" for number in range(5, 15))
 
 
 def test_a_slash_in_an_id_leads_nowhere(tmp_path: Path) -> None:
