@@ -18,7 +18,7 @@ from rayfleet.config.cluster_policy import bootstrap, monitoring, policy, setups
 from rayfleet.config.cluster_spec import ClusterSpec, Registry
 from rayfleet.config.cluster_types import Types, node_types
 from rayfleet.config.document import Document, read
-from rayfleet.config.forms import in_order, validate
+from rayfleet.config.forms import at, in_order, validate
 from rayfleet.config.kubernetes_files import looks_like_kubernetes
 from rayfleet.config.problems import ConfigInvalid, Problem, did_you_mean, shown
 from rayfleet.model import Policy, Pool
@@ -130,17 +130,21 @@ def _provider(document: Document, registry: Registry) -> tuple[str, Any, list[Pr
 
 
 def _limits(document: Document, types: Types) -> Iterator[Problem]:
-    """Check that minimums fit below maximums, each and together."""
-    for kind in types.types:
-        least, most = kind.form.min_workers, kind.form.max_workers
-        if most is not None and least > most:
-            yield document.problem((*kind.path, "min_workers"), f"{least} is more than max_workers, {most}")
-    most = document.value.get("max_workers")
-    total = sum(kind.form.min_workers for kind in types.types)
-    if isinstance(most, int) and not isinstance(most, bool) and 0 <= most < total:
-        yield document.problem(
-            ("max_workers",), f"the node types want {total} workers at least, which is more than {most}"
-        )
+    """Check that minimums fit below maximums, each and together, whatever else is wrong with the types."""
+    total = 0
+    for path in types.sections:
+        least, most = (_count(at(document.value, (*path, key))) for key in ("min_workers", "max_workers"))
+        total += least or 0
+        if least is not None and most is not None and least > most:
+            yield document.problem((*path, "min_workers"), f"{least} is more than max_workers, {most}")
+    most = _count(document.value.get("max_workers"))
+    if most is not None and total > most:
+        message = f"the node types want {total} workers at least, which is more than {most}"
+        yield document.problem(("max_workers",), message)
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _notices(document: Document, types: Types, place: str, registry: Registry) -> Iterator[Problem]:

@@ -33,9 +33,10 @@ class NodeType:
 
 @dataclass
 class Types:
-    """All node types, and what was found while reading them."""
+    """All node types without problems, the places of all (`sections`), and what was found while reading them."""
 
     types: list[NodeType]
+    sections: list[Path]
     problems: list[Problem]
     notices: list[Problem]
 
@@ -47,7 +48,7 @@ class Types:
 
 def node_types(document: Document) -> Types:
     """Read every node type of a cluster file and find out which one carries the head."""
-    found = Types([], [], [])
+    found = Types([], [], [], [])
     value: dict[str, Any] = document.value
     head_word = value.get("head_node_type")
     listed = value.get("available_node_types")
@@ -71,6 +72,7 @@ def node_types(document: Document) -> Types:
 def _add(found: Types, document: Document, path: Path, form: type[NodeTypeForm], name: str, **flags: bool) -> None:
     """Validate the type at `path`; problems are kept, a type without its form is left out."""
     read, problems = validate(form, document, path, empty=True)
+    found.sections.append(path)
     found.problems += problems
     if read is not None:
         own = read.name if isinstance(read, ShortTypeForm) else None
@@ -117,14 +119,12 @@ def _two_ways(document: Document) -> Iterator[Problem]:
 
 def _choose_head(found: Types, document: Document) -> None:
     word = document.value.get("head_node_type")
-    names = [kind.name for kind in found.types]
+    listed = document.value.get("available_node_types")
+    # A type with problems is there all the same.
+    names = list(listed) if isinstance(listed, dict) else [kind.name for kind in found.types]
     if isinstance(word, str):
-        if word in names:
-            _mark(found, word)
-        elif (
-            not isinstance(document.value.get("available_node_types"), dict)
-            or word not in document.value["available_node_types"]
-        ):
+        _mark(found, word)
+        if word not in names:
             hint = did_you_mean(word, names) or f"node types: {', '.join(names) or 'none'}"
             found.problems.append(document.problem(("head_node_type",), f"there is no node type {word}", hint))
         return

@@ -12,6 +12,7 @@ Path = tuple[str | int, ...]
 SHOWN_PROBLEMS = 50
 SHOWN_CHARACTERS = 60
 CLOSE_ENOUGH = 0.6
+PREFIX_CHARACTERS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,9 @@ def dotted(path: Path) -> str:
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """Return `did you mean X?` for the closest known word, "" when none is close."""
     by_case = {name.lower(): name for name in known}
-    found = get_close_matches(str(word).lower(), by_case, n=1, cutoff=CLOSE_ENOUGH)
+    given = str(word).lower()
+    longer = [name for name in by_case if len(given) >= PREFIX_CHARACTERS and name.startswith(given)]
+    found = get_close_matches(given, by_case, n=1, cutoff=CLOSE_ENOUGH) or (longer if len(longer) == 1 else [])
     return f"did you mean {by_case[found[0]]}?" if found else ""
 
 

@@ -277,7 +277,7 @@ def told(text: str) -> bool:
         return bool(error.problems) and all(problem.message for problem in error.problems)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text(alphabet=st.sampled_from(list("abm01.:-,{}[]!&*'\"|>%#?\n\t ~\u00e9\x07\ufeff")), max_size=60))
 def test_any_text_gives_a_snapshot_or_problems(text: str) -> None:
     assert told(text)
@@ -295,7 +295,7 @@ VALUES = st.recursive(
 SECTIONS = ["now", "policy", "machines", "demand", "backoff", "orders", "outcomes", "strays", "in_flight", "listed_at"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.sampled_from(SECTIONS), VALUES), st.sampled_from(["pools", "head", "timeouts"]), VALUES)
 def test_any_values_give_a_snapshot_or_problems(sections: dict[str, object], key: str, value: object) -> None:
     policy = {"pools": [{"name": "a", "resources": {}}], key: value}

@@ -12,7 +12,7 @@ from rayfleet.config.scenario_form import MachineForm, ScenarioForm, TimeoutsFor
 from rayfleet.model import Claim, Host, Policy, Snapshot, Timeouts
 
 SCHEMA = jsonschema.Draft202012Validator(scenario_schema())
-GENEROUS = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+GENEROUS = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @GENEROUS
