@@ -10,13 +10,12 @@ from rayfleet.config.cluster_form import (
     COMMAND_KEYS,
     FILE_KEYS,
     PLACE_KEYS,
-    SHORT_KEYS,
     TYPE_PLACE_KEYS,
     ClusterForm,
 )
 from rayfleet.config.cluster_policy import bootstrap, monitoring, policy, setups
 from rayfleet.config.cluster_spec import ClusterSpec, Registry
-from rayfleet.config.cluster_types import Types, node_types
+from rayfleet.config.cluster_types import Types, is_short_dialect, node_types
 from rayfleet.config.document import Document, read
 from rayfleet.config.forms import at, in_order, validate
 from rayfleet.config.kubernetes_files import looks_like_kubernetes
@@ -89,7 +88,7 @@ def _cluster(document: Document, registry: Registry) -> Checked:
     notices = [*types.notices, *_notices(document, types, place, registry)]
     if form is None or problems:
         return Checked(None, tuple(in_order(problems)), tuple(in_order(notices)))
-    short = is_short_dialect(document.value)
+    short = is_short_dialect(document)
     spec = ClusterSpec(
         name=form.cluster_name or DEFAULT_NAME,
         policy=policy(form, types, short=short, here=place == PROCESS),
@@ -102,13 +101,6 @@ def _cluster(document: Document, registry: Registry) -> Checked:
         raw=document.value,
     )
     return Checked(spec, (), spec.notes)
-
-
-def is_short_dialect(value: dict[str, Any]) -> bool:
-    """Say whether a file is of the short dialect, which has no cap that is not written."""
-    return "available_node_types" not in value and (
-        any(key in value for key in SHORT_KEYS) or isinstance(value.get("head_node_type"), dict)
-    )
 
 
 def _provider(document: Document, registry: Registry) -> tuple[str, Any, list[Problem]]:
@@ -184,7 +176,7 @@ def _unused(document: Document, types: Types, place: str, registry: Registry) ->
 
 def _odd_resources(document: Document, types: Types, *, here: bool) -> Iterator[Problem]:
     for kind in types.types:
-        if kind.form.resources is None:
+        if kind.form.resources is None or not (here or kind.form.resources):
             default = "it has no CPUs" if kind.head else "it gets one CPU"
             message = f"no resources: {default}" if here else "no resources: they come from its instance type"
             yield document.problem(kind.path, message, of_key=True)

@@ -193,8 +193,8 @@ class ClusterForm(Form):
     no_restart: Flag = False
 
 
-SHORT_KEYS = frozenset({"worker_node_types", "autoscaling_config", "monitoring_config", "head_node", "worker_nodes"})
-"""Keys that no official file of today has."""
+SHORT_KEYS = frozenset({"worker_node_types", "autoscaling_config", "monitoring_config"})
+"""Keys that no official file has ever had."""
 PLACE_KEYS = (
     "auth", "docker", "file_mounts", "cluster_synced_files", "file_mounts_sync_continuously", "rsync_exclude",
     "rsync_filter", "initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands",

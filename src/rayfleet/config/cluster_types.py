@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rayfleet.config.cluster_form import NodeTypeForm, ShortTypeForm
+from rayfleet.config.cluster_form import SHORT_KEYS, NodeTypeForm, ShortTypeForm
 from rayfleet.config.document import Document
 from rayfleet.config.forms import validate
 from rayfleet.config.problems import Path, Problem, did_you_mean, shown
@@ -89,6 +89,19 @@ def _older(found: Types, document: Document) -> None:
                 _add(found, document, path, ShortTypeForm, name, head=key == "head_node")
             elif row:
                 found.types.append(_legacy(name, row, path, value if key == "worker_nodes" else {}))
+
+
+def is_short_dialect(document: Document) -> bool:
+    """Say whether a file is of the short dialect, which has no cap that is not written."""
+    value = document.value
+    if "available_node_types" in value:
+        return False
+    older = [row for key in ("head_node", "worker_nodes") for _, row in _rows(document, key)]
+    return (
+        any(key in value for key in SHORT_KEYS)
+        or isinstance(value.get("head_node_type"), dict)
+        or any(isinstance(row, dict) and bool(row) and is_short(row) for row in older)
+    )
 
 
 def is_short(row: dict[str, Any]) -> bool:

@@ -185,6 +185,14 @@ def test_odd_resources_are_a_notice_because_ray_takes_them() -> None:
     ]
 
 
+def test_empty_resources_are_for_a_cloud_to_fill_in() -> None:
+    text = MINIMAL.replace("{type: process, grace_s: 2}", "{type: cloud, region: r}")
+    assert notices(text) == [
+        "c.yaml:5:3: available_node_types.h: no resources: they come from its instance type",
+    ]
+    assert notices(MINIMAL) == []
+
+
 def test_older_files_of_ray_run_where_they_are_clear() -> None:
     text = """\
 cluster_name: old
@@ -198,6 +206,8 @@ worker_nodes: {InstanceType: c5.large}
     assert spec.policy.max_workers == 4
     assert [(pool.name, pool.min_workers, pool.max_workers) for pool in spec.policy.pools] == [("worker", 1, 4)]
     assert spec.types["head"].node_config == {"InstanceType": "m5.large", "ImageId": "ami-1"}
+    uncapped = text.replace("max_workers: 4\n", "")
+    assert load(uncapped, BOTH, "c.yaml").policy.max_workers == 2, "Ray's default, as it is no short dialect"
     empty = MINIMAL + "head_node: {}\nworker_nodes: {}\n"
     assert load(empty, HERE, "c.yaml").policy == load(MINIMAL, HERE, "c.yaml").policy
 
