@@ -132,7 +132,7 @@ available_node_types:
     [
         ("provider: {}\n", "provider.type: is required (one of process, cloud)"),
         ("provider: aws\n", "provider: must be a mapping of keys to values, not 'aws'"),
-        ("provider: {type: proces}\n", "provider.type: there is no provider 'proces' (did you mean process?)"),
+        ("provider: {type: procezz}\n", "provider.type: there is no provider 'procezz' (did you mean process?)"),
         ("provider: {type: cloud}\n", "provider.region: is required"),
         ("idle_timeout_s: 5\n", "idle_timeout_s: unknown key (for the whole cluster it is idle_timeout_minutes)"),
         ("region: x\n", "region: unknown key (it belongs under provider)"),

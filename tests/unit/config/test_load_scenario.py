@@ -149,7 +149,7 @@ def test_new_claims_never_get_a_name_that_is_taken() -> None:
 def test_every_problem_is_reported_at_once_with_its_line() -> None:
     text = """\
 now: .nan
-polcy: 3
+polizy: 3
 pools: []
 policy:
   max_worker: 100
@@ -167,7 +167,7 @@ machines:
 """
     assert problems(text) == [
         "s.yaml:1:6: now: must be a finite number, not nan (leave it out or write null for no limit)",
-        "s.yaml:2:1: polcy: unknown key (did you mean policy?)",
+        "s.yaml:2:1: polizy: unknown key (did you mean policy?)",
         "s.yaml:3:1: pools: unknown key (it belongs under policy)",
         "s.yaml:5:3: policy.max_worker: unknown key (did you mean max_workers?)",
         "s.yaml:6:19: policy.idle_timeout_s: must be a number, not '5m' (it is a number of seconds: write 300)",
@@ -203,7 +203,7 @@ machines:
         ("demand: {task: []}", "demand.task: unknown key (did you mean tasks?)"),
         ("demand: {gangs: [{bundles: []}]}", "demand.gangs[0].bundles: must not be empty"),
         ("demand: {gangs: [{bundles: [{CPU: 1}], placed: {1: m1}}]}", "placed.1: there is no bundle 1"),
-        ("demand: {gangs: [{bundles: [{CPU: 1}], strategy: SPRED}]}", "(did you mean SPREAD?)"),
+        ("demand: {gangs: [{bundles: [{CPU: 1}], strategy: SPREDD}]}", "(did you mean SPREAD?)"),
         ("demand: {gangs: [{bundles: [{CPU: 1}, {CPU: 1}], count: 600000}]}", "1,200,000 bundles in all"),
         ("machines: [{id: m, pool: a, ending: {code: idle}}]", "reason idle needs details.idle_s"),
         ("machines: [{id: m, pool: a, asked_at: 3}]", "machines[0].asked_at: needs a deadline beside it"),

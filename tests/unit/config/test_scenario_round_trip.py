@@ -53,5 +53,5 @@ def test_the_schema_is_a_schema_and_refuses_what_the_reader_refuses() -> None:
     jsonschema.Draft202012Validator.check_schema(scenario_schema())
     pool = {"name": "a", "resources": {"CPU": 1}}
     assert SCHEMA.is_valid({"policy": {"pools": [pool]}})
-    for bad in ({}, {"policy": {"pools": [pool]}, "nwo": 1}, {"policy": {"pools": [{**pool, "min_workers": -1}]}}):
+    for bad in ({}, {"policy": {"pools": [pool]}, "noww": 1}, {"policy": {"pools": [{**pool, "min_workers": -1}]}}):
         assert not SCHEMA.is_valid(bad)
