@@ -35,9 +35,9 @@ VOLUNTARY = frozenset({ReasonCode.IDLE, ReasonCode.DRIFTED})
 class Draft:
     """What has been decided so far.
 
-    `policy` is the effective one (orders applied). `claims` are those that exist, by id, in id order
-    of the snapshot; `gone` the ids that left in this plan. `taken` are the ids of the snapshot's claims. `held` says why nothing may be scaled
-    (engine down, head missing, shutting down), None when everything may.
+    `policy` is the effective one (orders applied). `claims` are those that exist, by id, the oldest first;
+    `taken` the ids of the snapshot's claims. `held` says why nothing may be scaled (engine down, head
+    missing, shutting down), None when everything may.
     """
 
     snapshot: Snapshot

@@ -44,10 +44,12 @@ class Missing:
     """Equal gangs without a place: how many `waiting` per list position.
 
     `machines`: how many more than allowed one of them needs; None when no number of machines would do.
+    `needed`: how many new ones it needs in all.
     """
 
     waiting: dict[int, int]
     machines: int | None
+    needed: int = 0
 
 
 def place_gangs(draft: Draft, layout: Layout) -> list[Missing]:
@@ -57,11 +59,11 @@ def place_gangs(draft: Draft, layout: Layout) -> list[Missing]:
         if not _at_once(layout, party):
             while party.count and _one(layout, party):
                 party.waiting[party.next_index()] -= 1
-    return [Missing(party.waiting, _machines_missing(layout, party)) for party in parties if party.count]
+    return [_missing(layout, party) for party in parties if party.count]
 
 
-def _machines_missing(layout: Layout, party: Party) -> int | None:
-    """Try one gang without any limit: return how many more machines than allowed it takes; None when it cannot be."""
+def _missing(layout: Layout, party: Party) -> Missing:
+    """Try one gang without any limit, to say how many more machines than allowed it takes."""
     saved = layout.save()
     possible = layout.room.most_hosts()
     layout.room = layout.room.unlimited()
@@ -69,7 +71,7 @@ def _machines_missing(layout: Layout, party: Party) -> int | None:
     fits = _one(layout, party)
     made = layout.capacity.hosts_made - before
     layout.restore(saved)
-    return max(1, made - possible) if fits else None
+    return Missing(party.waiting, max(1, made - possible) if fits else None, made if fits else 0)
 
 
 _ORDER = {Strategy.STRICT_PACK: 0, Strategy.STRICT_SPREAD: 1, Strategy.PACK: 2, Strategy.SPREAD: 3}

@@ -188,7 +188,7 @@ def _forced_drain_lost(s: Sight) -> bool:
 def _deadline(s: Sight) -> bool:
     drain = s.claim.drain
     # With the engine down nothing voluntary happens: whether Ray had agreed is not known.
-    return (drain is None or s.now >= drain.deadline) and (s.engine_up or not _asked_voluntarily(s))
+    return drain is not None and s.now >= drain.deadline and (s.engine_up or not _asked_voluntarily(s))
 
 
 def _given_back(s: Sight) -> bool:
@@ -333,8 +333,6 @@ def _impossible(sight: Sight) -> Finding | None:
     fact: str | None = None
     if claim.phase is Phase.FAILED and sight.machines(MachineFact.PRESENT):
         fact = "a machine that was never made"
-    elif claim.phase is Phase.DRAINING and claim.drain is None:
-        fact = "a drain that nobody ordered"
     elif sight.nodes(NodeFact.ALIVE) and _all_absent(sight) and claim.phase in STARTING:
         fact = "a live node without a machine"
     if fact is None:

@@ -92,9 +92,11 @@ class Room:
         self.speed[pool.name] = max(0, self.speed[pool.name] - hosts)
         self.starting[pool.name] = self.starting.get(pool.name, 0) + hosts
 
-    def blockers(self, draft: Draft, pool: Pool, usd_per_hour: float | None, *, hurried: bool) -> list[Reason]:
-        """Return every limit that keeps one more replica of a pool away; empty when there is room."""
-        size = pool.hosts_per_replica
+    def blockers(
+        self, draft: Draft, pool: Pool, usd_per_hour: float | None, *, hurried: bool, hosts: int = 1
+    ) -> list[Reason]:
+        """Return every limit that keeps `hosts` more hosts (whole replicas) of a pool away; empty: there is room."""
+        size = -(-hosts // pool.hosts_per_replica) * pool.hosts_per_replica
         policy = draft.policy
         hits: list[Reason] = []
         if self.cluster < size and policy.max_workers is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rayfleet.model import (
+    ANYWHERE,
     OBJECT_STORE,
     UNITS,
     Bundle,
@@ -66,7 +67,8 @@ def _of_item(draft: Draft, layout: Layout, kind: DemandKind, piece: Item) -> lis
     waiting = [source for source in piece.sources if source.left]
     if not waiting:
         return []
-    verdicts = _verdicts(draft, layout, piece.shape, piece.selectors, hurried=False)
+    selectors = () if piece.selectors == (ANYWHERE,) else piece.selectors
+    verdicts = _verdicts(draft, layout, Bundle(piece.shape, selectors), hosts=0)
     why = _main(verdicts, piece.shape)
     demand = draft.snapshot.demand
     lists = demand.requested if kind is DemandKind.REQUESTED else demand.tasks
@@ -76,7 +78,7 @@ def _of_item(draft: Draft, layout: Layout, kind: DemandKind, piece: Item) -> lis
 def _of_gang(draft: Draft, layout: Layout, demand: Demand, missing: Missing) -> list[Unmet]:
     gang = demand.gangs[next(iter(missing.waiting))]
     bundle = _hardest(draft, layout, gang)
-    verdicts = _verdicts(draft, layout, bundle.shape, bundle.selectors, hurried=True)
+    verdicts = _verdicts(draft, layout, bundle, hosts=missing.needed)
     if missing.machines is None:
         why = reason(ReasonCode.NO_POOL_FITS, shape=str(bundle.shape))
     else:
@@ -95,7 +97,7 @@ def _hardest(draft: Draft, layout: Layout, gang: Gang) -> Bundle:
         return Bundle(total, gang.bundles[0].selectors if gang.bundles else ())
 
     def takers(bundle: Bundle) -> int:
-        verdicts = _verdicts(draft, layout, bundle.shape, bundle.selectors, hurried=True)
+        verdicts = _verdicts(draft, layout, bundle, hosts=1)
         return sum(verdict.reason.code not in NEVER for verdict in verdicts) - len(verdicts)
 
     distinct = list(dict.fromkeys(gang.bundles))
@@ -105,14 +107,12 @@ def _hardest(draft: Draft, layout: Layout, gang: Gang) -> Bundle:
 # ---- verdicts -------------------------------------------------------------------------------------------------------
 
 
-def _verdicts(
-    draft: Draft, layout: Layout, shape: Resources, selectors: Selectors, *, hurried: bool
-) -> tuple[PoolVerdict, ...]:
+def _verdicts(draft: Draft, layout: Layout, piece: Bundle, *, hosts: int) -> tuple[PoolVerdict, ...]:
+    """Return why each pool does not take a piece. `hosts`: so many new ones a gang needs; 0 for other demand."""
     found = []
     for pool in draft.policy.pools:
-        verdict = (
-            _too_small(pool, shape) or _labels_differ(pool, selectors) or _no_room(draft, layout, pool, hurried=hurried)
-        )
+        verdict = _too_small(pool, piece.shape) or _labels_differ(pool, piece.selectors)
+        verdict = verdict or _no_room(draft, layout, pool, hosts=hosts)
         if verdict is not None:
             found.append(PoolVerdict(pool.name, verdict))
     return tuple(found)
@@ -137,9 +137,10 @@ def _labels_differ(pool: Pool, selectors: Selectors) -> Reason | None:
     return reason(ReasonCode.LABELS_DIFFER, selector=" or ".join(str(selector) for selector in selectors))
 
 
-def _no_room(draft: Draft, layout: Layout, pool: Pool, *, hurried: bool) -> Reason | None:
+def _no_room(draft: Draft, layout: Layout, pool: Pool, *, hosts: int) -> Reason | None:
     waits = backed_off(draft, pool)
-    hits = layout.room.blockers(draft, pool, by_price(pool)[0].usd_per_hour, hurried=hurried)
+    price = by_price(pool)[0].usd_per_hour
+    hits = layout.room.blockers(draft, pool, price, hurried=hosts > 0, hosts=max(1, hosts))
     if waits is not None:
         hits.append(waits)
     if not hits:

@@ -32,6 +32,11 @@ from rayfleet.model import (
 )
 from rayfleet.planner.adopt import host_ids
 
+NOW = 1000.0
+"""When snapshots are taken unless they say otherwise."""
+LONG_AGO = 900.0
+"""When claims entered their phase unless they say otherwise: not young, and within every time-out."""
+
 Demanded = TaskDemand | Gang | RequestedDemand
 
 
@@ -68,6 +73,8 @@ def claim(name: str, of: str | OfferKey, phase: Phase = Phase.READY, *, hosts: i
     origin = OfferKey(of, market=Market.ON_DEMAND) if isinstance(of, str) else of
     members = tuple(Host(id=host, **of_host) for host in host_ids(name, hosts))
     fields.setdefault("batch", name)
+    fields.setdefault("since", LONG_AGO)
+    fields.setdefault("created", LONG_AGO)
     fields.setdefault("accepted", phase is not Phase.REQUESTED)
     return Claim(id=name, offer=origin, phase=phase, hosts=members, **fields)
 
@@ -106,7 +113,7 @@ def demand(*wanted: Demanded) -> Demand:
     )
 
 
-def snapshot(*parts: Pool | Claim | Demanded, now: float = 1000.0, **fields: Any) -> Snapshot:
+def snapshot(*parts: Pool | Claim | Demanded, now: float = NOW, **fields: Any) -> Snapshot:
     """Return a snapshot of pools, claims and demand, in any order.
 
     Fields of `Policy` go there (`max_workers=5`), the others are the snapshot's. No limit and no price unless given.
