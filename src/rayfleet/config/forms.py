@@ -21,7 +21,8 @@ UNITS_OF_NAMES = {"_minutes": 60.0, "_s": 1.0}
 class Form(BaseModel):
     """A section of a file: unknown keys are refused, values are not changed once read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    # Models are built on first use: a command that reads one format does not pay for the others.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     homes: ClassVar[dict[str, str]] = {}
     """Keys that people put here although they belong elsewhere -> where."""
