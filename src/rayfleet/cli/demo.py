@@ -131,11 +131,13 @@ def _print_verdict(verdict: Verdict, *, kept: bool) -> None:
         "the provider call. Scale-down: from the end of the work to the last machine gone, beyond the idle time-out."
     )
     print(summary(verdict))
+    name = verdict.cluster
     for problem in verdict.problems:
         print(f"NOT OK: {problem}")
     if kept:
-        name = verdict.cluster
         print(f"cluster {name} is still up: rayfleet status {name}, rayfleet why {name}, rayfleet down {name}")
+    elif not verdict.ok:
+        print(f"the record is kept: rayfleet history {name}, rayfleet logs {name}")
 
 
 def table(verdict: Verdict) -> list[tuple[str, ...]]:

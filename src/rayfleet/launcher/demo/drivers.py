@@ -19,7 +19,8 @@ LINE_BYTES_MAX = 2**20
 END_GRACE_S = 5.0
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
-_OF_AUTOSCALER = "(autoscaler"
+_OF_AUTOSCALER = re.compile(r"\(autoscaler [^)]*\) ")
+_ADVICE = "Tip: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +32,15 @@ class Line:
     error: bool = False
 
     @property
+    def own(self) -> bool:
+        """Say whether the script itself said it."""
+        return not (self.error or _OF_AUTOSCALER.match(self.text))
+
+    @property
     def worth_showing(self) -> bool:
         """Say whether it is the script's own, or what Ray tells the driver about the size of the cluster."""
-        return not self.error or self.text.startswith(_OF_AUTOSCALER)
+        told = _OF_AUTOSCALER.match(self.text)
+        return self.own or (told is not None and not self.text.startswith(_ADVICE, told.end()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +54,13 @@ class Ran:
 
     @property
     def output(self) -> str:
-        """Return what it printed on standard output."""
-        return "\n".join(line.text for line in self.lines if not line.error)
+        """Return what the script itself said."""
+        return "\n".join(line.text for line in self.lines if line.own)
 
     @property
     def last_line_at(self) -> float:
-        """Return when it printed its last own line: its work was done then, and what follows is Python's own ending."""
-        return max((line.at for line in self.lines if not line.error), default=self.ended_at)
+        """Return when the script said its last line: its work was done then; what follows is Python's own ending."""
+        return max((line.at for line in self.lines if line.own), default=self.ended_at)
 
     @property
     def trouble(self) -> str:

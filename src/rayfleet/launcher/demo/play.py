@@ -181,6 +181,7 @@ async def _step(home: Home, step: Step, stage: Stage, course: Course) -> Ran:
         )
         if not quiet:
             course.problems.append(f"more than {leaves} workers were left {QUIET_LIMIT_S:g} s after {step.command}")
+            course.problems += [f"{row.name} is {row.phase}: {row.why}" for row in record.rows(stage.reports[-1])]
     return ran
 
 
@@ -197,7 +198,7 @@ def _strays(home: Home, report: TickReport, course: Course) -> int:
 
 
 async def _end(cluster: Wanted, stage: Stage, course: Course) -> None:
-    """End the cluster, look for what is left of it, and remove its folder when nothing is."""
+    """End the cluster and look for what is left of it; its record is kept only when something went wrong."""
     home = Home(homes.root() / cluster.name)
     if not home.path.exists():
         course.left_behind = 0
@@ -206,16 +207,17 @@ async def _end(cluster: Wanted, stage: Stage, course: Course) -> None:
     stage.say("ends", f"cluster {cluster.name}")
     asked = time.time()
     try:
-        await down(home)
+        async with _followed(home, stage):
+            await down(home)
     except EXPECTED as error:
         course.problems.append(f"{type(error).__name__}: {error}")
     course.down_s = time.time() - asked
-    stage.look(HistoryReader(home.history))
+    stage.look(HistoryReader(home.history), last=True)
     course.reports = tuple(stage.reports)
     left = leftovers.left_behind(home.name, home.path)
     course.left_behind = len(left) + course.strays
     course.problems += [f"left behind: {each.key.pid} {each.command}" for each in left]
-    if not left and not home.is_up:
+    if not (left or home.is_up or course.problems):
         homes.remove(home)
 
 

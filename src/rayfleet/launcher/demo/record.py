@@ -118,6 +118,7 @@ def events(before: TickReport | None, report: TickReport) -> Iterator[Event]:
     if lines and (before is None or lines != waiting(before.snapshot.demand)):
         yield Event(at, "waits", "; ".join(lines))
     yield from _actions(report, {**old, **new})
+    yield from _troubles(before, report)
 
 
 def _actions(report: TickReport, known: dict[str, Claim]) -> Iterator[Event]:
@@ -129,8 +130,15 @@ def _actions(report: TickReport, known: dict[str, Claim]) -> Iterator[Event]:
         yield Event(at, "drains", f"{_named(drain.claim, known)}: {drain.reason.text}")
     for release in plan.releases:
         yield Event(at, "releases", f"{_named(release.claim, known)}: {release.reason.text}")
-    for unmet in plan.unmet:
-        yield Event(at, "cannot", unmet.reason.text)
+
+
+def _troubles(before: TickReport | None, report: TickReport) -> Iterator[Event]:
+    """Yield what cannot be done, once for as long as it lasts."""
+    at = report.snapshot.now
+    known = {unmet.reason.text for unmet in before.plan.unmet} if before else set()
+    for text in dict.fromkeys(unmet.reason.text for unmet in report.plan.unmet):
+        if text not in known:
+            yield Event(at, "cannot", text)
     if report.error:
         yield Event(at, "error", report.error.strip().splitlines()[-1])
 

@@ -14,6 +14,8 @@ from rayfleet.model import TickReport
 from rayfleet.reports.history import HistoryReader
 
 LOOK_S = 0.2
+SETTLE_S = 0.4
+"""News waits for so long, because the record tells what happened a moment later than a program does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Scene:
 
 
 Show = Callable[[Scene], None]
-"""Told of every change, and a few times a second when nothing changes."""
+"""Told a few times a second."""
 
 
 @dataclass
@@ -40,6 +42,7 @@ class Stage:
     chapter: str = ""
     reports: list[TickReport] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    _news: list[Event] = field(default_factory=list)
     _newest: TickReport | None = None
     _row: int = 0
 
@@ -49,22 +52,21 @@ class Stage:
             self.look(history)
             await asyncio.sleep(LOOK_S)
 
-    def look(self, history: HistoryReader) -> None:
-        """Take what has been recorded since the last look, and show it."""
+    def look(self, history: HistoryReader, *, last: bool = False) -> None:
+        """Take what has been recorded since the last look, and show it. `last`: nothing more will come."""
         for row in history.ticks(since=self.reports[-1].snapshot.now if self.reports else 0.0):
             report = history.report(row.id) if row.id > self._row else None
             if report is not None:
-                self.events += record.events(self.reports[-1] if self.reports else None, report)
+                self._news += record.events(self.reports[-1] if self.reports else None, report)
                 self.reports.append(report)
                 self._row = row.id
         # The record has each decision; what merely runs on (who is busy, what waits while machines boot) is only here.
         self._newest = history.latest() or self._newest
-        self._show()
+        self._tell(until=time.time() if last else time.time() - SETTLE_S)
 
     def say(self, kind: str, text: str, at: float | None = None) -> None:
         """Add an event that is not in the record."""
-        self.events.append(Event(time.time() if at is None else at, kind, text))
-        self._show()
+        self._news.append(Event(time.time() if at is None else at, kind, text))
 
     def heard(self, line: Line) -> None:
         """Take a line of a program."""
@@ -80,5 +82,10 @@ class Stage:
             await asyncio.sleep(LOOK_S)
         return True
 
-    def _show(self) -> None:
+    def _tell(self, until: float) -> None:
+        """Show the news that is so old that nothing older can still come, in the order in which it happened."""
+        self._news.sort(key=lambda event: event.at)
+        count = sum(event.at <= until for event in self._news)
+        self.events += self._news[:count]
+        del self._news[:count]
         self.show(Scene(self.began, time.time(), self.chapter, self._newest, tuple(self.events)))

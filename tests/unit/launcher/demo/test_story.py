@@ -69,7 +69,22 @@ def test_a_group_or_label_that_was_not_honoured_is_seen(nodes: list[str], tier: 
     assert expected in story.complaints(PLACEMENT, (placement(nodes, tier),))
 
 
+@pytest.mark.parametrize(
+    ("text", "error", "own", "shown"),
+    [
+        ("task 1 ran on vm", False, True, True),
+        ("INFO worker.py: Connecting to existing Ray cluster", True, False, False),
+        ("(autoscaler +1s) Adding 2 node(s) of type cpu4.", True, False, True),
+        ("(autoscaler +1s) Adding 2 node(s) of type cpu4.", False, False, True),
+        ("(autoscaler +1s) Tip: use `ray status`", False, False, False),
+    ],
+)
+def test_what_a_script_says_and_what_ray_says_are_kept_apart(text: str, error: bool, own: bool, shown: bool) -> None:
+    line = Line(1.0, text, error=error)
+    assert (line.own, line.worth_showing) == (own, shown)
+
+
 def test_work_is_done_with_the_last_own_line() -> None:
-    lines = (Line(3.0, "task 1 ..."), Line(4.0, "noise", error=True))
+    lines = (Line(3.0, "task 1 ..."), Line(4.0, "noise", error=True), Line(5.0, "(autoscaler +9s) Removing 1 nodes"))
     assert Ran("script.py", 0, lines, 9.0).last_line_at == 3.0
     assert Ran("script.py", 0, (), 9.0).last_line_at == 9.0
