@@ -113,6 +113,8 @@ class Reconciler:
                 report = await self.tick()
                 if self._is_over(report) and await self._clean_ledger(report):
                     return
+                if report.snapshot.claims and not report.plan.claims:
+                    self.wake("the last machine is gone")  # a shutdown may be over, and somebody waits for it
                 await self._sleep(report, began)
 
     def wake(self, why: str, within_s: float = 0.0) -> None:
@@ -140,8 +142,10 @@ class Reconciler:
         while True:
             at = max(earliest, latest if self._wake_at is None else min(latest, self._wake_at))
             self._woken.clear()
+            # Not `wait_for`: before Python 3.12 that one can swallow the cancellation of its own task.
             try:
-                await asyncio.wait_for(self._woken.wait(), max(0.0, at - self._clock.now()))
+                async with asyncio.timeout(at - self._clock.now()):
+                    await self._woken.wait()
             except TimeoutError:
                 return
 
