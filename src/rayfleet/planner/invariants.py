@@ -225,6 +225,9 @@ def _room_of_hosts(snapshot: Snapshot, plan: Plan) -> dict[str, tuple[Resources,
     for claim in snapshot.claims:
         typical = of_head if claim.head and of_head is not None else pools.get(claim.pool, Resources())
         hosts.update({host.id: (typical if host.total is None else host.total, host.used) for host in claim.hosts})
+    for claim in plan.claims:
+        if claim.hosts[0].id not in hosts:  # adopted in this plan
+            hosts.update({host.id: (pools.get(claim.pool, Resources()), host.used) for host in claim.hosts})
     number = 0
     for launch in plan.launches:
         for _ in range(launch.count):

@@ -4,7 +4,7 @@ import pytest
 from tests.unit.planner.looking import claim_of, kept, launched, leaving, planned, sound_plan
 
 from rayfleet.model import MachineFact, NodeFact, Phase, ReasonCode
-from rayfleet.testing.snapshots import claim, gang, pool, requested, snapshot, tasks
+from rayfleet.testing.snapshots import Demanded, claim, gang, pool, requested, snapshot, tasks
 
 CPU1 = pool("cpu1", CPU=1)
 IDLE = claim("m1", "cpu1", idle_s=70.0)
@@ -31,7 +31,7 @@ def test_a_machine_idle_for_the_time_out_is_drained() -> None:
     ],
     ids=["requested", "tasks", "gang"],
 )
-def test_an_idle_machine_that_demand_needs_stays(parts: list, why: ReasonCode) -> None:
+def test_an_idle_machine_that_demand_needs_stays(parts: list[Demanded], why: ReasonCode) -> None:
     """D1-17, D5-140."""
     result = planned(CPU1, IDLE, *parts)
     assert (leaving(result), kept(result)) == ({}, {"m1": why})
