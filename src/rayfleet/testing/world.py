@@ -19,8 +19,9 @@ from typing import Any
 
 from rayfleet.ledger.memory import MemoryLedger
 from rayfleet.loop import EngineSink, Parts, Reconciler
-from rayfleet.model import Claim, Policy
+from rayfleet.model import Claim, Finding, Plan, Policy, Snapshot
 from rayfleet.planner import plan
+from rayfleet.planner.invariants import check
 from rayfleet.testing.fake_engine import FakeEngine
 from rayfleet.testing.fake_provider import FakePlace, FakeProvider
 from rayfleet.testing.faults import FakeSink, FaultyLedger
@@ -30,7 +31,10 @@ _LOOK_AGAIN_S = 0.05
 
 
 class World:
-    """One cluster. `parts` is what a controller is made from; `reports` what the controllers reported."""
+    """One cluster. `parts` is what a controller is made from; `history` has what the controllers reported.
+
+    Every plan is checked; a broken invariant (`broken`) fails the block in which its controller ran.
+    """
 
     def __init__(self, policy: Policy, *, boot_s: float = 2.0, join_s: float = 1.0, stop_s: float = 0.2) -> None:
         """Make an empty cluster whose machines take `boot_s` to run, nodes `join_s` to join, releases `stop_s`."""
@@ -44,6 +48,7 @@ class World:
         self.memory = MemoryLedger()
         self.ledger = FaultyLedger(self.memory)
         self.history = FakeSink("history")
+        self.broken: list[Finding] = []
         self.parts = Parts(
             cluster="world",
             policy=policy,
@@ -53,6 +58,7 @@ class World:
             plan=plan,
             sinks=(self.history, EngineSink(self.engine)),
             clock=self.clock,
+            check=self._check,
         )
 
     @property
@@ -72,6 +78,12 @@ class World:
         finally:
             running.cancel()
             await asyncio.wait({running})
+        assert not self.broken, [f"{finding.subject}: {finding.reason.text}" for finding in self.broken]
+
+    def _check(self, snapshot: Snapshot, plan: Plan) -> tuple[Finding, ...]:
+        found = check(snapshot, plan)
+        self.broken += found
+        return found
 
     async def until(self, happened: Callable[[], object], within_s: float = 600.0) -> float:
         """Let time pass until `happened` and return how long that took; AssertionError after `within_s`."""
