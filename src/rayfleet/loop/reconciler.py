@@ -113,7 +113,7 @@ class Reconciler:
                 report = await self.tick()
                 if self._is_over(report) and await self._clean_ledger(report):
                     return
-                if report.snapshot.claims and not report.plan.claims:
+                if report.saved and _lost_the_last_machine(report):
                     self.wake("the last machine is gone")  # a shutdown may be over, and somebody waits for it
                 await self._sleep(report, began)
 
@@ -192,3 +192,7 @@ class Reconciler:
             log.warning("ledger_unavailable", error=str(error))
             return False
         return True
+
+
+def _lost_the_last_machine(report: TickReport) -> bool:
+    return not report.plan.claims and any(not claim.foreign for claim in report.snapshot.claims)
