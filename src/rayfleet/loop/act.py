@@ -118,7 +118,7 @@ class Actor:
             await asyncio.gather(*late, return_exceptions=True)
 
     async def _save(self, plan: Plan, held: Record) -> None:
-        claims = lasting(plan.claims)
+        claims = lasting(plan.claims, held.claims)
         same = (claims, plan.backoffs, plan.serial) == (held.claims, held.backoffs, held.serial)
         if not same or plan.answered:
             await self._parts.ledger.save(Record(claims, plan.backoffs, (), plan.serial), answered=plan.answered)

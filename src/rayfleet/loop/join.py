@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 
 from rayfleet.contracts import EngineView, Machine, MachineState, Node
 from rayfleet.model import (
@@ -140,21 +140,45 @@ def _strays(places: Iterable[_Place], taken: set[str | None]) -> Iterable[Stray]
 
 
 def _with_facts(claim: Claim, place: _Place, nodes: _Nodes) -> Claim:
-    hosts = tuple(_host_with_facts(claim, host, place, nodes) for host in claim.hosts)
+    hosts = tuple([_host_with_facts(claim, host, place, nodes) for host in claim.hosts])
     return replace(claim, hosts=hosts, listed_at=place.listed_at)
 
 
 def _host_with_facts(claim: Claim, host: Host, place: _Place, nodes: _Nodes) -> Host:
     machine = place.machines.get(host.machine_id or "")
+    fact = _machine_fact(machine, claim.phase) if place.known else None
+    interrupt_at = machine.interrupt_at if machine else None
     node = nodes.of(claim, host)
-    facts = _node_facts(node) if node else {"node_id": host.node_id, "node": NodeFact.ABSENT if nodes.known else None}
+    if node is not None:
+        return _host(host.id, node, host.machine_id, fact, interrupt_at)
+    absent = NodeFact.ABSENT if nodes.known else None
+    return Host(host.id, host.machine_id, host.node_id, fact, absent, interrupt_at=interrupt_at)
+
+
+def _host(
+    name: str, node: Node, machine_id: str | None, machine: MachineFact | None, interrupt_at: float | None
+) -> Host:
     return Host(
-        id=host.id,
-        machine_id=host.machine_id,
-        machine=_machine_fact(machine, claim.phase) if place.known else None,
-        interrupt_at=machine.interrupt_at if machine else None,
-        **facts,
+        id=name,
+        machine_id=machine_id,
+        node_id=node.id,
+        machine=machine,
+        node=node.state,
+        total=node.total,
+        used=_used(node.total, node.available),
+        labels=node.labels,
+        idle_s=node.idle_s,
+        activity=node.activity,
+        interrupt_at=interrupt_at,
+        do_not_disrupt=node.labels.get(DO_NOT_DISRUPT_LABEL) == "true",
     )
+
+
+def _used(total: Resources, available: Resources) -> Resources:
+    """Return what is not free; a resource of which more is free than there is counts as unused."""
+    if total == available:
+        return NOTHING
+    return Resources({name: max(0, units - available.get(name, 0)) for name, units in total.items()})
 
 
 def _machine_fact(machine: Machine | None, phase: Phase) -> MachineFact:
@@ -164,21 +188,6 @@ def _machine_fact(machine: Machine | None, phase: Phase) -> MachineFact:
     if machine.state is MachineState.STOPPING and phase in CAPACITY:
         return MachineFact.ABSENT
     return MachineFact.FAILED if machine.state is MachineState.FAILED else MachineFact.PRESENT
-
-
-def _node_facts(node: Node) -> dict[str, Any]:
-    free = node.available
-    used = {name: units - free.get(name, 0) for name, units in node.total.items() if units > free.get(name, 0)}
-    return {
-        "node_id": node.id,
-        "node": node.state,
-        "total": node.total,
-        "used": Resources(used) if used else NOTHING,
-        "labels": node.labels,
-        "idle_s": node.idle_s,
-        "activity": node.activity,
-        "do_not_disrupt": node.labels.get(DO_NOT_DISRUPT_LABEL) == "true",
-    }
 
 
 class _Nodes:
@@ -210,19 +219,29 @@ class _Nodes:
 
 def _foreign(node: Node) -> Claim:
     name = f"node-{node.id[:12]}"
-    return Claim(name, OfferKey(node.pool), hosts=(Host(id=name, **_node_facts(node)),), head=node.head, foreign=True)
+    return Claim(name, OfferKey(node.pool), hosts=(_host(name, node, None, None, None),), head=node.head, foreign=True)
 
 
 # ---- what lasts ---------------------------------------------------------------------------------
 
 
-def lasting(claims: Iterable[Claim]) -> tuple[Claim, ...]:
+def lasting(claims: Iterable[Claim], held: tuple[Claim, ...] = ()) -> tuple[Claim, ...]:
     """Return what the ledger keeps of claims: no facts of the moment, so that a quiet tick changes nothing.
 
-    Foreign claims are facts altogether.
+    Foreign claims are facts altogether. `held`: what it keeps now; claims that have not changed are those very values.
     """
-    return tuple(
-        replace(claim, hosts=tuple(Host(h.id, h.machine_id, h.node_id) for h in claim.hosts), listed_at=None)
-        for claim in claims
-        if not claim.foreign
-    )
+    before = {claim.id: claim for claim in held}
+    return tuple([_lasting(claim, before.get(claim.id)) for claim in claims if not claim.foreign])
+
+
+def _lasting(claim: Claim, held: Claim | None) -> Claim:
+    if held is not None and _kept(held) == _kept(claim) and _bindings(held) == _bindings(claim):
+        return held
+    return replace(claim, hosts=tuple(Host(*binding) for binding in _bindings(claim)), listed_at=None)
+
+
+def _bindings(claim: Claim) -> list[tuple[str, str | None, str | None]]:
+    return [(host.id, host.machine_id, host.node_id) for host in claim.hosts]
+
+
+_kept = attrgetter(*(field.name for field in fields(Claim) if field.name not in {"hosts", "listed_at"}))
