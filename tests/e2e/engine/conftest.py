@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
+from tests.e2e.engine.real_cluster import RealCluster, view_where
 
 from rayfleet.engines.ray.engine import RayEngine
-from tests.e2e.engine.real_cluster import RealCluster, view_where
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +16,19 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
     real = RealCluster(tmp_path_factory.mktemp("ray"))
     yield real
     real.close()
+
+
+@pytest.fixture
+def drive(cluster: RealCluster) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+    """Starts drivers that end with the test, also when it fails, so that no other test sees their demand."""
+    started = []
+
+    def one(code: str) -> subprocess.Popen[str]:
+        started.append(cluster.driver(code))
+        return started[-1]
+
+    yield one
+    cluster.end(*started)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from rayfleet.model import FrozenMap, Pool, Resources
 
 T = TypeVar("T")
 
-PATIENCE_S = 60.0
+PATIENCE_S = 40.0
 """Machines that run tests are slow and shared: this bounds a hang, it measures nothing."""
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import statistics
+import subprocess
 import time
+from collections.abc import Callable
 
 import pytest
+from tests.e2e.engine.real_cluster import RealCluster, view_where
 
 from rayfleet.contracts import EngineView
 from rayfleet.engines.ray.engine import RayEngine
 from rayfleet.engines.ray.requests import request_resources
 from rayfleet.model import Bundle, Gang, LabelSelector, RequestedDemand, Resources, Strategy, TaskDemand
-from tests.e2e.engine.real_cluster import RealCluster, view_where
+
+Drive = Callable[[str], subprocess.Popen[str]]
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
@@ -29,8 +33,8 @@ def cpus(count: float) -> Resources:
     return Resources.of({"CPU": count})
 
 
-async def test_tasks_and_actors_with_their_selectors(cluster: RealCluster, engine: RayEngine) -> None:
-    driver = cluster.driver(
+async def test_tasks_and_actors_with_their_selectors(cluster: RealCluster, drive: Drive, engine: RayEngine) -> None:
+    driver = drive(
         TASK
         + ACTOR
         + """
@@ -64,12 +68,13 @@ time.sleep(600)
 
 
 async def test_placement_groups_of_every_strategy_and_bundles_with_selectors(
-    cluster: RealCluster, engine: RayEngine
+    cluster: RealCluster, drive: Drive, engine: RayEngine
 ) -> None:
-    driver = cluster.driver(
+    driver = drive(
         """
 from ray.util import placement_group
-kept = [placement_group([{"CPU": 1}, {"CPU": 2}], strategy=s) for s in ("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD")]
+names = ("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD")
+kept = [placement_group([{"CPU": 1}, {"CPU": 2}], strategy=name) for name in names]
 kept += [placement_group([{"CPU": 5}], strategy="SPREAD") for _ in range(3)]
 kept += [placement_group([{"CPU": 1}, {"CPU": 1}], bundle_label_selector=[{"zone": "a"}, {"zone": "!in(a,b)"}])]
 print("made")
@@ -92,9 +97,9 @@ time.sleep(600)
 
 
 async def test_request_resources_of_a_driver_and_from_outside_replace_each_other(
-    cluster: RealCluster, engine: RayEngine
+    cluster: RealCluster, drive: Drive, engine: RayEngine
 ) -> None:
-    driver = cluster.driver(
+    driver = drive(
         """
 from ray.autoscaler.sdk import request_resources
 request_resources(num_cpus=3, bundles=[{"GPU": 1}])
@@ -110,8 +115,8 @@ request_resources(num_cpus=3, bundles=[{"GPU": 1}])
     await view_where(engine, lambda view: not view.demand)
 
 
-async def test_more_shapes_than_ray_reports_by_default(cluster: RealCluster, engine: RayEngine) -> None:
-    driver = cluster.driver(
+async def test_more_shapes_than_ray_reports_by_default(cluster: RealCluster, drive: Drive, engine: RayEngine) -> None:
+    driver = drive(
         TASK + "kept = [f.options(num_cpus=1, resources={'x': 1 + n}).remote() for n in range(250)]\ntime.sleep(600)"
     )
     expected = {TaskDemand(Resources.of({"CPU": 1, "x": 1 + number})) for number in range(250)}
@@ -120,9 +125,9 @@ async def test_more_shapes_than_ray_reports_by_default(cluster: RealCluster, eng
     await view_where(engine, lambda view: not view.demand)
 
 
-async def test_demand_is_seen_at_once_and_grows_older(cluster: RealCluster, engine: RayEngine) -> None:
+async def test_demand_is_seen_at_once_and_grows_older(cluster: RealCluster, drive: Drive, engine: RayEngine) -> None:
     """The bound is loose, since the machine may be busy; without the short pull period it would take 0.5-1 s."""
-    driver = cluster.driver(
+    driver = drive(
         TASK
         + """
 for n in range(7):

@@ -320,8 +320,9 @@ def end_descendants(first: str = RAYLET) -> None:
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        reap()
         time.sleep(0.005)
+        reap()
+    reap()
 
 
 def descendants(root: int) -> list[int]:

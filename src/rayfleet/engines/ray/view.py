@@ -8,7 +8,7 @@ What Ray says and what it means differ in places, each handled here and nowhere 
   carry the label `_PG_<id>` among their dynamic ones.
 - A request made inside a placement group names resources like `CPU_group_0_<id>`: no new node can have them.
 - A cleared `request_resources` is one empty message.
-- `status` IDLE, `idle_duration_ms` and `node_activity` are no consistent picture: only their conjunction is believed.
+- `node_activity` of a node that has become IDLE is what last kept it busy; IDLE is believed when nothing is in use.
 - DEAD nodes stay listed, also beside the node that came after them on the same machine.
 """
 
@@ -183,8 +183,7 @@ def nodes(state: Any) -> tuple[Node, ...]:
 
 def _node(entry: Any) -> Node:
     total, available = resources(entry.total_resources), resources(entry.available_resources)
-    activity = tuple(entry.node_activity)
-    unused = not (total - available).floored() and not activity
+    idle = entry.status == autoscaler.IDLE and not (total - available).floored()
     return Node(
         id=entry.node_id.hex(),
         instance_id=entry.instance_id,
@@ -193,8 +192,8 @@ def _node(entry: Any) -> Node:
         total=total,
         available=available,
         labels=FrozenMap(dict(entry.labels)),
-        idle_s=entry.idle_duration_ms / 1000 if entry.status == autoscaler.IDLE and unused else 0.0,
-        activity=activity,
+        idle_s=entry.idle_duration_ms / 1000 if idle else 0.0,
+        activity=() if idle else tuple(entry.node_activity),
         head=HEAD_RESOURCE in entry.total_resources,
         address=entry.node_ip_address,
     )

@@ -1,0 +1,281 @@
+"""Real nodes: how they join, work, leave and die, as the engine tells it and does it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.e2e.engine.real_cluster import PATIENCE_S, RealCluster, eventually, node_where, pool, view_where
+
+from rayfleet.contracts import DrainRefused, Node
+from rayfleet.engines.ray.engine import RayEngine
+from rayfleet.model import Bundle, NodeFact, Pool, Resources, Strategy
+
+Drive = Callable[[str], subprocess.Popen[str]]
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+
+Start = Callable[[str, Pool], subprocess.Popen[str]]
+
+HOLD_ONE_CPU = """
+@ray.remote(num_cpus=1)
+class Holder:
+    def ready(self): return "held"
+kept = Holder.remote()
+print(ray.get(kept.ready.remote()))
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def start(cluster: RealCluster) -> Iterator[Start]:
+    """Starts nodes that end with the test."""
+    started = []
+
+    def one(machine: str, of: Pool) -> subprocess.Popen[str]:
+        started.append(cluster.start(machine, of))
+        return started[-1]
+
+    yield one
+    cluster.end(*started)
+
+
+def said_by(driver: subprocess.Popen[str]) -> str:
+    """Wait for the driver's next line and return it."""
+    assert driver.stdout is not None
+    return driver.stdout.readline().strip()
+
+
+def runs(pid: int) -> bool:
+    """Say whether a process is there and not merely waiting for its parent to take leave of it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def is_idle(node: Node) -> bool:
+    return node.state is NodeFact.ALIVE and node.idle_s > 0
+
+
+def is_busy(node: Node) -> bool:
+    return node.state is NodeFact.ALIVE and bool(node.activity) and not node.available.get("CPU", 0)
+
+
+def raylet_of(process: subprocess.Popen[str]) -> int:
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return int(children.split()[0])
+
+
+async def test_a_node_offers_what_its_pool_says(cluster: RealCluster, engine: RayEngine, start: Start) -> None:
+    asked_at = time.monotonic()
+    start("wide", pool("wide", {"zone": "a", "tier": "batch"}, CPU=2, GPU=1, memory=10**9, gold=3))
+    node = await node_where(engine, "wide")
+    print("node joined after", round(time.monotonic() - asked_at, 3))
+    amounts = node.total.amounts()
+    address = f"node:{node.address}"
+    store = cluster.settings.object_store_bytes
+    assert amounts == {"CPU": 2, "GPU": 1, "memory": 10**9, "gold": 3, "object_store_memory": store, address: 1}
+    assert node.pool == "wide"
+    assert {"zone": "a", "tier": "batch", "ray.io/node-group": "wide"}.items() <= node.labels.items()
+    assert node.labels["ray.io/node-id"] == node.id
+    assert not node.head
+    assert (cluster.directory("wide") / "started").exists()
+
+
+async def test_the_head_has_no_cpu_and_says_that_it_is_the_head(engine: RayEngine) -> None:
+    head = await node_where(engine, "head")
+    assert head.head
+    assert head.total.get("CPU", 0) == 0
+    assert head.pool == "head"
+
+
+async def test_work_keeps_a_node_from_being_idle_and_from_an_idle_drain(
+    cluster: RealCluster, drive: Drive, engine: RayEngine, start: Start
+) -> None:
+    process = start("worker", pool("small", CPU=1))
+    await node_where(engine, "worker", is_idle)
+    driver = drive(HOLD_ONE_CPU)
+    assert said_by(driver) == "held"
+    node = await node_where(engine, "worker", is_busy)
+    assert node.idle_s == 0
+    with pytest.raises(DrainRefused, match="no longer idle"):
+        await engine.drain(node.id, time.time() + 30, "idle", voluntary=True)
+    cluster.end(driver)
+    node = await node_where(engine, "worker", is_idle)
+    await engine.drain(node.id, time.time() + 30, "idle", voluntary=True)
+    await node_where(engine, "worker", lambda node: node.state is NodeFact.DEAD)
+    assert process.wait(timeout=PATIENCE_S) == 0, "drained: its command ends with 0"
+    await engine.drain(node.id, time.time() + 30, "again", voluntary=True)  # already dead: done
+
+
+async def test_an_object_keeps_its_node(cluster: RealCluster, drive: Drive, engine: RayEngine, start: Start) -> None:
+    start("store", pool("small", CPU=1))
+    driver = drive(
+        """
+@ray.remote(num_cpus=1)
+def make(): return bytes(5_000_000)
+kept = make.remote()
+ray.wait([kept], fetch_local=False)
+print("made")
+time.sleep(600)
+"""
+    )
+    assert said_by(driver) == "made"
+
+    def holds_only_the_object(node: Node) -> bool:
+        used = node.total - node.available
+        return node.idle_s == 0 and used.get("CPU", 0) == 0 and used.get("object_store_memory", 0) > 0
+
+    node = await node_where(engine, "store", holds_only_the_object)
+    with pytest.raises(DrainRefused):
+        await engine.drain(node.id, time.time() + 30, "idle", voluntary=True)
+    cluster.end(driver)
+    await node_where(engine, "store", is_idle)
+
+
+async def test_a_drain_by_force_is_accepted_when_busy_and_shown_at_once(
+    cluster: RealCluster, drive: Drive, engine: RayEngine, start: Start
+) -> None:
+    start("spot", pool("small", CPU=1))
+    driver = drive(HOLD_ONE_CPU)
+    assert said_by(driver) == "held"
+    node = await node_where(engine, "spot", is_busy)
+    await engine.drain(node.id, time.time() + 30, "interrupted", voluntary=False)
+    view = await engine.look()
+    assert next(found.state for found in view.nodes if found.id == node.id) is NodeFact.DRAINING
+    cluster.end(driver)
+    await node_where(engine, "spot", lambda node: node.state is NodeFact.DEAD)
+
+
+async def test_neither_the_head_nor_a_stranger_is_drained(engine: RayEngine) -> None:
+    head = await node_where(engine, "head")
+    for voluntary in (True, False):
+        with pytest.raises(DrainRefused, match="head"):
+            await engine.drain(head.id, time.time() + 30, "no", voluntary=voluntary)
+        with pytest.raises(DrainRefused, match="no node"):
+            await engine.drain("ab" * 28, time.time() + 30, "no", voluntary=voluntary)
+    assert (await node_where(engine, "head")).state is NodeFact.ALIVE
+
+
+async def test_of_a_group_that_lost_a_node_only_the_missing_bundle_waits(
+    cluster: RealCluster, drive: Drive, engine: RayEngine, start: Start
+) -> None:
+    start("stays", pool("small", CPU=1))
+    leaves = start("leaves", pool("small", CPU=1))
+    driver = drive(
+        """
+group = ray.util.placement_group([{"CPU": 1}, {"CPU": 1}], strategy="STRICT_SPREAD")
+group.wait(600)
+print("placed")
+time.sleep(600)
+"""
+    )
+    assert said_by(driver) == "placed"
+    node = await node_where(engine, "stays", lambda node: not node.available.get("CPU", 0))
+    assert not any("_group_" in name for name in (*node.total, *node.available))
+    cluster.end(leaves)
+    view = await view_where(engine, lambda view: bool(view.demand.gangs))
+    (gang,) = view.demand.gangs
+    assert gang.strategy is Strategy.STRICT_SPREAD
+    assert gang.bundles == (Bundle(Resources.of({"CPU": 1})), Bundle(Resources()))
+    assert dict(gang.placed) == {"1": "stays"}
+    cluster.end(driver)
+
+
+async def test_drivers_see_what_tasks_on_other_nodes_print(
+    cluster: RealCluster, drive: Drive, engine: RayEngine, start: Start
+) -> None:
+    start("talks", pool("talks", CPU=1, talks=1))
+    driver = drive(
+        """
+@ray.remote(num_cpus=1, resources={"talks": 1})
+def speak(): print("a word from the task")
+ray.get(speak.remote())
+time.sleep(600)
+"""
+    )
+    assert "a word from the task" in said_by(driver)
+    cluster.end(driver)
+
+
+async def test_sigterm_ends_a_whole_node_and_ray_knows_at_once(
+    cluster: RealCluster, drive: Drive, engine: RayEngine, start: Start
+) -> None:
+    """Also a program that user code has put into a session of its own, where no signal to a group would reach it."""
+    process = start("busy", pool("busy", CPU=1, busy=1))
+    driver = drive(
+        """
+import subprocess
+@ray.remote(num_cpus=1, resources={"busy": 1})
+class Wanderer:
+    def go(self): return subprocess.Popen(["sleep", "600"], start_new_session=True).pid
+kept = Wanderer.remote()
+print(ray.get(kept.go.remote()))
+time.sleep(600)
+"""
+    )
+    wanderer = int(said_by(driver))
+    raylet = raylet_of(process)
+    process.send_signal(signal.SIGTERM)
+    ended_at = time.monotonic()
+    process.wait(timeout=PATIENCE_S)
+    assert time.monotonic() - ended_at < 5
+    assert not runs(raylet)
+    assert not runs(wanderer)
+    await node_where(engine, "busy", lambda node: node.state is NodeFact.DEAD)
+    cluster.end(driver)
+
+
+@pytest.mark.parametrize("victim", ["raylet", "agent"])
+async def test_a_node_that_dies_says_why_and_ends_with_an_error(
+    cluster: RealCluster, engine: RayEngine, start: Start, victim: str
+) -> None:
+    machine = f"dies-by-{victim}"
+    process = start(machine, pool("small", CPU=1))
+    await node_where(engine, machine)
+    raylet = raylet_of(process)
+    if victim == "agent":
+        agents = Path(f"/proc/{raylet}/task/{raylet}/children")
+
+        async def first_agent() -> list[str]:
+            return [pid for task in agents.parent.parent.iterdir() for pid in (task / "children").read_text().split()]
+
+        os.kill(int((await eventually(first_agent, bool))[0]), signal.SIGKILL)
+    else:
+        os.kill(raylet, signal.SIGKILL)
+    assert process.wait(timeout=PATIENCE_S) == 1
+    assert "without having been drained" in cluster.output(machine)
+    if victim == "agent":
+        assert "fate-shares" in cluster.output(machine)
+
+
+async def test_a_long_or_blank_directory_gets_a_short_one_for_its_sockets(
+    cluster: RealCluster, engine: RayEngine, start: Start
+) -> None:
+    machine = "a long name with blanks " + "x" * 60
+    process = start(machine, pool("small", CPU=1))
+    await node_where(engine, machine)
+    short = (cluster.directory(machine) / "ray").readlink()
+    assert short.exists()
+    cluster.end(process)
+    assert not short.exists()
+
+
+def test_the_token_is_nowhere_in_command_lines(cluster: RealCluster) -> None:
+    token = cluster.settings.token()
+    assert len(token) >= 32
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                assert token not in (entry / "cmdline").read_text(errors="replace")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    assert token not in json.dumps(cluster.environment())
+    assert cluster.settings.token_path.stat().st_mode & 0o077 == 0
