@@ -179,6 +179,27 @@ def test_a_cluster_inside_a_machine_is_another_cluster() -> None:
             child.wait()
 
 
+def test_a_process_that_has_lost_its_machines_name_is_its_ancestors() -> None:
+    """As Ray's agents do when their title is written over a part of their environment; a machine `?` is nobody's."""
+    tagged = {**os.environ, CLUSTER_TAG: "titled:1"}
+    script = f"env -u {MACHINE_ID} sleep 60 & echo; wait"
+    whole = subprocess.Popen(["sh", "-c", script], env={**tagged, MACHINE_ID: "head-1"}, stdout=subprocess.PIPE)
+    stray = subprocess.Popen(["sleep", "60"], env=tagged)
+    found: tuple[leftovers.Leftover, ...] = ()
+    try:
+        assert whole.stdout is not None
+        whole.stdout.readline()
+        found = leftovers.find("titled:1")
+        assert sorted(process.machine_id for process in found) == [leftovers.UNNAMED, "head-1", "head-1"]
+        assert {process.machine_id for process in found if process.key.pid == stray.pid} == {leftovers.UNNAMED}
+    finally:
+        for process in found:
+            procfs.send_signal(process.key, signal.SIGKILL)
+        for child in (whole, stray):
+            child.kill()
+            child.communicate()
+
+
 def test_who_looks_is_never_among_the_leftovers() -> None:
     """`rayfleet down` typed in a shell on the head carries the head's tag itself."""
     code = "from rayfleet.providers.process import leftovers; print(len(leftovers.find('mine:1')))"

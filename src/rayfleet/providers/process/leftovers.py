@@ -9,6 +9,9 @@ from rayfleet.providers.process import procfs
 from rayfleet.providers.process.identity import CLUSTER_TAG, MACHINE_ID, cluster_tag
 from rayfleet.providers.process.procfs import ProcessKey, ProcessStat
 
+UNNAMED = "?"
+"""Machine id of a process that carries the cluster's tag, but neither it nor an ancestor says which machine."""
+
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
@@ -36,7 +39,13 @@ def find(tag: str) -> tuple[Leftover, ...]:
     them, even when somebody types `rayfleet down` in a shell on the cluster's own head.
     """
     stats = {pid: found for pid, found in procfs.all_stats().items() if found.alive}
-    owners = dict(_tagged(tag, stats))
+    tagged = dict(_tagged(tag, stats))
+    owners = {pid: owner for pid, owner in tagged.items() if owner != UNNAMED}
+    # Ray's workers and agents write their titles over the front of their environment. Where that took the machine's id
+    # and left the tag, it is their ancestors' that counts: they are no machine of their own.
+    for pid in tagged.keys() - owners.keys():
+        _inherit(pid, stats, owners)
+        owners[pid] = owners.get(pid) or UNNAMED
     for pid in stats:
         _inherit(pid, stats, owners)
     mine = set(_lineage(os.getpid(), stats))
@@ -60,7 +69,7 @@ def _tagged(tag: str, stats: dict[int, ProcessStat]) -> Iterator[tuple[int, str]
             continue
         variables = dict(entry.partition(b"=")[::2] for entry in block.split(b"\0"))
         same = variables.get(CLUSTER_TAG.encode()) == tag.encode()
-        yield pid, variables.get(MACHINE_ID.encode(), b"?").decode(errors="replace") if same else ""
+        yield pid, variables.get(MACHINE_ID.encode(), UNNAMED.encode()).decode(errors="replace") if same else ""
 
 
 def _inherit(pid: int, stats: dict[int, ProcessStat], owners: dict[int, str]) -> None:
