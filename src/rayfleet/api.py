@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from rayfleet.engines.ray import this_process
 from rayfleet.launcher import command, view, work
 from rayfleet.launcher import home as homes
 from rayfleet.launcher.down import down
@@ -28,6 +29,8 @@ from rayfleet.launcher.known import choose
 from rayfleet.launcher.spec import Limits, Wanted, default_text, pools_text, resolve, wanted
 from rayfleet.launcher.up import Standing, up
 from rayfleet.model import CPU, LabelSelector, RequestedDemand, Resources
+from rayfleet.providers.process import procfs
+from rayfleet.providers.process.procfs import ProcessKey
 
 __all__ = ["LocalCluster", "request_resources", "set_policy", "status"]
 
@@ -41,9 +44,9 @@ class LocalCluster:
     pools together; `idle_timeout_s`: a worker with nothing to do for so long leaves (a file says both by itself).
     `timeout_s`: how long to wait for the head and the minimums.
 
-    While it is up the process's environment holds its address and token, so `ray.init()` and programs that
-    are started find it. At the end of the block, whatever ended it, everything is gone but the
-    environment of before.
+    While it is up the process's environment holds its address and where its token is, so `ray.init()` and programs that
+    are started find it. At the end of the block, whatever ended it, everything is gone and the environment is as it
+    was before; when this very process dies, its controller ends the cluster.
 
     Raises (from `start` and on entering):
         ConfigInvalid: with every mistake of the configuration.
@@ -77,7 +80,7 @@ class LocalCluster:
         """Bring it up and set the environment. Also done on entering a `with` block."""
         plan = self._wanted()
         try:
-            self._standing = _run(lambda: up(plan, timeout_s=self._timeout_s))
+            self._standing = _run(lambda: up(plan, timeout_s=self._timeout_s, owner=_me()))
             self._export()
         except BaseException:
             self.stop()
@@ -86,6 +89,8 @@ class LocalCluster:
 
     def stop(self) -> None:
         """End it and put the environment back; nothing happens when it is down. LauncherError when some of it stays."""
+        if self._before:
+            this_process.disconnect()
         self._restore()
         self._standing = None
         home = homes.Home(homes.root() / self.name)
@@ -166,6 +171,7 @@ class LocalCluster:
         for variable, value in self.env.items():
             self._before.setdefault(variable, os.environ.get(variable))
             os.environ[variable] = value
+        this_process.read_variables_again()
 
     def _restore(self) -> None:
         for variable, value in self._before.items():
@@ -173,6 +179,8 @@ class LocalCluster:
                 os.environ.pop(variable, None)
             else:
                 os.environ[variable] = value
+        if self._before:
+            this_process.read_variables_again()
         self._before.clear()
 
 
@@ -241,6 +249,13 @@ def _wish(bundle: Mapping[str, float], labels: Mapping[str, str]) -> RequestedDe
     if any(amount < 0 for amount in bundle.values()):
         raise ValueError(f"no machine has less than nothing: {dict(bundle)}")
     return RequestedDemand(Resources.of(bundle), 1, (LabelSelector.parse(labels),) if labels else ())
+
+
+def _me() -> ProcessKey:
+    found = procfs.stat(os.getpid())
+    if found is None:
+        raise LauncherError("/proc does not list this very process", "rayfleet needs Linux's /proc")
+    return found.key
 
 
 def _section(given: Mapping[str, Any]) -> Mapping[str, Any]:

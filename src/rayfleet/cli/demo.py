@@ -53,8 +53,7 @@ def demo(
         with shown(sys.stderr if as_json else sys.stdout) as show:
             verdict = asyncio.run(play(show, sleep_s=sleep, keep=keep))
     except Interrupted as interrupted:
-        left = interrupted.left_behind
-        fail("interrupted; " + (f"{left} processes are left" if left else "nothing is left"), code=EXIT_INTERRUPTED)
+        fail(str(interrupted), code=EXIT_INTERRUPTED)
     if as_json:
         print(json.dumps(verdict.as_json()))
     else:

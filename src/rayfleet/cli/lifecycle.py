@@ -65,6 +65,7 @@ def up(
 
 def down(
     cluster: Cluster = None,
+    forget: Annotated[bool, typer.Option("--forget", help="Also remove its configuration, history and logs.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """End a cluster: workers first, then the head. Its history and logs stay.
@@ -72,9 +73,11 @@ def down(
     Examples:
       rayfleet down
       rayfleet down second
+      rayfleet down second --forget
     """
     from rayfleet.launcher.down import down as bring_down
     from rayfleet.launcher.errors import NoCluster
+    from rayfleet.launcher.home import remove
     from rayfleet.launcher.known import choose
 
     try:
@@ -91,6 +94,8 @@ def down(
     if ended.left_behind:
         names = "\n".join(ended.left_behind)
         fail(f"still there:\n{names}", f"try again: rayfleet down {ended.cluster}", EXIT_NOT_OK)
+    if forget:
+        remove(home)
 
 
 def list_clusters(as_json: AsJson = False) -> None:
@@ -121,11 +126,11 @@ def controller(
 
 def _stay(wanted: Wanted) -> NoReturn:
     """Become the controller of the cluster, in this terminal; does not return."""
-    from rayfleet.launcher.daemon import become_controller
+    from rayfleet.launcher.daemon import FOREGROUND, become_controller
     from rayfleet.launcher.up import prepare
 
     prepare(wanted)
-    become_controller(wanted.name, "--foreground")
+    become_controller(wanted.name, FOREGROUND)
 
 
 def _undo(wanted: Wanted) -> NoReturn:

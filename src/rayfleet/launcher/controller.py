@@ -4,95 +4,149 @@ SIGTERM     stops controlling; machines and jobs go on, and `rayfleet up` takes 
 SIGUSR1     somebody wrote an order: look now
 SIGINT      with --foreground: ends the cluster, as one expects of Ctrl-C; a second one only stops controlling
 SHUTDOWN    an order in the ledger (`rayfleet down`): everything goes, the head last, then this process too
+--owner     a process that the cluster must not outlive (a notebook, a test): when it is gone, as SHUTDOWN
 
 It is started as a module of its own, so that no command-line code stays in its memory.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
 
 import structlog
 
-from rayfleet.contracts import Ledger
 from rayfleet.launcher import home as homes
 from rayfleet.launcher import lease, logs
+from rayfleet.launcher.daemon import FOREGROUND, OWNER
 from rayfleet.launcher.errors import AlreadyControlled, LauncherError
 from rayfleet.launcher.home import Home
 from rayfleet.launcher.orders import Author, shutdown
-from rayfleet.loop import Reconciler
+from rayfleet.launcher.spec import assemble
+from rayfleet.launcher.traces import end_leftovers, remove_traces
+from rayfleet.providers.process import procfs
+from rayfleet.providers.process.procfs import ProcessKey
+from rayfleet.wiring import Assembly
 
 log = structlog.get_logger("rayfleet.controller")
 
-EXIT_CRASHED = 1
-EXIT_REFUSED = 2
-FOREGROUND = "--foreground"
+EXIT_CRASHED: Final = 1
+EXIT_REFUSED: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a controller was started for. `owner`: the process that the cluster ends with, None: it has none."""
+
+    cluster: str
+    foreground: bool
+    owner: ProcessKey | None
 
 
 def main(arguments: list[str]) -> int:
     """Control the cluster that is named until told to stop; return the exit code."""
-    name, *options = arguments
-    foreground = FOREGROUND in options
+    task = _parsed(arguments)
     try:
-        home = homes.find(name)
-        logs.configure(home, also_here=foreground)
+        home = homes.find(task.cluster)
+        logs.configure(home, also_here=task.foreground)
         with lease.lease(home):
-            return asyncio.run(_control(home, foreground=foreground))
-    except AlreadyControlled as error:
-        print(f"error: {error}\n hint: {error.hint}", file=sys.stderr)  # noqa: T201 - for whoever started us
-        return EXIT_REFUSED
+            return asyncio.run(_control(home, task))
     except LauncherError as error:
-        print(f"error: {error}\n hint: {error.hint}", file=sys.stderr)  # noqa: T201
-        return EXIT_CRASHED
+        print(f"error: {error}\n hint: {error.hint}", file=sys.stderr)  # noqa: T201 - for whoever started us
+        return EXIT_REFUSED if isinstance(error, AlreadyControlled) else EXIT_CRASHED
     except Exception:
-        log.exception("controller_crashed", cluster=name)
-        return EXIT_CRASHED
+        log.exception("controller_crashed", cluster=task.cluster)
+        raise
 
 
-async def _control(home: Home, *, foreground: bool) -> int:
-    from rayfleet.launcher.spec import assemble
-
+async def _control(home: Home, task: Task) -> int:
     assembly = assemble(home)
-    stop = asyncio.Event()
-    _listen(assembly.reconciler, assembly.ledger, stop, foreground=foreground)
+    controller = _Controller(assembly, task)
+    controller.listen()
     log.info("controller_started", cluster=home.name)
     try:
-        await assembly.reconciler.run(stop)
+        await assembly.reconciler.run(controller.stop)
     finally:
+        controller.close()
         await assembly.close()
-    log.info("controller_stopped", cluster=home.name, told_to=stop.is_set())
+    if not controller.stop.is_set():  # everything was released: there is nothing left to control
+        left = await end_leftovers(home)
+        if not left:
+            remove_traces(home)
+    log.info("controller_stopped", cluster=home.name, machines_stay=controller.stop.is_set())
     return 0
 
 
-def _listen(reconciler: Reconciler, ledger: Ledger, stop: asyncio.Event, *, foreground: bool) -> None:
-    """Let signals do what the module's docstring says."""
-    loop = asyncio.get_running_loop()
-    tasks: set[asyncio.Task[None]] = set()
+class _Controller:
+    """The signals of one controller, and what they set off."""
 
-    def begin(work: Callable[[], Awaitable[None]]) -> None:
-        async def run() -> None:
-            await work()
+    def __init__(self, assembly: Assembly, task: Task) -> None:
+        self.stop = asyncio.Event()
+        self._assembly = assembly
+        self._task = task
+        self._running: set[asyncio.Task[None]] = set()
 
-        task = loop.create_task(run())
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+    def listen(self) -> None:
+        """Let signals do what the module's docstring says."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.stop.set)
+        loop.add_signal_handler(signal.SIGUSR1, self._assembly.reconciler.wake, "order")
+        loop.add_signal_handler(signal.SIGINT, self._interrupted if self._task.foreground else self.stop.set)
+        if self._task.owner is not None:
+            self._follow(self._task.owner)
 
-    async def end_cluster() -> None:
-        await ledger.add_order(shutdown(Author("Ctrl-C", time.time())))
-        reconciler.wake("Ctrl-C")
+    def close(self) -> None:
+        """End what is still under way."""
+        for task in self._running:
+            task.cancel()
 
-    def interrupted() -> None:
-        loop.add_signal_handler(signal.SIGINT, stop.set)
-        log.info("ending_cluster", hint="Ctrl-C again leaves it running")
-        begin(end_cluster)
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-    loop.add_signal_handler(signal.SIGUSR1, reconciler.wake, "order")
-    loop.add_signal_handler(signal.SIGINT, interrupted if foreground else stop.set)
+    def _interrupted(self) -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self.stop.set)
+        self._begin(self._end_cluster("Ctrl-C"))
+
+    def _follow(self, owner: ProcessKey) -> None:
+        """End the cluster when that process ends, or has ended already."""
+        try:
+            handle = os.pidfd_open(owner.pid)
+        except ProcessLookupError:
+            handle = -1
+        if handle < 0 or not procfs.is_alive(owner):
+            self._begin(self._end_cluster(f"end of process {owner.pid}"))
+            return
+
+        def ended() -> None:
+            asyncio.get_running_loop().remove_reader(handle)
+            os.close(handle)
+            self._begin(self._end_cluster(f"end of process {owner.pid}"))
+
+        asyncio.get_running_loop().add_reader(handle, ended)
+
+    async def _end_cluster(self, by: str) -> None:
+        log.info("ending_cluster", by=by)
+        await self._assembly.ledger.add_order(shutdown(Author(by, time.time())))
+        self._assembly.reconciler.wake(by)
+
+
+def _parsed(arguments: list[str]) -> Task:
+    parser = argparse.ArgumentParser(prog="rayfleet controller")
+    parser.add_argument("cluster")
+    parser.add_argument(FOREGROUND, action="store_true")
+    parser.add_argument(OWNER, metavar="PID:STARTED")
+    given = parser.parse_args(arguments)
+    pid, _, started = (given.owner or "").partition(":")
+    return Task(given.cluster, given.foreground, ProcessKey(int(pid), int(started)) if started else None)
 
 
 if __name__ == "__main__":

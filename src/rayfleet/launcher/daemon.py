@@ -9,21 +9,25 @@ from typing import NoReturn
 
 from rayfleet.launcher.home import Home
 from rayfleet.launcher.logs import OUTPUT_LOG
+from rayfleet.providers.process.procfs import ProcessKey
 
+FOREGROUND = "--foreground"
+OWNER = "--owner"
 _MODULE = "rayfleet.launcher.controller"
 # Of a shell or job inside some cluster; in the controller they would send it, and all that it starts, to that cluster.
 _OTHERS = ("RAYFLEET_", "RAY_ADDRESS", "RAY_JOB_", "RAY_AUTH_")
 
 
-def spawn(home: Home) -> subprocess.Popen[bytes]:
+def spawn(home: Home, owner: ProcessKey | None = None) -> subprocess.Popen[bytes]:
     """Start the controller in a session of its own: no terminal's Ctrl-C or hang-up reaches it.
 
-    What its interpreter prints, a crash included, goes to a file of its own.
+    What its interpreter prints, a crash included, goes to a file of its own. `owner`: the cluster is to end with that
+    process.
     """
     # Appended to, because an earlier controller's last words are worth keeping; a crash says little, so it stays small.
     with (home.logs / OUTPUT_LOG).open("ab") as output:
         return subprocess.Popen(
-            _command(home.name),
+            _command(home.name, *([OWNER, f"{owner.pid}:{owner.started}"] if owner else [])),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

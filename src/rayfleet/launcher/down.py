@@ -9,30 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import json
-import shutil
 import signal
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Final
 
-from rayfleet.engines.ray.settings import RaySettings
 from rayfleet.launcher import lease, view
 from rayfleet.launcher.errors import TookTooLong
 from rayfleet.launcher.home import Home
 from rayfleet.launcher.orders import Author, shutdown
 from rayfleet.launcher.progress import Progress, Step, unseen
 from rayfleet.launcher.spec import assemble
+from rayfleet.launcher.traces import end_leftovers, remove_traces
 from rayfleet.ledger.sqlite import SqliteLedger
 from rayfleet.model import OrderKind
-from rayfleet.providers.process import leftovers, procfs
-from rayfleet.providers.process.leftovers import Leftover
 
 DOWN_TIMEOUT_S: Final = 120.0
-LEAVE_TIMEOUT_S: Final = 5.0
-RAY_LOGS: Final = "ray"
-"""Folder of the last session's Ray logs, in the cluster's folder of logs."""
 _POLL_S: Final = 0.1
 
 
@@ -61,9 +53,9 @@ async def down(home: Home, progress: Progress = unseen, timeout_s: float = DOWN_
     began = time.monotonic()
     released = await _release_all(home, progress, timeout_s) if home.settings.exists() else 0
     progress(Step("looking for what is left"))
-    left = await _end_leftovers(home)
+    left = await end_leftovers(home)
     if not left:
-        _remove_traces(home)
+        remove_traces(home)
     took_s = round(time.monotonic() - began, 3)
     return Ended(home.name, released, took_s, tuple(f"{each.key.pid} {each.command}" for each in left))
 
@@ -89,7 +81,7 @@ async def _release_all(home: Home, progress: Progress, timeout_s: float) -> int:
 async def _wait_for_controller(home: Home, before: int, progress: Progress) -> None:
     """Wait until the controller has done it and ended, or is gone."""
     running = lease.controller(home)
-    if running is not None:
+    if running is not None and running.role == lease.CONTROLLER:  # else it may be this very process: an `up` given up
         running.send(signal.SIGUSR1)
     while running is not None and running.alive and not lease.is_free(home):
         report = view.newest(home)
@@ -101,6 +93,8 @@ async def _wait_for_controller(home: Home, before: int, progress: Progress) -> N
 async def _finish_here(home: Home, progress: Progress) -> None:
     """Do the controller's work in this process, when it could not: the order stands until it is done."""
     with lease.lease(home, "down"):
+        if not home.settings.exists():  # the controller has finished, traces and all
+            return
         assembly = assemble(home)
         try:
             if any(order.kind is OrderKind.SHUTDOWN for order in (await assembly.ledger.load()).orders):
@@ -108,49 +102,3 @@ async def _finish_here(home: Home, progress: Progress) -> None:
                 await assembly.reconciler.run()
         finally:
             await assembly.close()
-
-
-async def _end_leftovers(home: Home) -> tuple[Leftover, ...]:
-    """End every process that carries the cluster's tag; return those that would not."""
-    left = leftovers.left_behind(home.name, home.path)
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        deadline = time.monotonic() + LEAVE_TIMEOUT_S
-        for each in left:
-            procfs.send_signal(each.key, number)
-        while left and time.monotonic() < deadline:
-            await asyncio.sleep(_POLL_S)
-            left = leftovers.left_behind(home.name, home.path)
-    return left
-
-
-def _remove_traces(home: Home) -> None:
-    """Remove what only a running cluster needs. The logs of its Ray are kept, beside ours."""
-    session = _session_of(home)
-    if session is not None:
-        kept = home.logs / RAY_LOGS
-        shutil.rmtree(kept, ignore_errors=True)
-        if (session / "logs").is_dir():
-            shutil.move(session / "logs", kept)
-        shutil.rmtree(session, ignore_errors=True)
-        _forget_session(session.parent, RaySettings.load(home.path).gcs_address)
-    home.forget_ray()
-
-
-def _session_of(home: Home) -> Path | None:
-    """Return the session folder of the cluster's last head, when it is still there."""
-    try:
-        told = json.loads(RaySettings.load(home.path).head_path.read_text(encoding="utf-8"))
-        session = Path(told["session_dir"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return session if session.is_dir() and session.name.startswith("session_") else None
-
-
-def _forget_session(temp_dir: Path, gcs_address: str) -> None:
-    """Remove what leads Ray's tools to a cluster that is no more; another cluster's stays."""
-    for link in (temp_dir / "session_latest", temp_dir / "prom_metrics_service_discovery.json"):
-        if link.is_symlink() and not link.exists():
-            link.unlink()
-    current = temp_dir / "ray_current_cluster"
-    if current.is_file() and current.read_text(encoding="utf-8").strip() == gcs_address:
-        current.unlink()

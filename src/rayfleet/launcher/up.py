@@ -23,6 +23,7 @@ from rayfleet.launcher.progress import Progress, Step, unseen
 from rayfleet.launcher.spec import Wanted
 from rayfleet.ledger.sqlite import SqliteLedger
 from rayfleet.model import OrderKind, Phase, TickReport
+from rayfleet.providers.process.procfs import ProcessKey
 
 UP_TIMEOUT_S: Final = 180.0
 STOP_TIMEOUT_S: Final = 15.0
@@ -50,8 +51,15 @@ class Standing:
         return asdict(self)
 
 
-async def up(wanted: Wanted, progress: Progress = unseen, timeout_s: float = UP_TIMEOUT_S) -> Standing:
+async def up(
+    wanted: Wanted,
+    progress: Progress = unseen,
+    timeout_s: float = UP_TIMEOUT_S,
+    owner: ProcessKey | None = None,
+) -> Standing:
     """Bring the cluster up, or take it up again; return when its head and its minimums are ready.
+
+    `owner`: a process that the cluster is to end with, however that ends.
 
     Raises:
         AlreadyControlled: somebody else is at it, such as a `down`.
@@ -63,11 +71,15 @@ async def up(wanted: Wanted, progress: Progress = unseen, timeout_s: float = UP_
     home = prepare(wanted)
     progress(Step("starting the controller"))
     asked_at = time.time()
-    child = await _ensure_controller(home, wanted)
+    child = await _ensure_controller(home, wanted, owner)
     deadline = began + timeout_s
 
     async def until(text: Callable[[TickReport | None], Step | None]) -> float:
-        await _watch(home, child, text, progress, Limit(deadline, asked_at))
+        try:
+            await _watch(home, child, text, progress, Limit(deadline, asked_at))
+        except asyncio.CancelledError:
+            await _settle(home, child)
+            raise
         return time.monotonic() - began
 
     head_ready_s = await until(_head_step)
@@ -102,7 +114,7 @@ def _defaults_are_free(home: Home) -> bool:
     return not any(RaySettings.load(each.path).ports.default for each in others)
 
 
-async def _ensure_controller(home: Home, wanted: Wanted) -> subprocess.Popen[bytes] | None:
+async def _ensure_controller(home: Home, wanted: Wanted, owner: ProcessKey | None) -> subprocess.Popen[bytes] | None:
     """Start a controller when there is none, or when the one there is works by an older configuration."""
     running = lease.controller(home)
     if running is not None and (running.role != lease.CONTROLLER or _is_ending(home)):
@@ -111,7 +123,17 @@ async def _ensure_controller(home: Home, wanted: Wanted) -> subprocess.Popen[byt
         return None
     await stop_controller(home)
     await _withdraw_shutdown(home)
-    return daemon.spawn(home)
+    return daemon.spawn(home, owner)
+
+
+async def _settle(home: Home, child: subprocess.Popen[bytes] | None) -> None:
+    """Wait until a controller that was just started has the lease, or is gone: a `down` that comes sooner misses it."""
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while child is not None and child.poll() is None and time.monotonic() < deadline:
+        running = lease.controller(home)
+        if running is not None and running.process.pid == child.pid:
+            return
+        await asyncio.sleep(_POLL_S)
 
 
 def _is_ending(home: Home) -> bool:

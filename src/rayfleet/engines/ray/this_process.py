@@ -1,4 +1,4 @@
-"""Ray inside of the process that asks, when it is imported already: it reads its variables once, when it is imported."""
+"""Ray inside of the process that asks. It reads its variables once, when it is imported, which may be over."""
 
 from __future__ import annotations
 
