@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,3 +80,15 @@ def test_an_interrupted_demo_leaves_nothing(state: Path, word: str, signal_numbe
     assert "interrupted; nothing is left" in errors
     assert processes_of(state) == []
     assert list((state / "rayfleet" / "clusters").iterdir()) == []
+
+
+@pytest.mark.timeout(180)
+def test_a_demo_that_is_killed_takes_its_cluster_with_it(state: Path) -> None:
+    with subprocess.Popen(DEMO, env=environment(state), stdout=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout is not None
+        assert any(" joined " in line for line in demo.stdout)
+        demo.kill()
+    deadline = time.monotonic() + ENDING_S
+    while (left := processes_of(state)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert left == []

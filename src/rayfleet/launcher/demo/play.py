@@ -6,6 +6,7 @@ The cluster has a name of its own, and whatever happens, Ctrl-C included, it is 
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import signal
 import time
@@ -29,7 +30,8 @@ from rayfleet.launcher.spec import Wanted, wanted
 from rayfleet.launcher.up import up
 from rayfleet.launcher.work import environment
 from rayfleet.model import TickReport
-from rayfleet.providers.process import leftovers
+from rayfleet.providers.process import leftovers, procfs
+from rayfleet.providers.process.procfs import ProcessKey
 from rayfleet.reports.history import HistoryReader, HistoryUnavailable
 
 CLUSTER = Path(__file__).parent / "cluster.yaml"
@@ -41,12 +43,7 @@ EXPECTED = (LauncherError, LedgerError, HistoryUnavailable, TimeoutError, OSErro
 
 
 class Interrupted(Exception):
-    """Somebody asked for the end; the cluster is gone by now. `left_behind`: processes of it that are not."""
-
-    def __init__(self, left_behind: int) -> None:
-        """Keep the number."""
-        super().__init__("interrupted")
-        self.left_behind = left_behind
+    """Somebody asked for the end, and the cluster was ended; the message says whether anything of it is left."""
 
 
 @dataclass
@@ -74,7 +71,7 @@ async def play(show: Show, *, sleep_s: float, keep: bool = False) -> Verdict:
     stage, course = Stage(show, began), Course()
     with _interruptible() as interruption:
         try:
-            await _performance(cluster, stage, course, sleep_s)
+            await _performance(cluster, stage, course, sleep_s, owner=None if keep else _me())
         except asyncio.CancelledError:
             if not interruption.came:
                 raise
@@ -86,7 +83,8 @@ async def play(show: Show, *, sleep_s: float, keep: bool = False) -> Verdict:
         if interruption.came or not keep:
             await _end(cluster, stage, course)
         if interruption.came:
-            raise Interrupted(course.left_behind or 0)
+            left = f"{course.left_behind} processes are left" if course.left_behind else "nothing is left"
+            raise Interrupted("\n".join([f"interrupted; {left}", *course.problems]))
     return _verdict(cluster, course, sleep_s, time.time() - began)
 
 
@@ -122,14 +120,17 @@ def _interruptible() -> Iterator[Interruption]:
 # ---- the performance ----------------------------------------------------------------------------
 
 
-async def _performance(cluster: Wanted, stage: Stage, course: Course, sleep_s: float) -> None:
-    """Bring the cluster up and play every chapter; the first one that goes wrong is the last."""
+async def _performance(cluster: Wanted, stage: Stage, course: Course, sleep_s: float, owner: ProcessKey | None) -> None:
+    """Bring the cluster up and play every chapter; the first one that goes wrong is the last.
+
+    `owner`: the process that the cluster ends with, even when that is killed.
+    """
     stage.chapter = "a head without CPUs, and no workers"
     stage.say("begins", f"cluster {cluster.name}: {stage.chapter}")
     asked = time.time()
     home = homes.create(cluster.name)
     async with _followed(home, stage):
-        await up(cluster, lambda step: _progress(stage, step))
+        await up(cluster, lambda step: _progress(stage, step), owner=owner)
         course.up_s = time.time() - asked
         stage.say("ready", f"the head is up after {course.up_s:.1f} s")
         for chapter in chapters(sleep_s):
@@ -137,6 +138,11 @@ async def _performance(cluster: Wanted, stage: Stage, course: Course, sleep_s: f
             if course.problems:
                 return
         course.strays = _strays(home, stage.reports[-1], course)
+
+
+def _me() -> ProcessKey | None:
+    found = procfs.stat(os.getpid())
+    return found.key if found else None
 
 
 def _progress(stage: Stage, step: Progressed) -> None:
