@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rayfleet.model import Claim, How, Launch, Phase, ReasonCode, Trouble, reason
+from rayfleet.model import Claim, How, Launch, NodeFact, Phase, ReasonCode, Trouble, reason
 from rayfleet.planner import backoffs, leaving
 from rayfleet.planner.draft import VOLUNTARY, Draft
 from rayfleet.planner.lifecycle import Effect, Sight, Step, advance
@@ -17,6 +17,9 @@ def advance_claims(draft: Draft) -> None:
     relaunch: dict[str, list[Claim]] = {}
     failed: dict[tuple[object, str], Step] = {}
     for claim in list(draft.claims.values()):
+        if claim.foreign:
+            _look_at_foreign(draft, claim)
+            continue
         sight = Sight(claim, draft.now, draft.timeouts, snapshot.engine_up, claim.batch in in_flight)
         step = advance(sight)
         if step.claim is claim and step.finding is None and step.effect is Effect.NONE:
@@ -29,6 +32,12 @@ def advance_claims(draft: Draft) -> None:
             _blame(draft, claim, step, first=failed[claim.offer, claim.batch] is step)
     for batch, claims in relaunch.items():
         _relaunch(draft, batch, claims)
+
+
+def _look_at_foreign(draft: Draft, claim: Claim) -> None:
+    """Count a machine that was joined by hand only while its node lives; nothing else is ours to say about it."""
+    if any(host.node not in {None, NodeFact.ALIVE} for host in claim.hosts):
+        del draft.claims[claim.id]
 
 
 def _write(draft: Draft, claim: Claim, step: Step) -> None:

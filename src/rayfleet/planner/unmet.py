@@ -20,6 +20,7 @@ from rayfleet.model import (
     Unmet,
     reason,
 )
+from rayfleet.planner import backoffs
 from rayfleet.planner.capacity import IMPLICIT_UNIT_PREFIX, offer_labels
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.gangs import Missing
@@ -139,7 +140,7 @@ def _labels_differ(pool: Pool, selectors: Selectors) -> Reason | None:
 
 def _no_room(draft: Draft, layout: Layout, pool: Pool, *, hosts: int) -> Reason | None:
     waits = backed_off(draft, pool)
-    price = by_price(pool)[0].usd_per_hour
+    price = _price(draft, pool)
     hits = layout.room.blockers(draft, pool, price, hurried=hosts > 0, hosts=max(1, hosts))
     if waits is not None:
         hits.append(waits)
@@ -149,6 +150,13 @@ def _no_room(draft: Draft, layout: Layout, pool: Pool, *, hosts: int) -> Reason 
     for other in hits[1:]:
         first = first.because(other)
     return first
+
+
+def _price(draft: Draft, pool: Pool) -> float | None:
+    """Return the price of the cheapest offer that may be asked now, else of the cheapest."""
+    known = by_price(pool)
+    free = [offer for offer in known if backoffs.active(draft, offer.key(pool.name)) is None]
+    return (free or known)[0].usd_per_hour
 
 
 def _by_urgency(verdicts: tuple[PoolVerdict, ...]) -> list[PoolVerdict]:

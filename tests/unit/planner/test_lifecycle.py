@@ -1,6 +1,7 @@
 """A claim's life, fact by fact. The numbers D2-38 to D2-69 are those of the acceptance list."""
 
 import itertools
+from typing import Any
 
 import pytest
 from tests.unit.planner.looking import claim_of, found, launched, leaving, planned, sound_plan
@@ -29,14 +30,14 @@ IDLE = reason(ReasonCode.IDLE, idle_s=70.0, idle_timeout_s=60.0)
 ORDERED = reason(ReasonCode.ORDERED, by="me", why="test")
 
 
-def one(phase: Phase, machine: MachineFact | None = None, node: NodeFact | None = None, **fields: object) -> Claim:
+def one(phase: Phase, machine: MachineFact | None = None, node: NodeFact | None = None, **fields: Any) -> Claim:
     """Return a claim with one host whose machine is known unless it is absent and the claim only requested."""
     machine_id = None if phase is Phase.REQUESTED and machine is not PRESENT else "i-1"
     fields.setdefault("listed_at", 999.0)
     return claim("m1", "cpu1", phase, machine=machine, node=node, machine_id=machine_id, **fields)
 
 
-def after(of: Claim, **fields: object) -> tuple[Plan, Claim | None]:
+def after(of: Claim, **fields: Any) -> tuple[Plan, Claim | None]:
     """Plan for this claim and as much work as it can do, so that it is needed; return what becomes of it."""
     wants = [tasks(1, CPU=1)] if fields.pop("work", True) else []
     result = planned(CPU1, of, *wants, **fields)
@@ -307,7 +308,7 @@ def test_a_replica_fails_with_any_of_its_hosts(facts: dict[str, object]) -> None
 # ---- strays ----------------------------------------------------------------------------------------------------------
 
 
-def with_strays(*strays: Stray, **fields: object) -> Plan:
+def with_strays(*strays: Stray, **fields: Any) -> Plan:
     return sound_plan(snapshot(CPU1, tasks(len(strays), CPU=1), strays=strays, **fields))
 
 

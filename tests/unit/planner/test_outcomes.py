@@ -96,8 +96,7 @@ def test_a_machine_that_was_seen_is_a_success_whatever_the_call_says() -> None:
 
 
 def test_a_flaky_launch_is_asked_again_under_its_token_after_a_moment() -> None:
-    absent = {"machine": MachineFact.ABSENT, "listed_at": 999.0}
-    asked = claim("m1", "cpu1", Phase.REQUESTED, batch="b", **absent)
+    asked = claim("m1", "cpu1", Phase.REQUESTED, batch="b", machine=MachineFact.ABSENT, listed_at=999.0)
     first = planned(CPU1, asked, tasks(1, CPU=1), outcomes=(ended(OutcomeKind.LAUNCH, Trouble.FLAKY),))
     assert (first.launches, [b.until for b in first.backoffs]) == ((), [1002.0])
     early = planned(CPU1, *first.claims, tasks(1, CPU=1), backoffs=first.backoffs, now=1001.9)

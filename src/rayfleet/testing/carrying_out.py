@@ -1,0 +1,94 @@
+"""What the world looks like when a plan has come true, as the next snapshot. For tests that plan more than once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rayfleet.model import (
+    LEAVING,
+    STARTING,
+    Claim,
+    Demand,
+    DemandKind,
+    Host,
+    Phase,
+    Plan,
+    RequestedDemand,
+    Resources,
+    Snapshot,
+)
+
+
+def carried_out(snapshot: Snapshot, plan: Plan, *, later_s: float = 0.0) -> Snapshot:
+    """Return the snapshot after `plan`: machines are up, placed work runs, what left is gone.
+
+    Requested resources still stand, as do gangs and tasks that were unmet.
+    """
+    loads = _loads(snapshot, plan)
+    new = [host.id for launch in plan.launches for name in launch.claims for host in _hosts(plan, name)]
+    names = {f"new:{number}": host for number, host in enumerate(new)}
+    used = {names.get(on, on): load for on, load in loads.items()}
+    staying = [claim for claim in plan.claims if claim.phase not in LEAVING]
+    foreign = [claim for claim in snapshot.claims if claim.foreign]
+    now = snapshot.now + later_s
+    return replace(
+        snapshot,
+        now=now,
+        claims=tuple(_up(claim, used, now) for claim in (*staying, *foreign)),
+        demand=_left(snapshot, plan),
+        backoffs=plan.backoffs,
+        orders=plan.orders,
+        outcomes=(),
+        strays=(),
+        serial=plan.serial,
+    )
+
+
+def _hosts(plan: Plan, name: str) -> tuple[Host, ...]:
+    return next(claim.hosts for claim in plan.claims if claim.id == name)
+
+
+def _up(claim: Claim, used: dict[str, Resources], now: float) -> Claim:
+    hosts = tuple(_working(host, used.get(host.id)) for host in claim.hosts)
+    if claim.phase in STARTING:
+        return replace(claim, phase=Phase.READY, since=now, accepted=True, hosts=hosts)
+    return replace(claim, hosts=hosts)
+
+
+def _working(host: Host, load: Resources | None) -> Host:
+    if load is None:
+        return host
+    return replace(host, used=host.used + load, idle_s=0.0)
+
+
+def _loads(snapshot: Snapshot, plan: Plan) -> dict[str, Resources]:
+    """Return what tasks and gangs of this plan use, by host."""
+    loads: dict[str, Resources] = {}
+    demand = snapshot.demand
+    for placement in plan.placements:
+        if placement.kind is DemandKind.REQUESTED:
+            continue
+        shape = demand.tasks[placement.index].shape if placement.kind is DemandKind.TASKS else None
+        if shape is None:
+            shape = demand.gangs[placement.index].bundles[placement.bundle or 0].shape
+        loads[placement.on] = loads.get(placement.on, Resources()) + shape.times(placement.count)
+    return loads
+
+
+def _left(snapshot: Snapshot, plan: Plan) -> Demand:
+    missing = {(unmet.kind, unmet.index): unmet.count for unmet in plan.unmet}
+    demand = snapshot.demand
+    requested: tuple[RequestedDemand, ...] = demand.requested
+    return Demand(
+        tasks=tuple(
+            replace(task, count=missing[DemandKind.TASKS, index])
+            for index, task in enumerate(demand.tasks)
+            if (DemandKind.TASKS, index) in missing
+        ),
+        gangs=tuple(
+            replace(gang, count=missing[DemandKind.GANG, index])
+            for index, gang in enumerate(demand.gangs)
+            if (DemandKind.GANG, index) in missing
+        ),
+        requested=requested,
+    )

@@ -1,0 +1,70 @@
+"""Print the golden plans, one JSON line each: run by the test in processes with different hash seeds."""
+
+import json
+
+from rayfleet.model import Backoff, Market, OfferKey, Order, OrderKind, Phase, Plan, Snapshot, Trouble
+from rayfleet.planner import plan
+from rayfleet.testing.snapshots import claim, gang, offer, pool, requested, snapshot, tasks
+
+POOLS = (
+    pool("small", CPU=2, memory=8e9, labels={"tier": "batch"}, offers=(offer(0.1, "a"), offer(0.03, "b", spot=True))),
+    pool("big", CPU=16, memory=64e9, max_workers=3, offers=(offer(0.7, "a"), offer(0.2, "a", spot=True))),
+    pool("gpu", 3.0, CPU=8, GPU=1, memory=32e9),
+)
+
+
+def scenarios() -> dict[str, Snapshot]:
+    """Return the golden snapshots by name."""
+    return {
+        "mixed demand": snapshot(
+            *POOLS,
+            tasks(40, CPU=1),
+            tasks(7, {"tier": "batch"}, CPU=1, memory=1e9),
+            tasks(2, GPU=0.5),
+            tasks(1, CPU=64),
+            gang("STRICT_SPREAD", {"CPU": 2}, {"CPU": 2}, count=2),
+            gang("PACK", {"CPU": 4}, {"GPU": 1}),
+            requested(10, CPU=2),
+        ),
+        "limits": snapshot(
+            *POOLS,
+            claim("big-1", "big", used={"CPU": 16}),
+            claim("small-1", "small", Phase.BOOTING),
+            tasks(100, CPU=1),
+            max_workers=6,
+            max_usd_per_hour=1.5,
+            backoffs=(Backoff(OfferKey("big", market=Market.SPOT), 1200.0, Trouble.OUT_OF_STOCK),),
+        ),
+        "shrinking": snapshot(
+            *POOLS,
+            *(claim(f"small-{n}", "small", idle_s=50.0 + n) for n in range(20)),
+            claim("gpu-1", "gpu", Phase.REQUESTED),
+            claim("old-1", "old", used={"CPU": 1}),
+            orders=(Order("o1", OrderKind.SCALE, "small", "4", "ann"),),
+        ),
+    }
+
+
+def digest(of: Plan) -> dict[str, object]:
+    """Return a plan as plain data: all that somebody would notice."""
+    return {
+        "launches": [
+            [str(x.offer.pool), x.offer.zone, x.offer.market, x.count, x.batch, x.reason.text] for x in of.launches
+        ],
+        "drains": [[x.claim, x.deadline, x.voluntary, x.reason.text] for x in of.drains],
+        "releases": [[x.claim, x.how, x.reason.text] for x in of.releases],
+        "unmet": [
+            [x.kind, x.index, x.count, x.reason.text, [[v.pool, v.reason.text] for v in x.pools]] for x in of.unmet
+        ],
+        "kept": [[x.host, x.reason.text] for x in of.kept],
+        "placements": [[x.on, x.kind, x.index, x.bundle, x.count] for x in of.placements],
+        "findings": [[x.subject, x.reason.text] for x in of.findings],
+        "cost": [of.cost.before, of.cost.after, of.cost.unpriced],
+        "claims": [[x.id, x.phase, x.since] for x in of.claims],
+        "answered": list(of.answered),
+    }
+
+
+if __name__ == "__main__":
+    for name, of in scenarios().items():
+        print(json.dumps({"name": name, **digest(plan(of))}, sort_keys=True))  # noqa: T201  # this is a program

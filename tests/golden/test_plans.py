@@ -1,0 +1,29 @@
+"""Golden plans: the same bytes whatever the hash seed, and the same as when they were last looked at.
+
+After a change that is meant to change plans: `RAYFLEET_WRITE_GOLDEN=1 python -m pytest tests/golden`; read the diff.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+GOLDEN = HERE / "plans.jsonl"
+
+
+def plans(seed: str) -> str:
+    """Return what a process with this hash seed plans."""
+    environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(HERE.parents[1] / "src")}
+    command = [sys.executable, str(HERE / "make_plans.py")]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+@pytest.mark.parametrize("seed", ["1", "4242"])
+def test_plans_are_the_same_whatever_the_hash_seed(seed: str) -> None:
+    got = plans(seed)
+    if os.environ.get("RAYFLEET_WRITE_GOLDEN"):
+        GOLDEN.write_text(got, encoding="utf-8")
+    assert got.splitlines() == GOLDEN.read_text(encoding="utf-8").splitlines()

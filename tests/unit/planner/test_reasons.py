@@ -1,0 +1,147 @@
+"""Every reason that the planner can give is given by some snapshot here, and each can be read."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from rayfleet.model import (
+    Backoff,
+    Drain,
+    MachineFact,
+    NodeFact,
+    OfferKey,
+    Order,
+    OrderKind,
+    Outcome,
+    OutcomeKind,
+    Phase,
+    Plan,
+    Reason,
+    ReasonCode,
+    Snapshot,
+    Stray,
+    Trouble,
+    reason,
+)
+from rayfleet.planner import plan
+from rayfleet.planner.invariants import check
+from rayfleet.testing.snapshots import claim, gang, pool, requested, snapshot, tasks, with_host
+
+PRESENT, ABSENT = MachineFact.PRESENT, MachineFact.ABSENT
+CPU1 = pool("p", 1.0, CPU=1)
+HEAD = pool("head", CPU=0)
+ORDER = reason(ReasonCode.ORDERED, by="me", why="test")
+
+
+def order(kind: OrderKind, target: str = "", value: str = "") -> tuple[Order, ...]:
+    return (Order("o", kind, target, value, "me", "test"),)
+
+
+def machine(phase: Phase = Phase.READY, **fields: object) -> Snapshot:
+    """Return a snapshot of one machine with these facts."""
+    return snapshot(CPU1, claim("m", "p", phase, **fields))  # type: ignore[arg-type]  # as `claim` takes them
+
+
+CASES: dict[ReasonCode, Snapshot] = {
+    ReasonCode.HEAD: snapshot(CPU1, head=HEAD),
+    ReasonCode.MIN_WORKERS: snapshot(pool("p", CPU=1, min_workers=1)),
+    ReasonCode.TASKS: snapshot(CPU1, tasks(1, CPU=1)),
+    ReasonCode.GANG: snapshot(CPU1, gang("PACK", {"CPU": 1})),
+    ReasonCode.REQUESTED: snapshot(CPU1, requested(1, CPU=1)),
+    ReasonCode.SCALE_ORDER: snapshot(CPU1, orders=order(OrderKind.SCALE, "p", "1")),
+    ReasonCode.RELAUNCH: machine(Phase.REQUESTED, machine=ABSENT, listed_at=999.0),
+    ReasonCode.IDLE: machine(idle_s=99.0),
+    ReasonCode.UNNEEDED: machine(Phase.BOOTING),
+    ReasonCode.OVER_MAX: snapshot(CPU1, claim("m", "p"), max_workers=0),
+    ReasonCode.OVER_BUDGET: snapshot(CPU1, claim("m", "p"), max_usd_per_hour=0.5),
+    ReasonCode.POOL_REMOVED: snapshot(claim("m", "p")),
+    ReasonCode.UNKNOWN_POOL: snapshot(claim("m", "p")),
+    ReasonCode.ORDERED: snapshot(CPU1, claim("m", "p"), orders=order(OrderKind.DRAIN, "m")),
+    ReasonCode.SHUTDOWN: snapshot(CPU1, claim("m", "p"), orders=order(OrderKind.SHUTDOWN)),
+    ReasonCode.INTERRUPTED: machine(interrupt_at=1100.0),
+    ReasonCode.DRIFTED: machine(drifted=True),
+    ReasonCode.BOOT_TIMEOUT: machine(Phase.BOOTING, since=0.0),
+    ReasonCode.REQUEST_TIMEOUT: machine(
+        Phase.REQUESTED, machine=ABSENT, since=0.0, created=0.0, listed_at=999.0, accepted=True
+    ),
+    ReasonCode.NODE_DIED: machine(node=NodeFact.DEAD),
+    ReasonCode.MACHINE_LOST: machine(machine=ABSENT),
+    ReasonCode.DRAINED: machine(Phase.DRAINING, node=NodeFact.DEAD, drain=Drain(ORDER, 990.0, 1100.0)),
+    ReasonCode.DRAIN_DEADLINE: machine(Phase.DRAINING, drain=Drain(ORDER, 990.0, 999.0)),
+    ReasonCode.REPLICA_BROKEN: snapshot(
+        CPU1, with_host(claim("m", "p", hosts=2, machine=PRESENT), 1, machine=ABSENT), tasks(1, CPU=1)
+    ),
+    ReasonCode.LAUNCH_FAILED: machine(Phase.BOOTING, machine=MachineFact.FAILED),
+    ReasonCode.STILL_LISTED: machine(Phase.RELEASING, machine=PRESENT, machine_id="i"),
+    ReasonCode.BUSY: machine(used={"CPU": 1}),
+    ReasonCode.NOT_IDLE_YET: machine(idle_s=1.0),
+    ReasonCode.NEEDED: snapshot(CPU1, claim("m", "p"), tasks(1, CPU=1)),
+    ReasonCode.BOOTING: snapshot(CPU1, claim("m", "p", Phase.BOOTING), claim("n", "p", since=999.0)),
+    ReasonCode.IS_HEAD: snapshot(CPU1, claim("h", "head", head=True)),
+    ReasonCode.DO_NOT_DISRUPT: machine(idle_s=99.0, do_not_disrupt=True),
+    ReasonCode.DRAIN_REFUSED: machine(idle_s=99.0, retry_at=1001.0),
+    ReasonCode.LEAVING: machine(Phase.DRAINING, drain=Drain(ORDER, 990.0, 1100.0)),
+    ReasonCode.DOWNSCALING_SPEED: snapshot(
+        CPU1, *(claim(f"m{n}", "p", idle_s=99.0) for n in range(6)), downscaling_speed=0.1
+    ),
+    ReasonCode.NO_POOL_FITS: snapshot(CPU1, tasks(1, CPU=2)),
+    ReasonCode.TOO_SMALL: snapshot(CPU1, tasks(1, CPU=2)),
+    ReasonCode.LABELS_DIFFER: snapshot(CPU1, tasks(1, {"a": "b"}, CPU=1)),
+    ReasonCode.MAX_WORKERS: snapshot(CPU1, tasks(1, CPU=1), max_workers=0),
+    ReasonCode.POOL_MAX_WORKERS: snapshot(pool("p", CPU=1, max_workers=0), tasks(1, CPU=1)),
+    ReasonCode.BUDGET: snapshot(CPU1, tasks(1, CPU=1), max_usd_per_hour=0.5),
+    ReasonCode.UPSCALING_SPEED: snapshot(CPU1, tasks(9, CPU=1), upscaling_speed=1.0),
+    ReasonCode.BACKED_OFF: snapshot(
+        CPU1, tasks(1, CPU=1), backoffs=(Backoff(OfferKey("p"), 1100.0, Trouble.OUT_OF_STOCK),)
+    ),
+    ReasonCode.GANG_TOO_WIDE: snapshot(CPU1, gang("PACK", {"CPU": 1}, {"CPU": 1}), max_workers=1),
+    ReasonCode.ENGINE_DOWN: snapshot(CPU1, engine_up=False),
+    ReasonCode.WAITING_FOR_HEAD: snapshot(CPU1, tasks(1, CPU=1), head=HEAD),
+    ReasonCode.SHUTTING_DOWN: snapshot(CPU1, tasks(1, CPU=1), orders=order(OrderKind.SHUTDOWN)),
+    ReasonCode.IMPOSSIBLE: machine(Phase.REQUESTED, machine=ABSENT, node=NodeFact.ALIVE),
+    ReasonCode.ADOPTED: snapshot(CPU1, strays=(Stray("i", OfferKey("p")),)),
+    ReasonCode.RELEASE_FAILED: snapshot(
+        CPU1, claim("m", "p", Phase.RELEASING), outcomes=(Outcome(OutcomeKind.RELEASE, ("m",), 1.0, Trouble.DENIED),)
+    ),
+    ReasonCode.BAD_ORDER: snapshot(CPU1, orders=order(OrderKind.SET, "nothing")),
+}
+
+
+def all_reasons(of: Plan) -> Iterator[Reason]:
+    """Yield every reason of a plan, the links of chains too."""
+    todo = [action.reason for action in of.actions]
+    todo += [kept.reason for kept in of.kept]
+    todo += [finding.reason for finding in of.findings]
+    todo += [missing.reason for missing in of.unmet]
+    todo += [verdict.reason for missing in of.unmet for verdict in missing.pools]
+    while todo:
+        one = todo.pop()
+        yield one
+        todo.extend(one.chain)
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_the_reason_is_given_and_can_be_read(code: ReasonCode) -> None:
+    texts = [one.text for one in all_reasons(plan(CASES[code])) if one.code is code]
+    assert texts
+    assert all(text and "{" not in text.replace("{CPU", "").replace("{a", "") for text in texts)
+
+
+def test_no_reason_is_forgotten() -> None:
+    """BROKEN_INVARIANT comes from the check of a plan, never from a plan."""
+    assert set(ReasonCode) - set(CASES) == {ReasonCode.BROKEN_INVARIANT}
+
+
+def test_a_broken_plan_is_found_out() -> None:
+    """The check does not trust the planner: plans that were tampered with are all found."""
+    of = snapshot(pool("p", CPU=1, max_workers=2), claim("m", "p", used={"CPU": 1}), tasks(1, CPU=1))
+    good = plan(of)
+    other = plan(snapshot(pool("p", CPU=1), claim("m", "p", idle_s=99.0)))
+    crowd = plan(snapshot(pool("p", CPU=1), tasks(3, CPU=1)))
+    assert check(of, good) == ()
+    assert [f.reason.text for f in check(of, other)][:1] == [
+        "what is in use is not released for being idle: it leaves: idle"
+    ]
+    texts = " ".join(f.reason.text for f in check(of, crowd))
+    assert "pool maximum: 3 of 2" in texts
+    assert "demand is placed or unmet: 3 of 1" in texts
