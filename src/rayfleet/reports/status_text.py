@@ -20,10 +20,10 @@ _FAILURES = frozenset({
 })  # fmt: skip
 
 
-def status_text(report: TickReport, zone: tzinfo = UTC) -> str:
-    """Return the state that a report holds, for people; times of day in `zone`."""
+def status_text(report: TickReport, zone: tzinfo | None = None) -> str:
+    """Return the state that a report holds, for people; the time of day in `zone`, None = this machine's."""
     claims = current_claims(report)
-    at = datetime.fromtimestamp(report.snapshot.now, zone)
+    at = datetime.fromtimestamp(report.snapshot.now, UTC).astimezone(zone)
     lines = [
         f"======== Autoscaler status: {at:%Y-%m-%d %H:%M:%S.%f} ========",
         *_section("Node status"),
