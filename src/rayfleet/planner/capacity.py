@@ -204,7 +204,9 @@ class _Rows:
         self.free: list[list[int]] = []
         self.whole: list[list[int]] = []
         self.meta: list[tuple[int, bool, bool, int]] = []
-        self.by_offer: dict[OfferKey, tuple[Resources, Labels, list[int], tuple[tuple[str, str], ...], bool]] = {}
+        self.by_offer: dict[
+            tuple[str, str | None, bool], tuple[Resources, Labels, list[int], tuple[tuple[str, str], ...], bool]
+        ] = {}
 
     def add(self, claim: Claim, host: Host) -> None:
         """Add one host as a column."""
@@ -228,7 +230,8 @@ class _Rows:
     def _typical(self, claim: Claim) -> tuple[Resources, Labels, list[int], tuple[tuple[str, str], ...], bool]:
         """Return what a machine of the claim's offer has when nothing more is known of it."""
         key = claim.offer
-        if claim.head or key not in self.by_offer:
+        seen = (key.pool, key.zone, key.market is Market.SPOT)
+        if claim.head or seen not in self.by_offer:
             terms = self.capacity.terms
             pool = self.draft.policy.pool(key.pool)
             if claim.head and self.draft.policy.head and self.draft.policy.head.name == key.pool:
@@ -241,8 +244,8 @@ class _Rows:
             typical = (resources, labels, offers, terms.labels(labels), has_accelerator(resources))
             if claim.head:
                 return typical
-            self.by_offer[key] = typical
-        return self.by_offer[key]
+            self.by_offer[seen] = typical
+        return self.by_offer[seen]
 
     def finish(self) -> None:
         """Make the arrays."""

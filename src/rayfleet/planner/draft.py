@@ -56,7 +56,7 @@ class Draft:
     held: Reason | None = None
     serial: int = 0
     taken: frozenset[str] = frozenset()
-    prices: dict[OfferKey, float | None] = field(default_factory=dict)
+    prices: dict[tuple[str | int | None, ...], float | None] = field(default_factory=dict)
 
     @property
     def now(self) -> float:
@@ -93,9 +93,12 @@ class Draft:
         """Return the price of one host of a claim: its own, else its offer's; None when unknown."""
         if claim.usd_per_hour is not None:
             return claim.usd_per_hour
-        if claim.offer not in self.prices:
-            self.prices[claim.offer] = _listed_price(self.policy, claim.offer)
-        return self.prices[claim.offer]
+        offer = claim.offer
+        # Members of an enumeration hash slowly and are single objects, so that their identity does as well.
+        key = (offer.pool, offer.provider, offer.region, offer.zone, id(offer.market))
+        if key not in self.prices:
+            self.prices[key] = _listed_price(self.policy, offer)
+        return self.prices[key]
 
 
 def _listed_price(policy: Policy, key: OfferKey) -> float | None:

@@ -77,7 +77,9 @@ class Layout:
     def of(cls, draft: Draft, demand: Demand) -> Layout:
         """Start from what exists."""
         terms = terms_of(demand)
-        return cls(draft, terms, Capacity.of(draft, terms), Room.of(draft), variants(draft, terms))
+        # Without demand nothing is placed, and most ticks are without demand.
+        capacity = Capacity.of(draft, terms) if demand else Capacity(terms)
+        return cls(draft, terms, capacity, Room.of(draft), variants(draft, terms))
 
     # ---- trying -------------------------------------------------------------------------------------------------
 
