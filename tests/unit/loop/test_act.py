@@ -67,7 +67,8 @@ class Stage:
 
 def test_the_ledger_is_written_before_the_provider_is_called() -> None:
     async def story() -> None:
-        stage, seen = Stage(), []
+        stage = Stage()
+        seen: list[str] = []
 
         class Witness(FakeProvider):
             async def launch(self, request: LaunchRequest) -> None:
