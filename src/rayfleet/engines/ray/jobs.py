@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +11,6 @@ from typing import Any, Final
 import aiohttp
 
 from rayfleet.contracts import Job, JobStatus, JobsUnavailable
-from rayfleet.engines.ray.environment import client_environment
 from rayfleet.engines.ray.settings import RaySettings
 from rayfleet.model import FrozenMap
 
@@ -112,20 +110,21 @@ class RayJobs:
             ) from error
 
     def _session(self, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(headers=self._headers(), timeout=timeout)
+
+    def _headers(self) -> dict[str, str]:
         try:
             token = self._settings.token()
         except OSError as error:
             raise JobsUnavailable(f"the cluster's token cannot be read: {error}") from error
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return aiohttp.ClientSession(headers=headers, timeout=timeout)
+        return {"Authorization": f"Bearer {token}"} if token else {}
 
     def _submit_with_files(self, entrypoint: str, runtime_env: dict[str, Any], metadata: dict[str, str]) -> str:
-        """Let Ray's own client pack and upload local folders. It reads the token from the environment."""
-        os.environ.update(client_environment(self._settings))
+        """Let Ray's own client pack and upload local folders."""
         from ray.job_submission import JobSubmissionClient
 
         try:
-            client = JobSubmissionClient(self._settings.dashboard_url)
+            client = JobSubmissionClient(self._settings.dashboard_url, headers=self._headers())
             return str(client.submit_job(entrypoint=entrypoint, runtime_env=runtime_env, metadata=metadata))
         except (RuntimeError, ConnectionError, ValueError, OSError) as error:
             raise JobsUnavailable(str(error)) from error

@@ -101,7 +101,7 @@ def _group_and_strategy(request: Any) -> tuple[str, Strategy]:
     word = rest.partition("|")[0].strip()
     if word in Strategy.__members__:
         return group, Strategy(word)
-    constraints = [bundle.placement_constraints for bundle in request.requests]
+    constraints = [constraint for bundle in request.requests for constraint in bundle.placement_constraints]
     if any(constraint.HasField("anti_affinity") for constraint in constraints):
         return group, Strategy.STRICT_SPREAD
     if any(constraint.HasField("affinity") for constraint in constraints):
