@@ -169,7 +169,7 @@ def _serve_together(layout: Layout, party: Party, gangs: dict[int, int]) -> bool
         for selector in piece.selectors:
             layout.settle(piece, selector, Manner(only=home))
     summed = layout.placed[mark:]
-    layout.placed[mark:] = [replace(placed, bundle=number) for placed in summed for number, _ in party.bundles]
+    layout.placed[mark:] = [placed._replace(bundle=number) for placed in summed for number, _ in party.bundles]
     return piece.left == 0
 
 

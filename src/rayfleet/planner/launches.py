@@ -55,7 +55,7 @@ def write_launches(draft: Draft, layout: Layout) -> tuple[Placement, ...]:
     for placed in layout.placed:
         key = offer_of.get(placed.column)
         if key is not None:
-            loads[key].add(placed.kind, placed.index, placed.bundle, placed.count)
+            loads[key].add(placed.kind, placed.position, placed.bundle, placed.pieces)
     numbers: dict[int, int] = {}
     already = sum(launch.count for launch in draft.launches)
     for key, mades in offers.items():
@@ -110,8 +110,8 @@ def _placements(layout: Layout, numbers: dict[int, int]) -> tuple[Placement, ...
     places = layout.capacity.places
     merged: dict[tuple[int, DemandKind, int, int | None], int] = {}
     for placed in layout.placed:
-        spot = (placed.column, placed.kind, placed.index, placed.bundle)
-        merged[spot] = merged.get(spot, 0) + placed.count
+        spot = (placed.column, placed.kind, placed.position, placed.bundle)
+        merged[spot] = merged.get(spot, 0) + placed.pieces
     return tuple(
         Placement(
             on=places[column].host or f"new:{numbers[column]}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,15 +24,14 @@ SAME_FILLING = 8.0
 """Weight of the stage in the order of hosts; each next criterion weighs half of the one before."""
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """`count` pieces of a demand on one column of the table."""
+class Placed(NamedTuple):
+    """So many `pieces` of a demand on one column of the table. A tuple: there may be a hundred thousand."""
 
     column: int
     kind: DemandKind
-    index: int
+    position: int
     bundle: int | None
-    count: int
+    pieces: int
 
 
 @dataclass(frozen=True, slots=True)
