@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rayfleet.contracts import LedgerError
+from rayfleet.engines.ray.settings import new_settings
 from rayfleet.launcher import home as homes
 from rayfleet.launcher.demo import drivers, record, verdict
 from rayfleet.launcher.demo.drivers import Ran
@@ -129,6 +130,8 @@ async def _performance(cluster: Wanted, stage: Stage, course: Course, sleep_s: f
     stage.say("begins", f"cluster {cluster.name}: {stage.chapter}")
     asked = time.time()
     home = homes.create(cluster.name)
+    # Ports of its own: Ray's default ones belong to whatever the user starts meanwhile.
+    new_settings(cluster.name, home.path, preferred_default=False).save()
     async with _followed(home, stage):
         await up(cluster, lambda step: _progress(stage, step), owner=owner)
         course.up_s = time.time() - asked

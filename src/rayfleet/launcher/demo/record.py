@@ -9,7 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from rayfleet.model import CPU, UNITS, Claim, Demand, Launch, Phase, Strategy, TickReport
+from rayfleet.model import CPU, UNITS, Claim, Demand, Launch, Phase, ReasonCode, Strategy, TickReport
+
+LIMITS = frozenset({ReasonCode.MAX_WORKERS, ReasonCode.POOL_MAX_WORKERS, ReasonCode.BUDGET, ReasonCode.NO_POOL_FITS})
+"""Why demand waits although nobody hesitates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +160,8 @@ def _named(claim_id: str, known: dict[str, Claim]) -> str:
 def demand_to_launch(reports: Iterable[TickReport]) -> list[float]:
     """Return, for each tick that launches workers, the seconds from Ray's answer to the provider call.
 
-    Demand that an earlier plan could not serve counts from the answer that first showed it, so that a plan which
-    hesitates does not look quick.
+    Demand that an earlier plan left waiting counts from the answer that first showed it, so that a plan which
+    hesitates does not look quick; unless it waited for a limit, which is what limits are for.
     """
     found = []
     unmet_since: float | None = None
@@ -167,8 +170,12 @@ def demand_to_launch(reports: Iterable[TickReport]) -> list[float]:
         wanted, called = bool(_worker_launches(report)), report.timings.acted_at > 0
         if wanted and called:
             found.append(report.timings.acted_at - seen_at)
-        unmet_since = seen_at if report.plan.unmet or wanted > called else None
+        unmet_since = seen_at if _hesitates(report) or wanted > called else None
     return found
+
+
+def _hesitates(report: TickReport) -> bool:
+    return any(unmet.reason.code not in LIMITS for unmet in report.plan.unmet)
 
 
 def launch_to_node(reports: Sequence[TickReport]) -> list[float]:

@@ -84,6 +84,12 @@ def test_a_plan_that_hesitates_is_counted_from_its_first_sight_of_the_demand() -
     assert record.demand_to_launch(reports) == [14.02 - 9.99, 16.02 - 15.99]
 
 
+def test_waiting_for_a_limit_is_no_hesitation() -> None:
+    unmet = Unmet(DemandKind.TASKS, 0, WAITING, 5, reason(ReasonCode.MAX_WORKERS, max_workers=4))
+    launching = report(14, worker("m2", Phase.REQUESTED), plan=Plan(launches=(launch("m2"),)), acted_at=14.02)
+    assert record.demand_to_launch([report(10, plan=Plan(unmet=(unmet,))), launching]) == [14.02 - 13.99]
+
+
 def test_a_launch_that_was_held_back_still_counts_from_its_first_sight() -> None:
     """The ledger could not be saved at first, so no call was made."""
     asked = worker("m2", Phase.REQUESTED)

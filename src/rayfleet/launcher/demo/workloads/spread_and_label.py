@@ -2,7 +2,7 @@
 
     python spread_and_label.py
 
-An ordinary Ray script: a STRICT_SPREAD placement group for the three, a label selector for the one.
+An ordinary Ray script: a STRICT_SPREAD placement group of two CPUs each for the three, a label selector for the one.
 """
 
 import time
@@ -26,7 +26,7 @@ def main() -> None:
     ray.init()
     submitted_at = time.time()
     labelled = where_am_i.options(label_selector={"tier": "spot"}).remote()
-    group = placement_group([{"CPU": 1}] * BUNDLES, strategy="STRICT_SPREAD")
+    group = placement_group([{"CPU": 2}] * BUNDLES, strategy="STRICT_SPREAD")
     members = [
         where_am_i.options(
             scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=index)
