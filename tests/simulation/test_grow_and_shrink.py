@@ -1,5 +1,7 @@
 """The loop with real planner, fake place and fake engine on virtual time: what a user sees when all goes well."""
 
+import asyncio
+
 from rayfleet.model import Order, OrderKind, Phase, Policy, Pool, Resources
 from rayfleet.testing.virtual_time import run_virtual
 from rayfleet.testing.world import World
@@ -88,6 +90,39 @@ def test_run_ends_by_itself_after_a_shutdown() -> None:
         assert world.place.existing() == ()
         assert world.memory.record.orders == ()
         assert world.memory.record.claims == ()
+
+    run_virtual(story())
+
+
+def test_an_idle_time_out_that_was_ordered_is_kept_to_the_moment() -> None:
+    async def story() -> None:
+        world = World(Policy(pools=(CPU4,), idle_timeout_s=60.0))
+        await world.ledger.add_order(Order("o1", OrderKind.SET, "idle_timeout_s", "1.5", by="ann"))
+        async with world.controller():
+            world.engine.submit(CPU1, count=4, run_s=3)
+            await world.until(lambda: world.engine.done == 4)
+            assert 1.4 <= await world.until(lambda: world.engine.drains) <= 1.8
+
+    run_virtual(story())
+
+
+def test_demand_that_came_during_a_slow_tick_counts_from_when_it_came() -> None:
+    """The record is honest: what waited for the loop is part of the time from demand to launch."""
+
+    async def story() -> None:
+        world = World(POLICY)
+        world.history.write_s = 0.4
+        async with world.controller():
+            await asyncio.sleep(3.0)
+            world.engine.submit(Resources.of({"CPU": 4}), count=1, run_s=60)
+            await world.until(lambda: world.provider.count("launch") == 1)
+            await asyncio.sleep(0.1)  # the tick that launches is still being written
+            world.engine.submit(Resources.of({"CPU": 3}), count=1, run_s=60)
+            await world.until(lambda: world.provider.count("launch") == 2)
+            await asyncio.sleep(1.0)
+        waits = [r.timings.acted_at - r.timings.seen_at for r in world.history.reports if r.plan.launches]
+        assert waits[0] <= 0.05
+        assert 0.1 <= waits[1] <= 0.8
 
     run_virtual(story())
 

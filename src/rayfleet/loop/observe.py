@@ -40,6 +40,7 @@ class Observer:
         self._record: Record | None = None
         self._used: EngineView | None = None  # the view that the last snapshot was made from
         self._machines: frozenset[str] = frozenset()  # machine ids of ours whose nodes the engine may still show
+        self._news_at: float | None = None  # when the engine first said what no snapshot has shown yet
         self._unknown: frozenset[str] = frozenset()  # instance ids that no listing has explained yet
         self.engine = Poller("engine", parts.engine.look, parts.clock, EngineError)
         self.listings: dict[str, Poller[tuple[Machine, ...]]] = {
@@ -68,9 +69,17 @@ class Observer:
             serial=record.serial,
             engine_up=view is not None,
         )
+        seen_at = view.received_at if view else 0.0
+        seen_at, self._news_at = min(seen_at, self._news_at or seen_at), None
         edges = (self.engine.trouble, *(poller.trouble for poller in self.listings.values()))
         troubles = tuple(text for text in (trouble, *edges) if text)
-        return Sight(snapshot, self._record, view.received_at if view else 0.0, troubles)
+        return Sight(snapshot, self._record, seen_at, troubles)
+
+    def heard(self, at: float) -> None:
+        """Remember when the engine had news that no snapshot has shown: demand to launch counts from there."""
+        shown = self._used is not None and at <= self._used.received_at
+        if not shown and self._news_at is None:
+            self._news_at = at
 
     def expire_listings(self) -> None:
         """Have every provider listed by the next look: a call has just changed what there is."""

@@ -23,6 +23,8 @@ from rayfleet.loop.observe import Observer, Sight
 from rayfleet.loop.parts import Parts
 from rayfleet.loop.watch import watch_engine, watch_orders, watch_provider
 from rayfleet.model import OrderKind, Plan, Policy, Snapshot, TickReport, Timings
+from rayfleet.planner.draft import Draft
+from rayfleet.planner.orders import apply_orders
 
 log = structlog.get_logger()
 
@@ -134,11 +136,13 @@ class Reconciler:
     async def _sleep(self, report: TickReport, began: float) -> None:
         """Wait for the interval, the next time-out or a wake-up, and never so briefly that the loop spins."""
         cadence, ended = self._parts.cadence, self._clock.now()
-        breather_s = min(2 * (ended - began), cadence.breather_max_s)
+        timings = report.timings
+        breather_s = min(2 * (timings.observe_s + timings.plan_s + timings.act_s), cadence.breather_max_s)
         gap_s = cadence.error_gap_s if report.error else max(cadence.gap_s, breather_s)
         earliest, latest = ended + gap_s, began + cadence.tick_s
-        deadline = next_deadline(self.policy, report.plan, report.snapshot.now)
-        latest = latest if deadline is None else min(latest, deadline)
+        if not report.error:
+            deadline = next_deadline(_effective(report.snapshot), report.plan, report.snapshot.now)
+            latest = latest if deadline is None else min(latest, deadline)
         while True:
             at = max(earliest, latest if self._wake_at is None else min(latest, self._wake_at))
             self._woken.clear()
@@ -158,7 +162,12 @@ class Reconciler:
             for name, poller in observer.listings.items()
         ]
         orders = watch_orders(parts.ledger, cadence.orders_s, self.wake)
-        watchers = [watch_engine(observer.engine, cadence, self.wake), orders, self._await_stop(stop), *listers]
+        watchers = [
+            watch_engine(observer.engine, cadence, self.wake, observer.heard),
+            orders,
+            self._await_stop(stop),
+            *listers,
+        ]
         tasks = [asyncio.create_task(watcher) for watcher in watchers]
         try:
             yield
@@ -196,3 +205,10 @@ class Reconciler:
 
 def _lost_the_last_machine(report: TickReport) -> bool:
     return not report.plan.claims and any(not claim.foreign for claim in report.snapshot.claims)
+
+
+def _effective(snapshot: Snapshot) -> Policy:
+    """Return the policy as people's standing orders have changed it: their time-outs count."""
+    draft = Draft(snapshot, snapshot.policy)
+    apply_orders(draft)
+    return draft.policy

@@ -15,8 +15,13 @@ Wake = Callable[[str, float], None]
 _BACK_OFF = 1.3
 
 
-async def watch_engine(poller: Poller[EngineView], cadence: Cadence, wake: Wake) -> None:
-    """Ask the engine, often while its answers change; wake the loop when demand or nodes did. Runs until cancelled."""
+async def watch_engine(
+    poller: Poller[EngineView], cadence: Cadence, wake: Wake, heard: Callable[[float], None]
+) -> None:
+    """Ask the engine, often while its answers change; wake the loop when demand or nodes did. Runs until cancelled.
+
+    `heard` is told when the answer with the news was received.
+    """
     seen: frozenset[object] | None = None
     idle: frozenset[str] = frozenset()
     pause_s = cadence.poll_busy_s
@@ -27,6 +32,8 @@ async def watch_engine(poller: Poller[EngineView], cadence: Cadence, wake: Wake)
         pause_s = min(pause_s * _BACK_OFF, cadence.poll_quiet_s)
         if now_seen != seen:
             pause_s = cadence.poll_busy_s
+            if view:
+                heard(view.received_at)
             wake("engine", 0.0)
         elif now_idle != idle:
             wake("idleness", cadence.idle_wake_s)
