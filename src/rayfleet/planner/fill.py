@@ -50,17 +50,14 @@ class Problem:
     wanted: list[Wanted]
     variants: list[Variant]
     room: Room
-    hurried: bool
     prefer_many: bool
     suits: list[list[int]] = field(default_factory=list)
     worth: list[float] = field(default_factory=list)
 
 
-def pack(
-    wanted: list[Wanted], variants: list[Variant], room: Room, *, hurried: bool, prefer_many: bool = False
-) -> Packing:
+def pack(wanted: list[Wanted], variants: list[Variant], room: Room, *, prefer_many: bool = False) -> Packing:
     """Return the best new machines for `wanted` within `room`. `prefer_many`: of equals, more machines."""
-    problem = Problem(wanted, variants, room, hurried, prefer_many)
+    problem = Problem(wanted, variants, room, prefer_many)
     _judge_pieces(problem)
     if not any(problem.suits):
         return Packing(left=[w.count for w in wanted])
@@ -194,7 +191,7 @@ def _launch_best(run: _Run, *, every_variant: bool) -> None:
 
 
 def _affordable(run: _Run, variant: Variant) -> int:
-    return run.room.replicas(variant.pool, variant.offer.usd_per_hour, hurried=run.problem.hurried)
+    return run.room.replicas(variant.pool, variant.offer.usd_per_hour)
 
 
 def _copies(run: _Run, filling: Filling) -> int:

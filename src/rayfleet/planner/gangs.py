@@ -239,12 +239,12 @@ def _launch_apart(layout: Layout, party: Party, piece: Item, selector: LabelSele
         for variant in layout.variants
         if selector.holds(dict(variant.labels))
         and all(variant.offers[row] >= units for row, units in piece.need)
-        and layout.room.replicas(variant.pool, variant.offer.usd_per_hour, hurried=True)
+        and layout.room.replicas(variant.pool, variant.offer.usd_per_hour)
     ]
     if not choices:
         return False
     variant = min(choices, key=lambda choice: choice[0])[1]
-    most = layout.room.replicas(variant.pool, variant.offer.usd_per_hour, hurried=True)
+    most = layout.room.replicas(variant.pool, variant.offer.usd_per_hour)
     layout.make(variant, min(most, -(-piece.left // variant.hosts)), ReasonCode.GANG)
     return True
 

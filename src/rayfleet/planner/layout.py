@@ -63,7 +63,7 @@ ANY_MANNER = Manner()
 
 @dataclass(slots=True)
 class Layout:
-    """See the module. `hurried` kinds of demand pass the upscaling speed."""
+    """See the module."""
 
     draft: Draft
     terms: Terms
@@ -153,9 +153,13 @@ class Layout:
         asked = [fill.Wanted(piece, selector, piece.left) for piece, selector in wanted if piece.left]
         if not asked:
             return
-        hurried = why is ReasonCode.GANG
-        packing = fill.pack(asked, self.variants, self.room, hurried=hurried, prefer_many=prefer_many)
-        for variant, replicas, filling in packing.launches:
+        packing = fill.pack(asked, self.variants, self.room, prefer_many=prefer_many)
+        for variant, wanted_replicas, filling in packing.launches:
+            # The speed holds launches back; it does not turn them into dearer ones of another pool.
+            most = wanted_replicas if why is ReasonCode.GANG else self.room.at_once(variant.pool)
+            replicas = min(wanted_replicas, most)
+            if not replicas:
+                continue
             first = self.make(variant, replicas, why)
             for host, pieces in enumerate(filling):
                 columns = first + host + variant.hosts * np.arange(replicas)

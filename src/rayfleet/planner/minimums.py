@@ -25,7 +25,7 @@ def _launch(draft: Draft, layout: Layout, pool: Pool, missing: int) -> None:
     size = pool.hosts_per_replica
     wanted = -(-missing // size)
     for variant in sorted(_of_pool(layout, pool), key=lambda v: v.price):
-        count = min(wanted, layout.room.replicas(pool, variant.offer.usd_per_hour, hurried=True))
+        count = min(wanted, layout.room.replicas(pool, variant.offer.usd_per_hour))
         if count:
             layout.make(variant, count, ReasonCode.MIN_WORKERS)
             wanted -= count

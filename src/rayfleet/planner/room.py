@@ -73,15 +73,16 @@ class Room:
         """Return how many more hosts any pool may have, at most."""
         return min(self.cluster, sum(min(hosts, UNLIMITED // 2**20) for hosts in self.pools.values()))
 
-    def replicas(self, pool: Pool, usd_per_hour: float | None, *, hurried: bool) -> int:
-        """Return how many more replicas of a pool may be launched. `hurried`: the speed limit does not apply."""
-        hosts = min(self.pools[pool.name], self.cluster)
-        if not hurried:
-            hosts = min(hosts, self.speed[pool.name])
-        count = hosts // pool.hosts_per_replica
+    def replicas(self, pool: Pool, usd_per_hour: float | None) -> int:
+        """Return how many more replicas of a pool may exist. How fast they may start is `at_once`."""
+        count = min(self.pools[pool.name], self.cluster) // pool.hosts_per_replica
         if usd_per_hour and not math.isinf(self.usd_per_hour):
             count = min(count, int((self.usd_per_hour + CENT_PART) / (usd_per_hour * pool.hosts_per_replica)))
         return count
+
+    def at_once(self, pool: Pool) -> int:
+        """Return how many more replicas of a pool may be starting, by the upscaling speed."""
+        return self.speed[pool.name] // pool.hosts_per_replica
 
     def take(self, pool: Pool, usd_per_hour: float | None, replicas: int) -> None:
         """Count launches down."""

@@ -178,6 +178,11 @@ def test_the_upscaling_speed_limits_how_many_start_at_a_time(
     assert launched(result) == {"cpu1": expected}
 
 
+def test_the_speed_holds_launches_back_and_does_not_turn_to_a_dearer_pool() -> None:
+    result = planned(pool("cheap", 1.0, CPU=1), pool("dear", 2.0, CPU=1), tasks(20, CPU=1), upscaling_speed=1.0)
+    assert (launched(result), unmet(result)) == ({"cheap": 5}, [("tasks", 0, 15, ReasonCode.UPSCALING_SPEED)])
+
+
 # ---- back-offs -------------------------------------------------------------------------------------------------------
 
 TWO_OFFERS = pool("a", CPU=1, offers=(offer(0.1, "z1", spot=True), offer(1.0, "z1")))
