@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from rayfleet.contracts import Flaky, LaunchRequest, OutOfStock
-from rayfleet.model import Phase, Plan, Policy, Pool, Resources, Snapshot, Timeouts, Trouble
+from rayfleet.model import OutcomeKind, Phase, Plan, Policy, Pool, Resources, Snapshot, Timeouts, Trouble
 from rayfleet.planner import plan
 from rayfleet.testing.fake_provider import Call, FakeProvider
 from rayfleet.testing.faults import FakeSink
@@ -310,6 +310,25 @@ def test_a_failed_tick_loses_no_outcome() -> None:
         async with world.controller(plan=faulty):
             await world.until(lambda: world.engine.done == 4, within_s=20)
         assert [machine.offer.pool for machine in world.place.machines.values()] == ["big8"]
+
+    run_virtual(story())
+
+
+def test_an_outcome_that_no_plan_survives_is_dropped_and_the_loop_goes_on() -> None:
+    async def story() -> None:
+        world = World(POLICY)
+        world.engine.submit(CPU1, count=4, run_s=2)
+
+        def faulty(snapshot: Snapshot) -> Plan:
+            if any(outcome.kind is OutcomeKind.LAUNCH for outcome in snapshot.outcomes):
+                raise ZeroDivisionError
+            return plan(snapshot)
+
+        async with world.controller(plan=faulty):
+            await world.until(lambda: world.engine.done == 4, within_s=30)
+            await world.until(lambda: not world.claims, within_s=30)
+        assert sum(bool(report.error) for report in world.history.reports) == 4
+        assert len(world.place.machines) == 1
 
     run_virtual(story())
 

@@ -148,11 +148,13 @@ def _host_with_facts(claim: Claim, host: Host, place: _Place, nodes: _Nodes) -> 
     machine = place.machines.get(host.machine_id or "")
     fact = _machine_fact(machine, claim.phase) if place.known else None
     interrupt_at = machine.interrupt_at if machine else None
+    message = machine.message if machine and fact is MachineFact.FAILED else ""
     node = nodes.of(claim, host)
     if node is not None:
-        return _host(host.id, node, host.machine_id, fact, interrupt_at)
+        found = _host(host.id, node, host.machine_id, fact, interrupt_at)
+        return replace(found, message=message) if message else found
     absent = NodeFact.ABSENT if nodes.known else None
-    return Host(host.id, host.machine_id, host.node_id, fact, absent, interrupt_at=interrupt_at)
+    return Host(host.id, host.machine_id, host.node_id, fact, absent, interrupt_at=interrupt_at, message=message)
 
 
 def _host(

@@ -28,6 +28,8 @@ from rayfleet.planner.orders import apply_orders
 
 log = structlog.get_logger()
 
+_TRIES_WITH_OUTCOMES = 3
+
 
 class Reconciler:
     """Keeps one cluster as its policy and its work want it.
@@ -49,6 +51,7 @@ class Reconciler:
         self._observer = Observer(parts, self._inbox)
         self._actor = Actor(parts, self._inbox)
         self._ticks = 0
+        self._failed_ticks = 0  # in a row
         self._woken = asyncio.Event()
         self._wake_at: float | None = None
 
@@ -69,7 +72,7 @@ class Reconciler:
         except Exception:
             error = traceback.format_exc()
             log.exception("tick_failed", cluster=self._parts.cluster)
-        self._settle(sight, acted)
+        self._settle(sight, acted, failed=bool(error))
         before_act_s = timings.observe_s + timings.plan_s
         timings = replace(timings, act_s=self._clock.now() - began - before_act_s, acted_at=acted.acted_at)
         return await self._report(sight, plan, timings, error, acted)
@@ -81,13 +84,18 @@ class Reconciler:
                 log.error("invariant_broken", subject=finding.subject, reason=finding.reason.text)
         return plan
 
-    def _settle(self, sight: Sight | None, acted: Acted) -> None:
-        """Forget outcomes that the ledger now remembers, keep the others; list again what a call has changed."""
-        if sight is None:
-            return
-        if not acted.saved:
-            self._inbox.put_back(sight.snapshot.outcomes)
-        if sight.snapshot.outcomes:
+    def _settle(self, sight: Sight | None, acted: Acted, *, failed: bool) -> None:
+        """Forget outcomes that the ledger now remembers, keep the others; list again what a call has changed.
+
+        Outcomes over which plan after plan fails are dropped: the facts of the next snapshots say the same more slowly.
+        """
+        self._failed_ticks = self._failed_ticks + 1 if failed else 0
+        outcomes = sight.snapshot.outcomes if sight else ()
+        if outcomes and self._failed_ticks > _TRIES_WITH_OUTCOMES:
+            log.error("outcomes_dropped", outcomes=[str(outcome) for outcome in outcomes])
+        elif not acted.saved:
+            self._inbox.put_back(outcomes)
+        if outcomes:
             self._observer.expire_listings()
 
     async def _report(self, sight: Sight | None, plan: Plan, timings: Timings, error: str, acted: Acted) -> TickReport:
@@ -184,13 +192,12 @@ class Reconciler:
     # ---- shutdown -------------------------------------------------------------------------------------
 
     def _is_over(self, report: TickReport) -> bool:
-        """Say whether a shutdown is ordered and done: no claim, no stray, no call, and every listing was had."""
+        """Say whether a shutdown is ordered and done: no claim, no call, and every provider lists nothing."""
         snapshot = report.snapshot
         ordered = any(order.kind is OrderKind.SHUTDOWN for order in snapshot.orders)
         ours = [claim for claim in (*snapshot.claims, *report.plan.claims) if not claim.foreign]
-        listed = all(poller.value is not None for poller in self._observer.listings.values())
-        left = ours or snapshot.strays or self._actor.busy
-        return ordered and listed and not left and not report.error
+        nothing_listed = all(poller.value == () for poller in self._observer.listings.values())
+        return ordered and nothing_listed and not ours and not self._actor.busy and not report.error
 
     async def _clean_ledger(self, report: TickReport) -> bool:
         """Empty the ledger; False when it cannot be written now."""
