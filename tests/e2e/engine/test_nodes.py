@@ -89,6 +89,13 @@ async def test_a_node_offers_what_its_pool_says(cluster: RealCluster, engine: Ra
     assert (cluster.directory("wide") / "started").exists()
 
 
+async def test_each_node_has_an_address_of_its_own(engine: RayEngine, start: Start) -> None:
+    for machine in ("one", "other"):
+        start(machine, pool("small", CPU=1))
+    nodes = [await node_where(engine, machine) for machine in ("one", "other", "head")]
+    assert len({node.address for node in nodes}) == 3
+
+
 async def test_the_head_has_no_cpu_and_says_that_it_is_the_head(engine: RayEngine) -> None:
     head = await node_where(engine, "head")
     assert head.head
@@ -250,7 +257,11 @@ async def test_a_node_that_dies_says_why_and_ends_with_an_error(
         os.kill(int((await eventually(first_agent, bool))[0]), signal.SIGKILL)
     else:
         os.kill(raylet, signal.SIGKILL)
+    killed_at = time.monotonic()
     assert process.wait(timeout=PATIENCE_S) == 1
+    await node_where(engine, machine, lambda node: node.state is NodeFact.DEAD)
+    print("dead after", round(time.monotonic() - killed_at, 2))
+    assert time.monotonic() - killed_at < 10, "Ray alone needs 14 s to notice a kill -9"
     assert "without having been drained" in cluster.output(machine)
     if victim == "agent":
         assert "fate-shares" in cluster.output(machine)

@@ -189,6 +189,13 @@ def test_a_session_shares_the_heads_logs_on_its_machine_and_has_its_own_elsewher
     node_main.remove_short_dir(str(machines[1]))
 
 
+def test_what_is_reserved_is_nobody_elses_until_we_end() -> None:
+    name = f"test-{os.getpid()}"
+    assert node_main.reserve(name)
+    assert not node_main.reserve(name)
+    assert len({node_main.own_address() for _ in range(5)}) == 5
+
+
 def test_ports_for_agents_are_not_given_twice() -> None:
     assert len(set(node_main.reserve_ports(8))) == 8
 

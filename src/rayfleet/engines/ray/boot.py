@@ -38,7 +38,15 @@ def node_environment(settings: RaySettings) -> dict[str, str]:
         "RAY_max_resource_shapes_per_load_report": shapes,
         "RAY_max_placement_group_load_report_size": shapes,
         "RAY_gcs_pull_resource_loads_period_milliseconds": str(settings.pull_period_ms),
-        "RAY_raylet_start_wait_time_s": "120",
+        # A raylet's first connection to its own object store comes too early and then sleeps for a whole step: the same
+        # ten seconds in finer steps.
+        "RAY_raylet_client_connect_timeout_milliseconds": "20",
+        "RAY_raylet_client_num_connect_attempts": "500",
+        # On a busy machine agents need long to import; that must not end their raylet.
+        "RAY_agent_register_timeout_ms": "180000",
+        "RAY_gcs_rpc_server_reconnect_timeout_s": "120",
+        "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "180",
+        "RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT": "180",
         "RAY_USAGE_STATS_ENABLED": "0",
         # The watcher of a node ends it at once when told to; whoever wants a drain asks for one first.
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
@@ -55,6 +63,8 @@ def _spec(settings: RaySettings, pool: Pool, *, head: bool) -> dict[str, Any]:
         "python": settings.python,
         "head_path": str(settings.head_path),
         "gcs_address": settings.gcs_address,
+        "own_addresses": settings.own_addresses,
+        "farewell": [settings.python, "-m", "rayfleet.engines.ray.farewell", settings.gcs_address],
     }
     if head:
         ports = settings.ports

@@ -17,6 +17,7 @@ _WORDS = {
     ReasonCode.LAUNCH_FAILED: "launch failed",
     ReasonCode.BOOT_TIMEOUT: "launch failed",
     ReasonCode.NODE_DIED: "died",
+    ReasonCode.MACHINE_FAILED: "died",
     ReasonCode.MACHINE_LOST: "lost",
     ReasonCode.SHUTDOWN: "cluster is shutting down",
 }

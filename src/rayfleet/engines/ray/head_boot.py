@@ -13,6 +13,9 @@ import json
 import os
 import signal
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -69,11 +72,79 @@ def prepare_temp_dir(spec: dict[str, Any]) -> str:
     return temp_dir
 
 
-def start_head(spec: dict[str, Any], temp_dir: str) -> None:
-    """Run Ray's own start command in this process. SystemExit when it fails, after Ray has said why."""
+def start_head(spec: dict[str, Any], temp_dir: str) -> Dashboard:
+    """Run Ray's own start command in this process and return its dashboard, which may still be starting.
+
+    SystemExit or an error of Ray's when it fails, after Ray has said why.
+    """
     from ray.scripts.scripts import cli
 
-    cli.main(start_arguments(spec, temp_dir, node_main.reserve_ports(4)), standalone_mode=False)
+    ports = node_main.reserve_ports(4)
+    dashboard = Dashboard(f"{spec['dashboard_host']}:{spec['dashboard_port']}")
+    with told_listen_port(ports[2]), dashboard.started_aside():
+        cli.main(start_arguments(spec, temp_dir, ports), standalone_mode=False)
+    return dashboard
+
+
+class Dashboard:
+    """Ray's dashboard, started in a thread: it takes four seconds, and the node need not wait for it."""
+
+    def __init__(self, address: str) -> None:
+        """Take host:port where it will be."""
+        self._address = address
+        self._threads: list[threading.Thread] = []
+        self._failures: list[BaseException] = []
+
+    @contextmanager
+    def started_aside(self) -> Iterator[None]:
+        """Have Ray's Node start its dashboard in a thread of ours."""
+        from ray._private.node import Node
+
+        original = Node.start_api_server
+
+        def start(node: Any, **arguments: Any) -> None:
+            node._webui_url = self._address  # what it will be, since a given port is the only one tried
+            self._threads.append(threading.Thread(target=self._start, args=(original, node, arguments)))
+            self._threads[-1].start()
+
+        Node.start_api_server = start
+        try:
+            yield
+        finally:
+            Node.start_api_server = original
+
+    def _start(self, original: Callable[..., None], node: Any, arguments: dict[str, Any]) -> None:
+        try:
+            original(node, **arguments)
+        except BaseException as error:  # noqa: BLE001 - raised where the thread is waited for
+            self._failures.append(error)
+
+    def wait(self) -> None:
+        """Wait until it answers; raises what went wrong."""
+        for thread in self._threads:
+            thread.join()
+        for failure in self._failures:
+            raise failure
+
+
+@contextmanager
+def told_listen_port(port: int) -> Iterator[None]:
+    """Have the head's raylet told of the port that Ray's start leaves out, or it waits two seconds for its agent."""
+    from ray._private import services
+
+    from rayfleet.engines.ray.raylet_argv import listen_port_flags
+
+    original = services.start_ray_process
+
+    def start(command: list[str], process_type: str, *args: Any, **kwargs: Any) -> Any:
+        more = listen_port_flags(str(port)) if process_type == "raylet" else []
+        return original([*command, *more], process_type, *args, **kwargs)
+
+    services.start_ray_process = start
+    try:
+        yield
+    finally:
+        services.start_ray_process = original
 
 
 def describe_head(spec: dict[str, Any], temp_dir: str) -> Path:
@@ -147,12 +218,16 @@ def main(argv: list[str]) -> None:
     signal.signal(signal.SIGTERM, give_up)
     signal.signal(signal.SIGINT, give_up)
     os.environ.update(node_main.node_environment(spec, dict(os.environ)))
+    # All heads of a machine would otherwise want the same port for their dashboard's own metrics.
+    os.environ["DASHBOARD_METRIC_PORT"] = str(node_main.reserve_ports(1)[0])
     Path(spec["head_path"]).unlink(missing_ok=True)
     temp_dir = prepare_temp_dir(spec)
     try:
         use_persistent_tables(spec)
-        start_head(spec, temp_dir)
+        dashboard = start_head(spec, temp_dir)
         logs_dir = describe_head(spec, temp_dir)
+        node_main.mark_started()
+        dashboard.wait()
     except BaseException:
         node_main.end_descendants()
         raise

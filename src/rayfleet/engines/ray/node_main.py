@@ -31,10 +31,13 @@ _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _SOCKET_PATH_MAX: Final = 107  # sun_path of AF_UNIX, without its final zero
 _LONGEST_SOCKET: Final = "sockets/plasma_store"
-_AGENT_PORTS: Final = range(20000, 32000)  # below the range that the kernel hands out by itself
+# Neither those that the kernel hands out (32768-60999) nor those of Ray's servers for its clients (23000-23999).
+_AGENT_PORTS: Final = (*range(20000, 23000), *range(24000, 32000))
+_OWN_ADDRESSES: Final = "127.77"  # of Linux's loopback network, all of which reaches this machine
 _AGENT_NICENESS: Final = "5"
 SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 - no temporary file: where Linux keeps shared memory
 _SHORT_DIR: Final = "/tmp/rf-"  # noqa: S108 - followed by 40 random bits, made exclusively, for us alone
+_FAREWELL_S: Final = 5.0
 _GRACE_S: Final = 2.0
 _DRAINED: Final = "AUTOSCALER_DRAIN_"  # how the raylet's log names the reason for leaving
 _LOG_TAIL_BYTES: Final = 8192
@@ -57,14 +60,15 @@ def start_worker(spec: dict[str, Any]) -> Watch:
     values = {
         "@NODE_ID@": node_id,
         "@NODE@": node_id[:12],
-        "@IP@": address_towards(spec["gcs_address"]),
+        "@IP@": own_address() if spec["own_addresses"] else address_towards(spec["gcs_address"]),
         "@TEMP_DIR@": os.path.dirname(session),
         **{f"@PORT{number}@": str(port) for number, port in enumerate(reserve_ports(4))},
     }
     argv = [fill(part, values) for part in head["raylet_argv"]]
     set_flags(argv, node_flags(spec, values["@IP@"], session))
     pid = spawn(argv, node_environment(spec, dict(os.environ)))
-    watch = Watch({pid: {"kind": RAYLET}}, log=os.path.join(session, "logs", f"{RAYLET}-{values['@NODE@']}"))
+    log = os.path.join(session, "logs", f"{RAYLET}-{values['@NODE@']}")
+    watch = Watch({pid: {"kind": RAYLET}}, log=log, farewell=[*spec["farewell"], node_id])
     watch.say_started(os.path.join(session, "sockets", RAYLET))
     return watch
 
@@ -148,26 +152,45 @@ def remove_short_dir(machine_dir: str) -> None:
 _reservations: list[socket.socket] = []
 
 
+def reserve(name: str) -> bool:
+    """Make a name ours on this machine for as long as this process lives; False when another process has it.
+
+    An abstract socket can be bound by one process at a time and vanishes with it.
+    """
+    lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        lock.bind(f"\0rayfleet-{name}")
+    except OSError:
+        lock.close()
+        return False
+    _reservations.append(lock)
+    return True
+
+
+def own_address() -> str:
+    """Return a loopback address that no other node has, so that each is told apart by its address as on real machines.
+
+    Ray's older drivers also need it: they connect to any raylet that has the address of their machine.
+    """
+    while True:
+        address = f"{_OWN_ADDRESSES}.{os.urandom(1)[0]}.{1 + os.urandom(1)[0] % 254}"
+        if reserve(address):
+            return address
+
+
 def reserve_ports(count: int) -> list[int]:
     """Return ports for the node's agents: free now, and no other node of this machine will choose them while we live.
 
     With fixed ports a raylet does not wait for its agents, which saves two seconds. The agents bind them a moment
-    later, when another node may be choosing too: an abstract socket, which only one process can hold, is the lock.
+    later, when another node may be choosing too.
     """
     found: list[int] = []
     while len(found) < count:
         port = _AGENT_PORTS[int.from_bytes(os.urandom(4)) % len(_AGENT_PORTS)]
-        lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        try:
-            lock.bind(f"\0rayfleet-port-{port}")
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe, contextlib.suppress(OSError):
             probe.bind(("", port))
-        except OSError:
-            lock.close()
-        else:
-            _reservations.append(lock)
-            found.append(port)
-        probe.close()
+            if reserve(f"port-{port}"):
+                found.append(port)
     return found
 
 
@@ -217,13 +240,16 @@ def room_in(directory: str) -> int:
 class Watch:
     """The processes of one node. Those of a head except the raylet are started again when they die."""
 
-    def __init__(self, children: dict[int, dict[str, Any]], *, log: str, persistent: bool = False) -> None:
-        """Take process id -> {kind, argv, env}, the raylet's log file without its ending, and whether the GCS may die.
+    def __init__(
+        self, children: dict[int, dict[str, Any]], *, log: str, farewell: list[str], persistent: bool = False
+    ) -> None:
+        """Take process id -> {kind, argv, env} and the raylet's log file without its ending.
 
-        `persistent`: the GCS keeps its tables on disk, so it may come back.
+        `farewell`: the command that tells the GCS of a raylet's death. `persistent`: the GCS may die and come back.
         """
         self._children = children
         self._log = log
+        self._farewell = farewell
         self._persistent = persistent
         self._restarts: dict[str, list[float]] = {}
 
@@ -260,7 +286,21 @@ class Watch:
         for line in (*last_lines(f"{self._log}.err")[-5:], *why[-3:]):
             say(line)
         say(f"raylet ended with {code} without having been drained")
+        if code:
+            self._say_farewell()
         return 1
+
+    def _say_farewell(self) -> None:
+        """Tell the GCS, which would notice a killed raylet only after 14 s, so that its work starts elsewhere at once.
+
+        Its agents and workers end first: they would fill every driver's screen with the raylet's log.
+        """
+        end_descendants()
+        if self._farewell:
+            pid = spawn(self._farewell, dict(os.environ))
+            deadline = time.monotonic() + _FAREWELL_S
+            while not ended(pid) and time.monotonic() < deadline:
+                time.sleep(0.01)
 
     def _may_restart(self, kind: str) -> bool:
         if kind == GCS and not self._persistent:
@@ -415,8 +455,8 @@ def main(argv: list[str]) -> int:
         if mode == "worker":
             watch = start_worker(spec)
         else:
-            mark_started()
-            watch = Watch(children_of_head(spec["pids"]), log=spec["log"], persistent=spec["persistent"])
+            children = children_of_head(spec["pids"])
+            watch = Watch(children, log=spec["log"], farewell=[], persistent=spec["persistent"])
         return watch.run()
     except Terminated:
         return 0

@@ -29,5 +29,11 @@ def _package() -> None:
 if _PACKAGE not in sys.modules:
     _package()
 
-autoscaler: Any = importlib.import_module(f"{_PACKAGE}.autoscaler_pb2")
-common: Any = importlib.import_module(f"{_PACKAGE}.common_pb2")
+
+def generated(name: str) -> Any:
+    """Return one of Ray's generated modules, such as "gcs_service_pb2"."""
+    return importlib.import_module(f"{_PACKAGE}.{name}")
+
+
+autoscaler: Any = generated("autoscaler_pb2")
+common: Any = generated("common_pb2")

@@ -67,10 +67,15 @@ def compose(cluster: Cluster) -> list[str]:
             raise RuntimeError(
                 "Ray's start_raylet returned without starting a process: this version of Ray is not known"
             )
-    # Newer raylets wait for the file in which an agent publishes its port, unless they are told that port.
-    if knows(Path(argv[0]), b"dashboard_agent_listen_port"):
-        argv.append(f"--dashboard_agent_listen_port={PORTS[2]}")
-    return argv
+    return [*argv, *listen_port_flags(PORTS[2])]
+
+
+def listen_port_flags(port: str) -> list[str]:
+    """Return what Ray's function leaves out: without it newer raylets wait for the agent's file with its port.
+
+    Older ones do not know the flag, and would refuse it but for `undefok`.
+    """
+    return [f"--dashboard_agent_listen_port={port}", "--undefok=dashboard_agent_listen_port"]
 
 
 @contextmanager

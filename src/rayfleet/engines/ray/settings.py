@@ -17,8 +17,9 @@ TOKEN_FILE_NAME = "ray-token"  # noqa: S105 - the name of the file, not its cont
 DEFAULT_TEMP_DIR = "/tmp/ray"  # noqa: S108 - where Ray's own tools look for the cluster of this machine
 
 _DEFAULT_PORTS = {"gcs_port": 6379, "client_port": 10001, "dashboard_port": 8265}
-# Below the range from which Linux hands out ports by itself (32768-60999): a port found free there is soon stolen.
-_PORT_RANGE = range(20000, 32000)
+# Linux hands out 32768-60999 by itself, so a port found free there is soon stolen; Ray does 10002-19999 (workers) and
+# 23000-23999 (servers for its clients).
+_PORT_RANGE = (*range(20000, 23000), *range(24000, 32000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class RaySettings:
     `temp_dir` the head's temporary directory ("" = the machine's own).
     `pull_period_ms`: how often the GCS asks the nodes what waits, so the bound of how late demand is seen.
     `object_store_bytes`: size of a node's object store where its pool does not say.
+    `own_addresses`: each node gets a loopback address of its own; only where all nodes are on one Linux machine.
     `persistent`: the GCS keeps its tables on disk and survives its own death (where Ray can do that).
     """
 
@@ -56,6 +58,7 @@ class RaySettings:
     python: str = sys.executable
     pull_period_ms: int = 50
     object_store_bytes: int = 200_000_000
+    own_addresses: bool = False
     max_shapes_per_report: int = 5000
     persistent: bool = True
     token_auth: bool = True
@@ -118,6 +121,7 @@ def new_settings(cluster: str, folder: Path, *, preferred_default: bool = True) 
         folder=str(folder),
         host=own_address(),
         ports=ports,
+        own_addresses=sys.platform == "linux",
         temp_dir=DEFAULT_TEMP_DIR if ports.default and _may_use(Path(DEFAULT_TEMP_DIR)) else "",
     )
 
