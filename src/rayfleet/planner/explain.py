@@ -9,11 +9,12 @@ from rayfleet.planner.draft import Draft
 def kept_hosts(draft: Draft, why: dict[str, Reason]) -> tuple[Kept, ...]:
     """Return a reason for every host that existed and does not start to leave in this plan."""
     kept: list[Kept] = []
+    acted = {drain.claim for drain in draft.drains} | {release.claim for release in draft.releases}
     for before in draft.snapshot.claims:
         claim = draft.claims.get(before.id)
         if claim is None or before.phase not in EXISTING:
             continue
-        if claim.phase in LEAVING and before.phase in CAPACITY:
+        if claim.phase in LEAVING and before.phase in CAPACITY and claim.id in acted:
             continue
         cause = why.get(claim.id) or _otherwise(draft, claim)
         kept.extend(Kept(host.id, cause) for host in claim.hosts)

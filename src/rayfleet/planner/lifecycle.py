@@ -226,7 +226,7 @@ TABLE: Final[dict[Phase, tuple[Row, ...]]] = {
     Phase.READY: (
         Row(_all_absent, None, ReasonCode.MACHINE_LOST),
         Row(_some_absent, Phase.RELEASING, ReasonCode.REPLICA_BROKEN, Effect.RELEASE),
-        Row(_failed, Phase.RELEASING, ReasonCode.LAUNCH_FAILED, Effect.RELEASE),
+        Row(_failed, Phase.RELEASING, ReasonCode.MACHINE_FAILED, Effect.RELEASE),
         Row(_dead, Phase.RELEASING, ReasonCode.NODE_DIED, Effect.RELEASE),
         Row(_unseen_too_long, Phase.RELEASING, ReasonCode.NODE_DIED, Effect.RELEASE),
         Row(_drained_elsewhere, Phase.DRAINING, ReasonCode.ORDERED),
@@ -318,13 +318,18 @@ def _cause(sight: Sight, code: ReasonCode) -> Reason:
     details: dict[ReasonCode, dict[str, Detail]] = {
         ReasonCode.BOOT_TIMEOUT: {"boot_timeout_s": timeouts.boot_timeout_s},
         ReasonCode.REQUEST_TIMEOUT: {"request_timeout_s": timeouts.request_timeout_s},
-        ReasonCode.LAUNCH_FAILED: {"error": "the provider says that the machine failed"},
+        ReasonCode.LAUNCH_FAILED: {"error": _last_words(claim)},
+        ReasonCode.MACHINE_FAILED: {"error": _last_words(claim)},
         ReasonCode.RELAUNCH: {"batch": claim.batch},
         ReasonCode.STILL_LISTED: {"since_s": sight.age_s},
         ReasonCode.ORDERED: {"by": "Ray", "why": "its node is being drained"},
     }
     cause = reason(code, **details.get(code, {}))
     return cause.because(claim.drain.reason) if claim.drain else cause
+
+
+def _last_words(claim: Claim) -> str:
+    return next((host.message for host in claim.hosts if host.message), "the provider says no more")
 
 
 def _impossible(sight: Sight) -> Finding | None:
