@@ -199,6 +199,7 @@ def _host(row: MachineForm) -> Host:
         activity=tuple(row.activity),
         interrupt_at=row.interrupt_at,
         do_not_disrupt=row.do_not_disrupt,
+        message=row.message,
     )
 
 

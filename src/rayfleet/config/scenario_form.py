@@ -155,6 +155,7 @@ class MachineForm(Form):
     node_id: Text | None = None
     machine: MachineFact | None = None
     node: NodeFact | None = None
+    message: Text = ""
 
 
 class TaskForm(Form):

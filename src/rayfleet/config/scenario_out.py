@@ -196,6 +196,7 @@ def _host(host: Host) -> Json:
         "node_id": host.node_id,
         "machine": host.machine and host.machine.value,
         "node": host.node and host.node.value,
+        "message": host.message,
     }
     return _without(_HOST_DEFAULTS, plain)
 
@@ -203,6 +204,7 @@ def _host(host: Host) -> Json:
 _HOST_DEFAULTS: Json = {
     "used": {}, "total": None, "labels": {}, "idle_s": 0.0, "activity": [], "interrupt_at": None,
     "do_not_disrupt": False, "machine_id": None, "node_id": None, "machine": None, "node": None,
+    "message": "",
 }  # fmt: skip
 
 

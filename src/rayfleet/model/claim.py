@@ -65,6 +65,7 @@ class Host:
     replica. `machine` and `node` None: no fact in this snapshot, believe the phase
     (hand-written scenarios; engine or provider out of reach). `total` None: as its
     pool says. `labels` override the pool's. `idle_s` counts only when nothing is used.
+    `message`: what the provider says of a machine that failed.
     """
 
     id: str
@@ -79,6 +80,7 @@ class Host:
     activity: tuple[str, ...] = ()
     interrupt_at: float | None = None
     do_not_disrupt: bool = False
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)

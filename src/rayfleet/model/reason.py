@@ -39,6 +39,7 @@ class ReasonCode(StrEnum):
     BOOT_TIMEOUT = "boot_timeout"
     REQUEST_TIMEOUT = "request_timeout"
     NODE_DIED = "node_died"
+    MACHINE_FAILED = "machine_failed"
     MACHINE_LOST = "machine_lost"
     DRAINED = "drained"
     DRAIN_DEADLINE = "drain_deadline"
@@ -97,6 +98,7 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.BOOT_TIMEOUT: "did not join within {boot_timeout_s:g} s",
     ReasonCode.REQUEST_TIMEOUT: "did not appear within {request_timeout_s:g} s",
     ReasonCode.NODE_DIED: "its Ray node died",
+    ReasonCode.MACHINE_FAILED: "its machine failed: {error}",
     ReasonCode.MACHINE_LOST: "the provider no longer has it",
     ReasonCode.DRAINED: "its node has left",
     ReasonCode.DRAIN_DEADLINE: "its drain deadline has passed",

@@ -16,7 +16,7 @@ _RULE = "-" * 63
 _MOST_LINES = 20  # of one section; the rest is counted
 _FAILURES = frozenset({
     ReasonCode.LAUNCH_FAILED, ReasonCode.BOOT_TIMEOUT, ReasonCode.REQUEST_TIMEOUT, ReasonCode.NODE_DIED,
-    ReasonCode.MACHINE_LOST, ReasonCode.REPLICA_BROKEN, ReasonCode.RELEASE_FAILED,
+    ReasonCode.MACHINE_FAILED, ReasonCode.MACHINE_LOST, ReasonCode.REPLICA_BROKEN, ReasonCode.RELEASE_FAILED,
 })  # fmt: skip
 
 

@@ -114,6 +114,7 @@ def hosts(name: str) -> st.SearchStrategy[Host]:
         activity=st.lists(TEXTS, max_size=2).map(tuple),
         interrupt_at=MAYBE_MOMENTS,
         do_not_disrupt=st.booleans(),
+        message=TEXTS,
     )
 
 

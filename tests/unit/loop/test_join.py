@@ -1,5 +1,7 @@
 """Claims meet machines by batch and nodes by instance id; what meets nothing is a stray, foreign, or a ghost."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -115,6 +117,14 @@ def test_what_a_listing_says_of_a_machine(phase: Phase, state: MachineState | No
     listed = [machine("m1", state=state)] if state else []
     result = joined([claim("c1", phase, machine_id="m1")], listed)
     assert result.claims[0].hosts[0].machine is fact
+
+
+def test_last_words_of_a_failed_machine_are_kept_and_other_messages_are_not() -> None:
+    for state, words in ((MachineState.FAILED, "no disk"), (MachineState.STARTING, "")):
+        listed = replace(machine("m1", state=state), message="no disk")
+        for nodes in ([], [node("m1")]):
+            result = joined([claim("c1", Phase.BOOTING, machine_id="m1")], [listed], nodes)
+            assert result.claims[0].hosts[0].message == words
 
 
 def test_a_failed_listing_says_nothing_and_keeps_its_time() -> None:

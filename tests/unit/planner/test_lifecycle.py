@@ -87,6 +87,16 @@ def test_a_machine_that_the_provider_calls_failed_is_released() -> None:
     assert leaving(result) == {"m1": ReasonCode.LAUNCH_FAILED}
 
 
+@pytest.mark.parametrize(
+    ("phase", "text"),
+    [(Phase.BOOTING, "launch failed: no such disk"), (Phase.READY, "its machine failed: no such disk")],
+)
+def test_what_the_provider_says_of_a_failed_machine_is_the_reason(phase: Phase, text: str) -> None:
+    result, _ = after(one(phase, FAILED, message="no such disk"))
+    assert [release.reason.text for release in result.releases] == [text]
+    assert [backoff.message for backoff in result.backoffs] == ([text] if phase is Phase.BOOTING else [])
+
+
 def test_a_launch_that_nobody_knows_the_end_of_is_asked_again_under_its_token() -> None:
     """After a crash between save and launch."""
     lost = one(Phase.REQUESTED, ABSENT, UNKNOWN, accepted=False, batch="token")

@@ -65,6 +65,7 @@ CASES: dict[ReasonCode, Snapshot] = {
         Phase.REQUESTED, machine=ABSENT, since=0.0, created=0.0, listed_at=999.0, accepted=True
     ),
     ReasonCode.NODE_DIED: machine(node=NodeFact.DEAD),
+    ReasonCode.MACHINE_FAILED: machine(machine=MachineFact.FAILED),
     ReasonCode.MACHINE_LOST: machine(machine=ABSENT),
     ReasonCode.DRAINED: machine(Phase.DRAINING, node=NodeFact.DEAD, drain=Drain(ORDER, 990.0, 1100.0)),
     ReasonCode.DRAIN_DEADLINE: machine(Phase.DRAINING, drain=Drain(ORDER, 990.0, 999.0)),
