@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -144,6 +145,10 @@ def _any_cluster(word: str | None) -> Home:
 
 
 def _watch(home: Home, text: Callable[[Home], str]) -> None:
+    """Show `text` anew each second: in place on a terminal, else whenever it says something new."""
+    if not sys.stdout.isatty():
+        _until_interrupted(lambda: _print_news(lambda: text(home)))
+        return
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
@@ -155,6 +160,16 @@ def _watch(home: Home, text: Callable[[Home], str]) -> None:
             live.update(Text(text(home)), refresh=True)
 
         _until_interrupted(lambda: _forever(again))
+
+
+def _print_news(text: Callable[[], str]) -> None:
+    shown = ""
+    while True:
+        now = text()
+        if now.partition("\n")[2] != shown.partition("\n")[2]:  # the first line holds the time
+            print(now, end="\n\n", flush=True)
+            shown = now
+        time.sleep(_REFRESH_S)
 
 
 def _forever(step: Callable[[], None]) -> None:

@@ -1,8 +1,7 @@
-"""Ending a cluster: an order to the ledger that the controller answers, or this process in its place when it is dead.
+"""Ending a cluster: an order to the ledger that its controller answers, or a new one when it is dead.
 
-The same loop releases everything, workers first and the head last. Then the machine is looked over by itself: what
-still carries the cluster's tag, whatever our own lists say, is ended too, and temporary folders go. History and logs
-stay.
+The loop releases everything, workers first and the head last. Then the machine is looked over by itself: what still
+carries the cluster's tag, whatever our own lists say, is ended too, and temporary folders go. History and logs stay.
 """
 
 from __future__ import annotations
@@ -14,15 +13,14 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from rayfleet.launcher import lease, view
+from rayfleet.contracts import Record
+from rayfleet.launcher import daemon, lease, view
 from rayfleet.launcher.errors import TookTooLong
 from rayfleet.launcher.home import Home
 from rayfleet.launcher.orders import Author, shutdown
 from rayfleet.launcher.progress import Progress, Step, unseen
-from rayfleet.launcher.spec import assemble
 from rayfleet.launcher.traces import end_leftovers, remove_traces
 from rayfleet.ledger.sqlite import SqliteLedger
-from rayfleet.model import OrderKind
 
 DOWN_TIMEOUT_S: Final = 120.0
 _POLL_S: Final = 0.1
@@ -47,7 +45,7 @@ async def down(home: Home, progress: Progress = unseen, timeout_s: float = DOWN_
 
     Raises:
         TookTooLong: machines are still there; asking again goes on where this stopped.
-        AlreadyControlled: another `down` is at it.
+        AlreadyControlled: somebody else has just taken it up.
         LedgerUnavailable: the order cannot be written.
     """
     began = time.monotonic()
@@ -61,44 +59,50 @@ async def down(home: Home, progress: Progress = unseen, timeout_s: float = DOWN_
 
 
 async def _release_all(home: Home, progress: Progress, timeout_s: float) -> int:
-    """Have the loop release every machine, here or in the controller; return how many there were."""
-    ledger = SqliteLedger(home.ledger)
-    try:
-        before = sum(claim.count for claim in (await ledger.load()).claims)
-        await ledger.add_order(shutdown(Author(getpass.getuser(), time.time())))
-    finally:
-        await ledger.close()
-    try:
-        async with asyncio.timeout(timeout_s):
-            await _wait_for_controller(home, before, progress)
-            await _finish_here(home, progress)
-    except TimeoutError:
-        hint = f"rayfleet logs {home.name} says why; rayfleet down {home.name} goes on"
-        raise TookTooLong(f"cluster {home.name} is not down after {timeout_s:g} s", hint) from None
+    """Order the shutdown and wait until a controller has carried it out; return how many machines there were."""
+    before = await _order(home)
+    deadline = time.monotonic() + timeout_s
+    running = lease.controller(home)
+    if running is not None:
+        running.send(signal.SIGUSR1)
+        while running.alive and not lease.is_free(home):
+            await _tell(home, before, progress, deadline)
+    if home.settings.exists():  # there was no controller, or it ended without having finished
+        child = daemon.spawn(home)
+        while child.poll() is None:
+            await _tell(home, before, progress, deadline)
+    if home.settings.exists():
+        progress(Step("no controller can run: ending processes one by one"))
+        await _give_up_claims(home)
     return before
 
 
-async def _wait_for_controller(home: Home, before: int, progress: Progress) -> None:
-    """Wait until the controller has done it and ended, or is gone."""
-    running = lease.controller(home)
-    if running is not None and running.role == lease.CONTROLLER:  # else it may be this very process: an `up` given up
-        running.send(signal.SIGUSR1)
-    while running is not None and running.alive and not lease.is_free(home):
-        report = view.newest(home)
-        left = sum(claim.count for claim in report.plan.claims) if report else before
-        progress(Step(f"{left} machines left", max(0, before - left), max(before, left)))
-        await asyncio.sleep(_POLL_S)
+async def _order(home: Home) -> int:
+    """Write the order down; return how many machines there are."""
+    ledger = SqliteLedger(home.ledger)
+    try:
+        await ledger.add_order(shutdown(Author(getpass.getuser(), time.time())))
+        return sum(claim.count for claim in (await ledger.load()).claims)
+    finally:
+        await ledger.close()
 
 
-async def _finish_here(home: Home, progress: Progress) -> None:
-    """Do the controller's work in this process, when it could not: the order stands until it is done."""
+async def _tell(home: Home, before: int, progress: Progress, deadline: float) -> None:
+    report = view.newest(home)
+    left = sum(claim.count for claim in report.plan.claims) if report else before
+    progress(Step(f"{left} machines left", max(0, before - left), max(before, left)))
+    if time.monotonic() > deadline:
+        hint = f"rayfleet logs {home.name} says why; rayfleet down {home.name} goes on"
+        raise TookTooLong(f"cluster {home.name} is not down yet", hint)
+    await asyncio.sleep(_POLL_S)
+
+
+async def _give_up_claims(home: Home) -> None:
+    """Empty the ledger: what it speaks of is about to be ended by its tag."""
     with lease.lease(home, "down"):
-        if not home.settings.exists():  # the controller has finished, traces and all
-            return
-        assembly = assemble(home)
+        ledger = SqliteLedger(home.ledger)
         try:
-            if any(order.kind is OrderKind.SHUTDOWN for order in (await assembly.ledger.load()).orders):
-                progress(Step("there is no controller: ending the machines from here"))
-                await assembly.reconciler.run()
+            held = await ledger.load()
+            await ledger.save(Record(serial=held.serial), answered=tuple(order.id for order in held.orders))
         finally:
-            await assembly.close()
+            await ledger.close()

@@ -22,6 +22,9 @@ from rayfleet.launcher.home import Home
 from rayfleet.providers.process import procfs
 from rayfleet.providers.process.procfs import ProcessKey
 
+_LOOKS = 20
+_LOOK_S = 0.01
+
 CONTROLLER = "controller"
 """The role of the process that `up` starts; others hold the lease for a moment."""
 
@@ -63,7 +66,7 @@ def holder(home: Home) -> Holder | None:
 def controller(home: Home) -> Holder | None:
     """Return who controls the cluster and lives; None when nobody does."""
     found = holder(home)
-    return found if found and found.alive else None
+    return found if found and found.alive and not is_free(home) else None
 
 
 @contextmanager
@@ -74,10 +77,8 @@ def lease(home: Home, role: str = CONTROLLER) -> Iterator[None]:
         AlreadyControlled: somebody does; the message names them.
     """
     with home.lock.open("a", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _taken(home) from None
+        if not _locked(file.fileno()):
+            raise _taken(home)
         home.write(home.controller, json.dumps(asdict(_me(role)), indent=1) + "\n")
         yield
 
@@ -89,13 +90,26 @@ def is_free(home: Home) -> bool:
     except FileNotFoundError:
         return True
     try:
+        return _lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    """Lock, also against somebody who only looks whether it is free, which takes it for a moment."""
+    for _ in range(_LOOKS):
+        if _lock(descriptor):
+            return True
+        time.sleep(_LOOK_S)
+    return False
+
+
+def _lock(descriptor: int) -> bool:
+    try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    else:
-        return True
-    finally:
-        os.close(descriptor)
+    return True
 
 
 def _taken(home: Home) -> AlreadyControlled:

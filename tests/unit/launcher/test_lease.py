@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -72,22 +73,21 @@ def test_a_zombie_holds_nothing(home: Home) -> None:
 
 def test_a_pid_that_was_given_away_is_somebody_else(home: Home) -> None:
     with lease.lease(home):
-        pass
-    told = json.loads(home.controller.read_text())
-    told["process"]["started"] += 1
-    home.controller.write_text(json.dumps(told))
-    assert lease.controller(home) is None
+        told = json.loads(home.controller.read_text())
+        told["process"]["started"] += 1
+        home.controller.write_text(json.dumps(told))
+        assert lease.controller(home) is None
 
 
 def test_a_process_of_another_boot_or_host_is_not_ours(home: Home) -> None:
     with lease.lease(home):
-        pass
-    good = json.loads(home.controller.read_text())
-    for key in ("boot", "host"):
-        home.controller.write_text(json.dumps({**good, key: "another"}))
-        assert lease.controller(home) is None
-    home.controller.write_text(json.dumps(good))
-    assert lease.controller(home) is not None
+        good = json.loads(home.controller.read_text())
+        for key in ("boot", "host"):
+            home.controller.write_text(json.dumps({**good, key: "another"}))
+            assert lease.controller(home) is None
+        home.controller.write_text(json.dumps(good))
+        assert lease.controller(home) is not None
+    assert lease.controller(home) is None  # we live on, without the lease
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"process": 1}', '{"process": {"pid": 1}}'])
@@ -104,4 +104,4 @@ def test_nothing_is_signalled_but_the_very_process(home: Home) -> None:
         assert found is not None
         first.kill()
         first.wait()
-        assert not found.send(lease.signal.SIGTERM)
+        assert not found.send(signal.SIGTERM)

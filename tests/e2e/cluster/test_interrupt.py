@@ -1,0 +1,39 @@
+"""Ctrl-C in the commands that start and end a cluster: a clear word, and nothing half done stays behind."""
+
+import pytest
+from tests.e2e.cluster.fleet import Fleet, config
+
+pytestmark = pytest.mark.ray
+
+
+def test_in_up_it_undoes_what_was_begun(fleet: Fleet) -> None:
+    name = "undone"
+    with fleet.begun("up", config(fleet.folder, name)) as command:
+        fleet.wait(fleet.home(name).controller.exists)
+        errors = fleet.interrupted(command)
+    assert command.returncode == 130
+    assert "interrupted: ending what was started" in errors
+    assert "was not started; nothing is left of it" in errors
+    fleet.assert_nothing_is_left(name)
+
+
+def test_in_the_foreground_it_ends_the_cluster(fleet: Fleet) -> None:
+    name = "front"
+    with fleet.begun("up", config(fleet.folder, name), "--foreground") as command:
+        fleet.wait(lambda: fleet.home(name).history.exists() and fleet.machines(name) == {"head-1": "READY"})
+        errors = fleet.interrupted(command)
+    assert command.returncode == 0
+    assert "ending_cluster" in errors
+    fleet.assert_nothing_is_left(name)
+
+
+def test_in_down_the_order_stands_and_in_up_of_a_running_cluster_nothing_changes(fleet: Fleet) -> None:
+    name = "going"
+    path = config(fleet.folder, name)
+    fleet("up", path)
+    with fleet.begun("down", name) as command:
+        fleet.wait(lambda: fleet.json("history", name, "-n", "100")[-1]["code"] == "shutdown")
+        fleet.interrupted(command)
+    assert command.returncode in (0, 130)  # 0: it was done before the key was pressed
+    fleet("down", name)
+    fleet.assert_nothing_is_left(name)

@@ -1,0 +1,161 @@
+"""One cluster from a file, and everything that a user does with it."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from tests.e2e.cluster.fleet import Fleet, config
+
+pytestmark = pytest.mark.ray
+
+NAME = "used"
+
+TASKS = """
+import ray, time
+ray.init(log_to_driver=False)
+
+@ray.remote(num_cpus=1)
+def where():
+    time.sleep(1)
+    return ray.get_runtime_context().get_node_id()
+
+print(len(set(ray.get([where.remote() for _ in range(3)]))))
+"""
+
+TOO_LARGE = """
+import ray
+ray.init(log_to_driver=False)
+
+@ray.remote(num_cpus=64)
+def never():
+    pass
+
+ray.get(never.remote())
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def up(fleet: Fleet) -> dict[str, object]:
+    """Bring the cluster up and return what `up --json` says."""
+    told: dict[str, object] = fleet.json("up", config(fleet.folder, NAME))
+    return told
+
+
+def test_up_says_how_to_reach_it(fleet: Fleet, up: dict[str, object]) -> None:
+    assert up["cluster"] == NAME
+    assert up["workers"] == 0
+    (listed,) = fleet.json("list")
+    assert (listed["name"], listed["state"], listed["address"]) == (NAME, "up", up["address"])
+    assert fleet.machines(NAME) == {"head-1": "READY"}
+
+
+def test_a_plain_script_makes_it_grow_and_its_end_makes_it_shrink(fleet: Fleet) -> None:
+    nodes = int(fleet.python(TASKS).stdout)
+    assert nodes >= 2
+    fleet.wait(lambda: fleet.machines(NAME) == {"head-1": "READY"})
+
+
+def test_status_is_what_its_schema_says_and_what_users_know(fleet: Fleet) -> None:
+    jsonschema.validate(fleet.json("status"), json.loads(fleet("schema", "status").stdout))
+    text = fleet("status").stdout
+    assert all(line in text for line in ("Node status", "Healthy:\n 1 head", "Pending:", "Demands:"))
+
+
+def test_variables_make_any_shell_a_client(fleet: Fleet) -> None:
+    variables = fleet.json("env")
+    exports = fleet("env").stdout
+    assert all(f"export {name}=" in exports for name in variables)
+    assert fleet("run", "--", "sh", "-c", "echo $RAYFLEET_CLUSTER $RAY_ADDRESS").stdout.split() == [
+        NAME,
+        variables["RAY_ADDRESS"],
+    ]
+
+
+def test_the_exit_code_is_the_commands_own(fleet: Fleet) -> None:
+    assert fleet("run", "--", "sh", "-c", "exit 7", check=False).returncode == 7
+    assert fleet("exec", "exit 8", check=False).returncode == 8
+    assert fleet("exec", NAME, "sh", "-c", "exit 9", check=False).returncode == 9
+    missing = fleet("run", "--", "no-such-command", check=False)
+    assert (missing.returncode, "there is no command 'no-such-command'" in missing.stderr) == (127, True)
+
+
+def test_a_job_is_followed_to_its_end(fleet: Fleet, scripts: Path) -> None:
+    (scripts / "good.py").write_text("import sys; print('arguments', *sys.argv[1:])")
+    (scripts / "bad.py").write_text("import sys; print('about to fail'); sys.exit(3)")
+    good = fleet("submit", "good.py", "--size", "10")
+    assert "arguments --size 10" in good.stdout
+    bad = fleet("submit", NAME, "bad.py", check=False)
+    assert bad.returncode == 1
+    assert "about to fail" in bad.stdout
+    assert "ended as FAILED" in bad.stderr
+    assert fleet("submit", "nosuch.py", check=False).returncode == 2
+
+
+def test_ctrl_c_leaves_the_job_alone_and_says_how_to_stop_it(fleet: Fleet, scripts: Path) -> None:
+    (scripts / "long.py").write_text("import time; print('begun', flush=True); time.sleep(60)")
+    with fleet.begun("submit", "long.py") as command:
+        assert command.stdout is not None
+        assert any("begun" in line for line in command.stdout)
+        errors = fleet.interrupted(command)
+    assert command.returncode == 130
+    job = errors.split("job ")[1].split()[0]
+    assert f"ray job stop {job}" in errors
+    assert "stopped" in fleet("run", "--", "ray", "job", "stop", job).stdout
+
+
+def test_a_pool_is_held_and_let_go(fleet: Fleet) -> None:
+    assert fleet.json("scale", "one", "2", "--wait")["done"]
+    assert list(fleet.machines(NAME, "one").values()) == ["READY", "READY"]
+    assert "ordered" in fleet("why", "one").stdout
+    fleet("scale", "one", "--clear")
+    fleet.wait(lambda: fleet.machines(NAME, "one") == {})
+
+
+def test_a_machine_is_drained(fleet: Fleet) -> None:
+    fleet("scale", NAME, "two", "1", "--wait")
+    (machine,) = fleet.machines(NAME, "two")
+    assert fleet("why", machine).stdout.startswith(f"{machine} (two) is READY")
+    told = fleet("drain", machine, "--wait", "--why", "a test")
+    assert told.stdout == f"{machine} has left\n"
+    assert machine not in fleet.machines(NAME)
+    fleet("scale", "two", "--clear")
+
+
+def test_a_setting_is_changed_and_a_wrong_one_is_not(fleet: Fleet) -> None:
+    fleet("set", "idle_timeout_s=4", "one.max_workers=2")
+    fleet.wait(lambda: {"idle_timeout_s", "one.max_workers"} <= {o["target"] for o in fleet.json("status")["orders"]})
+    wrong = fleet("set", "idle_timeout_s=5", "one.max_worker=1", check=False)
+    assert wrong.returncode == 2
+    assert "did you mean one.max_workers?" in wrong.stderr
+    assert fleet("scale", "one", "3", check=False).returncode == 2
+    assert fleet("drain", "head-1", check=False).returncode == 2
+
+
+def test_what_no_pool_fits_is_told_with_each_reason(fleet: Fleet) -> None:
+    with fleet.begun("run", "--", "python", "-c", TOO_LARGE):
+        fleet.wait(lambda: fleet.json("status")["unmet"] != [])
+        told = fleet("why", '{"CPU": 64}').stdout
+        assert all(pool in told for pool in ("one", "two"))
+        assert fleet("plan").stdout.startswith("unmet ")
+
+
+def test_what_happened_is_on_record_and_can_be_planned_again(fleet: Fleet, scripts: Path) -> None:
+    kinds = {event["kind"] for event in fleet.json("history", "-n", "500")}
+    assert {"launch", "ready", "drain", "release", "gone"} <= kinds
+    (scripts / "tick.json").write_text(fleet("history", "--tick", "last").stdout)
+    assert fleet("replay", "tick.json").stdout == "the same plan, byte for byte\n"
+    assert "controller_started" in fleet("logs", "--lines", "100000").stdout
+
+
+def test_the_doctor_finds_nothing_wrong_with_it(fleet: Fleet) -> None:
+    findings = {finding["what"]: finding["state"] for finding in fleet.json("doctor")["findings"]}
+    assert findings[f"cluster {NAME}"] == "ok"
+
+
+def test_watching_ends_with_ctrl_c(fleet: Fleet) -> None:
+    with fleet.begun("status", "--watch") as watch:
+        assert watch.stdout is not None
+        assert any("Node status" in line for line in watch.stdout)
+        fleet.interrupted(watch)
+    assert watch.returncode == 0
