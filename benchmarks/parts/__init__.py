@@ -1,0 +1,1 @@
+"""One module per part: its docstring says how it measures, its `measure(effort, folder)` does so."""
