@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
+from typing import Any, TypeVar, overload
 
 V = TypeVar("V")
+D = TypeVar("D")
 
 
 class FrozenMap(Mapping[str, V]):
@@ -19,7 +20,8 @@ class FrozenMap(Mapping[str, V]):
 
     def __init__(self, items: Mapping[str, V] | None = None) -> None:
         """Copy `items`; an absent argument gives the empty map."""
-        self._items: dict[str, V] = dict(sorted((items or {}).items()))
+        given = items or {}
+        self._items: dict[str, V] = dict(sorted(given.items()) if len(given) > 1 else given)
         self._hash: int | None = None
 
     def __getitem__(self, key: str) -> V:
@@ -29,6 +31,28 @@ class FrozenMap(Mapping[str, V]):
     def __iter__(self) -> Iterator[str]:
         """Iterate over the keys in sorted order."""
         return iter(self._items)
+
+    # What Mapping itself offers asks for one key after the other; a tick over a thousand machines does that a lot.
+
+    def __contains__(self, key: object) -> bool:
+        """Say whether there is such a key."""
+        return key in self._items
+
+    def items(self) -> ItemsView[str, V]:
+        """Return a view of keys and values in sorted order."""
+        return self._items.items()
+
+    def values(self) -> ValuesView[V]:
+        """Return a view of the values in the order of their keys."""
+        return self._items.values()
+
+    @overload
+    def get(self, key: str, /) -> V | None: ...
+    @overload
+    def get(self, key: str, /, default: V | D) -> V | D: ...
+    def get(self, key: str, /, default: V | D | None = None) -> V | D | None:
+        """Return the value of `key`, or `default`."""
+        return self._items.get(key, default)
 
     def __len__(self) -> int:
         """Return the number of keys."""
