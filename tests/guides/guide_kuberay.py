@@ -1,0 +1,178 @@
+"""What the guide "KubeRay autoscaling" shows. Its story of two actors is played on this machine as well."""
+
+from __future__ import annotations
+
+from tests.guides.answers import LATER, NO_KUBERNETES, RAYCLUSTER_REFUSED, USAGE
+from tests.guides.entries import Checks, Entry, Guide, Proof, Run, Says, State, typed
+from tests.unit.config import guide_files
+
+_OPERATOR = "the operator"
+_SAMPLE = "ray-cluster.autoscaler.yaml"
+_SAMPLE_URL = f"https://raw.githubusercontent.com/ray-project/kuberay/v1.0.0-rc.0/ray-operator/config/samples/{_SAMPLE}"
+_HEAD_POD = (
+    "export HEAD_POD=$(kubectl get pods --selector=ray.io/node-type=head"
+    " -o custom-columns=POD:metadata.name --no-headers)"
+)
+_IN_POD = "kubectl exec -it $HEAD_POD --"
+_CREATE = "python3 /home/ray/samples/detached_actor.py"
+_END = "python3 /home/ray/samples/terminate_detached_actor.py"
+_ON_HEAD = "`rayfleet exec` in place of `kubectl exec`: the head is on this machine"
+_PODS = "kubectl get pods -l=ray.io/is-ray-node=yes"
+_COUNTED = "`rayfleet status` counts nodes where the guide counts pods"
+
+
+def _sample(options: str) -> Says:
+    """Return the answer to a RayCluster with autoscaling and these lines of its spec."""
+    text = f"apiVersion: ray.io/v1\nkind: RayCluster\nspec:\n  enableInTreeAutoscaling: true\n{options}"
+    return Says(("up", _SAMPLE), USAGE, (f"{_SAMPLE}:2:7: kind: RayCluster resources are not",), {_SAMPLE: text})
+
+
+def _entry(name: str, heading: str, text: str, state: State, proof: Proof, *notes: str) -> Entry:
+    """Return a row of this guide. `notes`: how, then the title."""
+    how, title, *_ = (*notes, "", "")
+    return Entry(f"kuberay-{name}", Guide.KUBERAY, heading, text, state, proof, how, title)
+
+
+def _planned(name: str, heading: str, text: str, title: str = "") -> Entry:
+    return _entry(name, heading, text, State.PLANNED, RAYCLUSTER_REFUSED, _OPERATOR, title)
+
+
+_OVERVIEW = (
+    _entry(
+        "when", "When to use autoscaling", typed("when_to_autoscale"), State.EQUIVALENT,
+        Run("test_scaling.py::test_by_hand"), "`rayfleet scale POOL N` holds a pool at a size",
+        "newcomers may begin with a cluster of a fixed size",
+    ),
+    _entry(
+        "picture", "Overview", typed("sidecar_picture"), State.PLANNED, RAYCLUSTER_REFUSED,
+        "the sidecar beside a head in Kubernetes", "picture: the autoscaler as a sidecar of the head",
+    ),
+    _entry(
+        "levels", "Three levels", typed("three_levels"), State.EQUIVALENT,
+        Run("test_scaling.py::test_first_actor_brings_a_worker"),
+        "nodes follow actors and tasks, whoever makes them; machines under the nodes are this computer",
+        "actors and tasks, Ray nodes, Kubernetes nodes",
+    ),
+)  # fmt: skip
+
+_START = (
+    _entry(
+        "kind", "Step 1", "kind create cluster --image=kindest/node:v1.23.0", State.PLANNED, NO_KUBERNETES,
+        f"provider kuberay {LATER}",
+    ),
+    _planned("curl", "Step 3", f"curl -LO {_SAMPLE_URL}"),
+    _planned("apply", "Step 3", f"kubectl apply -f {_SAMPLE}"),
+    _planned("pods", "Step 4.1", _PODS),
+    _planned("pods-output", "Step 4.1", typed("head_pod"), "shown: the head's pod, 2/2"),
+    _planned("configmaps", "Step 4.2", "kubectl get configmaps"),
+    _planned("configmaps-output", "Step 4.2", typed("configmaps"), "shown: ray-example with its two scripts"),
+    _entry(
+        "create-script", "Step 4", typed("detached_actor"), State.WORKS,
+        Run("test_scaling.py::test_first_actor_brings_a_worker"), "", "detached_actor.py",
+    ),
+    _entry(
+        "end-script", "Step 4", typed("terminate_detached_actor"), State.WORKS,
+        Run("test_scaling.py::test_first_actor_ends"), "", "terminate_detached_actor.py",
+    ),
+)  # fmt: skip
+
+_GROW = (
+    _planned("head-pod", "Step 5.1", _HEAD_POD),
+    _planned("exec-create-1", "Step 5.1", f"{_IN_POD} {_CREATE} actor1"),
+    _entry(
+        "create-1", "Step 5.1", f"{_CREATE} actor1", State.EQUIVALENT,
+        Run("test_scaling.py::test_first_actor_brings_a_worker"), _ON_HEAD,
+    ),
+    _planned("pods-1", "Step 5.2", _PODS),
+    _entry(
+        "pods-1-output", "Step 5.2", typed("one_worker_pod"), State.EQUIVALENT,
+        Run("test_scaling.py::test_first_actor_brings_a_worker"), _COUNTED, "shown: the head and one worker",
+    ),
+    _planned("exec-create-2", "Step 5.3", f"{_IN_POD} {_CREATE} actor2"),
+    _entry(
+        "create-2", "Step 5.3", f"{_CREATE} actor2", State.EQUIVALENT,
+        Run("test_scaling.py::test_second_actor_brings_another"), _ON_HEAD,
+    ),
+    _planned("pods-2", "Step 5.3", _PODS),
+    _entry(
+        "pods-2-output", "Step 5.3", typed("two_worker_pods"), State.EQUIVALENT,
+        Run("test_scaling.py::test_second_actor_brings_another"), _COUNTED, "shown: the head and two workers",
+    ),
+    _planned("exec-list", "Step 5.4", f"{_IN_POD} ray list actors"),
+    _entry("list", "Step 5.4", "ray list actors", State.WORKS, Run("test_commands.py::test_list_actors")),
+    _entry(
+        "list-output", "Step 5.4", typed("list_actors_output"), State.WORKS,
+        Run("test_scaling.py::test_both_actors_are_listed"), "", "shown: two actors that are alive",
+    ),
+)  # fmt: skip
+
+_SHRINK = (
+    _planned("exec-end-1", "Step 6.1", f"{_IN_POD} {_END} actor1"),
+    _entry(
+        "end-1", "Step 6.1", f"{_END} actor1", State.EQUIVALENT, Run("test_scaling.py::test_first_actor_ends"),
+        _ON_HEAD,
+    ),
+    _planned("pods-3", "Step 6.2", _PODS),
+    _entry(
+        "pods-3-output", "Step 6.2", typed("after_first_end"), State.EQUIVALENT,
+        Run("test_scaling.py::test_first_actor_ends"), _COUNTED, "shown: the head and the other worker",
+    ),
+    _planned("exec-end-2", "Step 6.3", f"{_IN_POD} {_END} actor2"),
+    _entry(
+        "end-2", "Step 6.3", f"{_END} actor2", State.EQUIVALENT, Run("test_scaling.py::test_second_actor_ends"),
+        _ON_HEAD,
+    ),
+    _planned("pods-4", "Step 6.4", _PODS),
+    _entry(
+        "pods-4-output", "Step 6.4", typed("after_second_end"), State.EQUIVALENT,
+        Run("test_scaling.py::test_second_actor_ends"), _COUNTED, "shown: the head alone",
+    ),
+)  # fmt: skip
+
+_WATCH = (
+    _planned("exec-status", "Step 7", "kubectl exec $HEAD_POD -it -c ray-head -- ray status"),
+    _entry(
+        "status-output", "Step 7", typed("status_output"), State.EQUIVALENT,
+        Run("test_commands.py::test_status_in_the_guides_words"),
+        "`rayfleet status` has these sections; this Ray's own `ray status` has Active and Idle in place of Healthy",
+        "shown: the sections of ray status",
+    ),
+    _planned("kubectl-logs", "Step 7", "kubectl logs $HEAD_POD -c autoscaler | tail -n 20"),
+    _entry(
+        "logs-output", "Step 7", typed("log_output"), State.EQUIVALENT, Run("test_commands.py::test_log_files"),
+        "in monitor.log and autoscaler.log of the session; with Active in place of Healthy",
+        "shown: a status block, and how long the iteration took",
+    ),
+    _planned("delete", "Step 8", f"kubectl delete -f {_SAMPLE}"),
+    _planned("uninstall", "Step 8", "helm uninstall kuberay-operator"),
+)  # fmt: skip
+
+_OPTIONS = (
+    _entry(
+        "enable", "Configuration", "enableInTreeAutoscaling: true", State.PLANNED, _sample(""), _OPERATOR,
+    ),
+    _entry(
+        "replicas", "Configuration", "minReplicas / maxReplicas / replicas", State.PLANNED,
+        _sample("  workerGroupSpecs: [{groupName: small, replicas: 0, minReplicas: 0, maxReplicas: 10}]\n"), _OPERATOR,
+    ),
+    _entry(
+        "mode", "Configuration", "upscalingMode: Conservative | Default | Aggressive", State.PLANNED,
+        _sample("  autoscalerOptions: {upscalingMode: Conservative}\n"),
+        f"{_OPERATOR}; elsewhere `upscaling_speed`: 1, or null for no limit",
+    ),
+    _entry(
+        "idle", "Configuration", "idleTimeoutSeconds: 60", State.PLANNED,
+        _sample("  autoscalerOptions: {idleTimeoutSeconds: 60}\n"), f"{_OPERATOR}; elsewhere `idle_timeout_minutes`",
+    ),
+    _entry(
+        "resources", "Configuration", guide_files.SIDECAR, State.PLANNED,
+        Checks(guide_files.SIDECAR, ("a part of spec.autoscalerOptions; RayCluster resources are not available",)),
+        f"{_OPERATOR}; `config check` knows it as a part of autoscalerOptions", "resources of the sidecar",
+    ),
+    _entry(
+        "container", "Configuration", "image, imagePullPolicy, env, envFrom", State.PLANNED,
+        _sample("  autoscalerOptions: {image: a, imagePullPolicy: IfNotPresent, env: [], envFrom: []}\n"), _OPERATOR,
+    ),
+)  # fmt: skip
+
+ENTRIES = (*_OVERVIEW, *_START, *_GROW, *_SHRINK, *_WATCH, *_OPTIONS)

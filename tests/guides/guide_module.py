@@ -1,0 +1,102 @@
+"""What the guide "Autoscaler module" shows."""
+
+from __future__ import annotations
+
+from tests.guides.answers import LATER, RAYCLUSTER_REFUSED, place_missing
+from tests.guides.entries import Checks, Entry, Guide, Proof, Run, State, typed
+from tests.unit.config import guide_files
+
+_HERE = "the file names provider `process`: machines are processes on this machine"
+_AWS = f"provider aws {LATER}"
+
+
+def _entry(name: str, heading: str, text: str, state: State, proof: Proof, *notes: str) -> Entry:
+    """Return a row of this guide. `notes`: how, then the title."""
+    how, title, *_ = (*notes, "", "")
+    return Entry(f"module-{name}", Guide.MODULE, heading, text, state, proof, how, title)
+
+
+ENTRIES = (
+    _entry(
+        "picture", "Architecture", typed("module_picture"), State.EQUIVALENT, Run("test_scaling.py::test_no_monitor"),
+        "the controller is monitor and autoscaler in one and reads the GCS; no monitor of Ray's runs; clouds: later",
+        "picture: monitor, autoscaler, node provider, GCS and raylets",
+    ),
+    _entry(
+        "file", "Cluster file", guide_files.AWS, State.WORKS, Checks(guide_files.AWS, (f"provider aws {LATER}",)),
+        "`config check` finds it fine", "cluster.yaml with a head, CPU and GPU types on AWS",
+    ),
+    _entry(
+        "up-aws", "Start the cluster", "ray up cluster.yaml", State.PLANNED, place_missing("aws", text=guide_files.AWS),
+        f"with the guide's own file: {_AWS}",
+    ),
+    _entry(
+        "attach-aws", "Start the cluster", "ray attach cluster.yaml", State.PLANNED,
+        place_missing("aws", "attach", "cluster.yaml", text=guide_files.AWS), f"with the guide's own file: {_AWS}",
+    ),
+    _entry(
+        "submit-aws", "Start the cluster", "ray submit cluster.yaml script.py", State.PLANNED,
+        place_missing("aws", "submit", "cluster.yaml", "script.py", text=guide_files.AWS),
+        f"with the guide's own file: {_AWS}",
+    ),
+    _entry(
+        "down-aws", "Start the cluster", "ray down cluster.yaml", State.PLANNED,
+        place_missing("aws", "down", "cluster.yaml", text=guide_files.AWS), f"with the guide's own file: {_AWS}",
+    ),
+    _entry(
+        "up", "Start the cluster", "ray up cluster.yaml", State.EQUIVALENT, Run("test_cluster_file.py::test_up"),
+        f"`rayfleet up cluster.yaml`; {_HERE}",
+    ),
+    _entry(
+        "attach", "Start the cluster", "ray attach cluster.yaml", State.EQUIVALENT,
+        Run("test_cluster_file.py::test_attach"), f"`rayfleet attach cluster.yaml`; {_HERE}",
+    ),
+    _entry(
+        "submit", "Start the cluster", "ray submit cluster.yaml script.py", State.EQUIVALENT,
+        Run("test_cluster_file.py::test_submit"), f"`rayfleet submit cluster.yaml script.py`; {_HERE}",
+    ),
+    _entry(
+        "status", "Start the cluster", "ray status", State.WORKS, Run("test_commands.py::test_status"),
+        'in `rayfleet attach`, by `rayfleet exec`, or after `eval "$(rayfleet env)"`',
+    ),
+    _entry(
+        "down", "Start the cluster", "ray down cluster.yaml", State.EQUIVALENT, Run("test_cluster_file.py::test_down"),
+        f"`rayfleet down cluster.yaml`; {_HERE}",
+    ),
+    _entry(
+        "raycluster", "Kubernetes", guide_files.RAYCLUSTER_V1, State.PLANNED, RAYCLUSTER_REFUSED,
+        f"RayCluster resources: {LATER}", "ray-cluster.yaml, a RayCluster of ray.io/v1",
+    ),
+    _entry(
+        "apply", "Kubernetes", "kubectl apply -f ray-cluster.yaml", State.PLANNED, RAYCLUSTER_REFUSED, "the operator",
+    ),
+    _entry(
+        "monitor-log", "The autoscaler's log", "tail -f /tmp/ray/session_latest/logs/monitor.log", State.WORKS,
+        Run("test_commands.py::test_log_files"),
+        "for the first cluster of a machine; of others: `ray logs monitor.log`",
+    ),
+    _entry(
+        "autoscaler-log", "The autoscaler's log", "tail -f /tmp/ray/session_latest/logs/autoscaler.log", State.WORKS,
+        Run("test_commands.py::test_log_files"),
+        "for the first cluster of a machine; of others: `ray logs autoscaler.log`",
+    ),
+    _entry(
+        "system-config", "Own settings", typed("system_config"), State.EQUIVALENT,
+        Run("test_programs.py::test_speeds"),
+        "`rayfleet set upscaling_speed=1.0 downscaling_speed=1.0`; Ray itself refuses `_system_config` for a cluster"
+        " that is up, and has no such settings", "ray.init() with autoscaling speeds in _system_config",
+    ),
+    _entry(
+        "node-types", "Node types", guide_files.NODE_TYPES, State.WORKS, Checks(guide_files.NODE_TYPES),
+        "`config check` finds it fine, alone", "available_node_types for CPU and GPU work",
+    ),
+    _entry(
+        "spot", "Cost", guide_files.SPOT_MARKET, State.WORKS, Checks(guide_files.SPOT_MARKET),
+        "`config check` finds it fine, alone; spot machines come with the clouds",
+        "worker_node_config with a spot market and a maximum price",
+    ),
+    _entry(
+        "image", "Quick starts", guide_files.CUSTOM_IMAGE, State.WORKS, Checks(guide_files.CUSTOM_IMAGE),
+        "`config check` finds it fine, alone; images come with the clouds", "node_config with an image of one's own",
+    ),
+)  # fmt: skip

@@ -1,0 +1,198 @@
+"""A cluster from a file, beside the default one: the guides' `ray up`, `attach`, `submit`, `down`, and its head's end.
+
+Two clusters are up here. Each command is typed for both, by name, and each answers for itself.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+from tests.guides.conftest import RESIDENT
+from tests.guides.desk import Answer, Cluster, Desk, together
+
+pytestmark = [pytest.mark.guides, pytest.mark.ray, pytest.mark.timeout(400)]
+
+NAME = "my-ray-cluster"
+FILE = f"""\
+cluster_name: {NAME}
+max_workers: 10
+idle_timeout_minutes: 1
+upscaling_speed: 1.0
+provider:
+  type: process
+available_node_types:
+  ray.head.default:
+    resources: {{"CPU": 1}}
+  ray.worker.cpu:
+    min_workers: 0
+    max_workers: 5
+    resources: {{"CPU": 2}}
+"""
+SCRIPT = """
+import ray
+
+ray.init()
+print("CPUs:", ray.cluster_resources()["CPU"])
+"""
+SEVERAL = 2
+COMMANDS = (
+    "ray status",
+    "ray summary actors",
+    "ray summary tasks",
+    "ray memory",
+    "ray list actors",
+    "ray list nodes",
+    "ray logs cluster --node-id=$HEAD",
+    "ray job submit -- python script.py",
+    "python -c 'import ray; ray.init(); print(sorted(ray.available_resources()))'",
+    'python -c \'import ray; ray.init("auto"); print(ray.get_actor("resident", "guides"))\'',
+    "python -c 'import ray; ray.init(\"ray://$CLIENT\"); print(len(ray.nodes()))'",
+)
+
+
+@pytest.fixture(scope="module")
+def both(cluster: Cluster) -> Iterator[tuple[Cluster, Cluster]]:
+    """The default cluster and one of a file."""
+    desk = cluster.desk
+    desk.write("cluster.yaml", FILE)
+    desk.write("script.py", SCRIPT)
+    try:
+        assert f"cluster {NAME} is up" in desk.well("rayfleet", "up", "cluster.yaml")
+        second = Cluster(desk, NAME, named=True)
+        second.program(RESIDENT)
+        yield Cluster(desk, "default", cluster.default_ports, named=True), second
+    finally:
+        desk.well("rayfleet", "down", NAME)
+
+
+@pytest.fixture
+def second(both: tuple[Cluster, Cluster]) -> Cluster:
+    return both[1]
+
+
+@pytest.fixture
+def desk(both: tuple[Cluster, Cluster]) -> Desk:
+    return both[1].desk
+
+
+def test_up(second: Cluster) -> None:
+    assert second.head["pool"] == "ray.head.default"
+    assert second.head["resources"]["CPU"] == 1
+    assert second.until_workers() == []
+
+
+def test_attach(desk: Desk) -> None:
+    said = desk.well("rayfleet", "attach", "cluster.yaml", entered="ray status\nexit\n")
+    assert "1 ray.head.default" in said
+
+
+def test_submit(desk: Desk) -> None:
+    said = desk.well("rayfleet", "submit", "cluster.yaml", "script.py")
+    assert "CPUs: 1.0" in said
+
+
+# ---- two clusters ----------------------------------------------------------------------------------------------------
+
+Told = dict[tuple[str, str, str], Answer]
+
+
+@pytest.fixture(scope="module")
+def told(both: tuple[Cluster, Cluster]) -> Told:
+    calls = {}
+    for each in both:
+        head, client = each.head["node_id"], each.client
+        for command in COMMANDS:
+            line = command.replace("$HEAD", head).replace("$CLIENT", client)
+            calls[each.name, "shell", command] = partial(each.by_shell, line)
+        calls[each.name, "exec", "ray status"] = partial(each.by_exec, "ray status")
+        calls[each.name, "run", "ray status"] = partial(each.by_run, "ray status")
+    return together(calls)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_works_for_both(told: Told, command: str) -> None:
+    for name in ("default", NAME):
+        answer = told[name, "shell", command]
+        assert answer.code == 0, answer.text
+
+
+def test_each_answers_for_itself(told: Told, both: tuple[Cluster, Cluster]) -> None:
+    for way in ("shell", "exec", "run"):
+        assert re.search(r"^ 1 head$", told["default", way, "ray status"].out, re.MULTILINE)
+        assert re.search(r"^ 1 ray\.head\.default$", told[NAME, way, "ray status"].out, re.MULTILINE)
+    for each in both:
+        assert each.head["node_id"] in told[each.name, "shell", "ray list nodes"].out
+    assert "'CPU'" in told[NAME, "shell", COMMANDS[-3]].out
+    assert "CPUs: 1.0" in told[NAME, "shell", "ray job submit -- python script.py"].out
+    addresses = {each.env["RAY_ADDRESS"] for each in both}
+    assert len(addresses) == len(both)
+
+
+def test_without_a_name_it_is_asked_which(desk: Desk) -> None:
+    answer = desk.run("rayfleet", "exec", "ray status")
+    assert answer.code == SEVERAL
+    assert f"several clusters are up: default, {NAME}" in answer.err
+
+
+# ---- changes ---------------------------------------------------------------------------------------------------------
+
+
+def test_update(desk: Desk, second: Cluster) -> None:
+    """The changed file is applied, and the head goes on as it is. The guide's flag is told to be unknown."""
+    refused = desk.run("rayfleet", "up", "cluster.yaml", "--restart-only")
+    assert (refused.code, "No such option: --restart-only" in refused.err) == (2, True)
+    node = second.head["node_id"]
+    desk.write("cluster.yaml", FILE.replace("min_workers: 0", "min_workers: 1"))
+    desk.well("rayfleet", "up", "cluster.yaml")
+    second.until_workers("ray.worker.cpu")
+    assert second.head["node_id"] == node
+
+
+def test_parameters(desk: Desk, second: Cluster) -> None:
+    """All four, from the file as it was changed above, and while it runs."""
+    second.until_workers("ray.worker.cpu")
+    changes = ["ray.worker.cpu.min_workers=0", "max_workers=3", "idle_timeout_s=2", "upscaling_speed=2.0"]
+    desk.well("rayfleet", "set", NAME, *changes)
+    second.until_workers()
+    status = desk.well("rayfleet", "status", NAME)
+    for change in changes[1:]:
+        assert f"set {change.partition('=')[0]} {float(change.partition('=')[2]):g}" in status.replace(".0,", ",")
+    too_many = desk.run("rayfleet", "scale", NAME, "ray.worker.cpu", "6")
+    assert (too_many.code, "at most 5 machines" in too_many.err) == (2, True)
+
+
+def test_head_comes_back(desk: Desk, second: Cluster) -> None:
+    """Kill -9 of its GCS: the head is started again by itself, and what the GCS had kept is there."""
+    job = desk.well("rayfleet", "submit", "--no-wait", "cluster.yaml", "script.py").strip()
+    before = second.head["node_id"]
+    (gcs,) = [pid for pid, command in desk.processes().items() if is_gcs_of(command, pid)]
+    os.kill(gcs, signal.SIGKILL)
+    second.until(
+        lambda machines: any(
+            machine["head"] and machine["phase"] == "READY" and machine["node_id"] not in (None, before)
+            for machine in machines
+        ),
+        "a head again",
+    )
+    assert "CPUs: 1.0" in desk.well("rayfleet", "submit", "cluster.yaml", "script.py")
+    assert job in second.by_shell("ray job list").text
+
+
+def is_gcs_of(command: str, pid: int) -> bool:
+    """Say whether a process is the GCS of the cluster of the file."""
+    with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123 - a file of the kernel's, not a path of ours
+        return "gcs_server" in command.partition(" ")[0] and f"RAYFLEET_CLUSTER={NAME}\0".encode() in file.read()
+
+
+def test_down(desk: Desk, both: tuple[Cluster, Cluster]) -> None:
+    """It ends, whole; the other cluster is as it was."""
+    assert f"cluster {NAME} is down" in desk.well("rayfleet", "down", "cluster.yaml")
+    states = {line.split()[0]: line.split()[1] for line in desk.well("rayfleet", "list").splitlines()[1:]}
+    assert states == {"default": "up", NAME: "down"}
+    assert not [command for command in desk.processes().values() if NAME in command]
+    assert both[0].by_exec("ray status").code == 0

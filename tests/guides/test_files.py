@@ -1,0 +1,66 @@
+"""Cluster files of the guides, and what rayfleet says today about what it cannot do yet. No cluster is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.guides.catalogue import ENTRIES
+from tests.guides.entries import Checks, Entry, Says
+from typer.testing import CliRunner, Result
+
+from rayfleet.cli.app import app
+
+pytestmark = pytest.mark.guides
+
+FILES = [entry for entry in ENTRIES if isinstance(entry.proof, Checks)]
+TODAY = [entry for entry in ENTRIES if isinstance(entry.proof, Says)]
+
+
+def name(entry: Entry) -> str:
+    return entry.id
+
+
+class Newcomer:
+    """Somebody without any cluster. The command line runs in this process: there are too many rows for one each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def types(self, *arguments: str) -> Result:
+        return CliRunner().invoke(app, list(arguments), prog_name="rayfleet")
+
+    def has(self, file: str, text: str) -> None:
+        (self.folder / file).write_text(text, encoding="utf-8")
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Newcomer:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("RAYFLEET_CLUSTER", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return Newcomer(tmp_path)
+
+
+@pytest.mark.parametrize("entry", FILES, ids=name)
+def test_file_passes_alone(entry: Entry, newcomer: Newcomer) -> None:
+    assert isinstance(entry.proof, Checks)
+    newcomer.has("cluster.yaml", entry.proof.file)
+    answer = newcomer.types("config", "check", "cluster.yaml")
+    assert (answer.exit_code, answer.stderr) == (0, "")
+    assert answer.stdout.endswith("cluster.yaml is fine\n")
+    for note in entry.proof.notes:
+        assert note in answer.stdout
+
+
+@pytest.mark.parametrize("entry", TODAY, ids=name)
+def test_today(entry: Entry, newcomer: Newcomer) -> None:
+    assert isinstance(entry.proof, Says)
+    for file, text in entry.proof.files.items():
+        newcomer.has(file, text)
+    answer = newcomer.types(*entry.proof.arguments)
+    assert answer.exit_code == entry.proof.code, answer.output
+    for word in entry.proof.words:
+        assert word in answer.output
+    assert "Traceback" not in answer.output
+    assert not (newcomer.folder / "state").exists(), "nothing may be kept of a cluster that was refused"
