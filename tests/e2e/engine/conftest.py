@@ -9,6 +9,7 @@ import pytest
 from tests.e2e.engine.real_cluster import RealCluster, view_where
 
 from rayfleet.engines.ray.engine import RayEngine
+from rayfleet.model import Pool
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +26,19 @@ def drive(cluster: RealCluster) -> Iterator[Callable[[str], subprocess.Popen[str
 
     def one(code: str) -> subprocess.Popen[str]:
         started.append(cluster.driver(code))
+        return started[-1]
+
+    yield one
+    cluster.end(*started)
+
+
+@pytest.fixture
+def start(cluster: RealCluster) -> Iterator[Callable[[str, Pool], subprocess.Popen[str]]]:
+    """Starts nodes that end with the test, also when it fails."""
+    started = []
+
+    def one(machine: str, of: Pool) -> subprocess.Popen[str]:
+        started.append(cluster.start(machine, of))
         return started[-1]
 
     yield one

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +21,14 @@ from rayfleet.engines.ray.settings import RaySettings, new_settings
 from rayfleet.model import FrozenMap, Pool, Resources
 
 T = TypeVar("T")
+
+_PRELUDE = """
+import ray, time
+def say(*words): print("SAID", *words)
+ray.init(logging_level="error")
+"""
+OLDEST = version("ray").startswith("2.52.")
+"""Whether this is the oldest Ray that is supported; what it cannot do yet is said at each test."""
 
 PATIENCE_S = 40.0
 """Machines that run tests are slow and shared: this bounds a hang, it measures nothing."""
@@ -73,9 +82,9 @@ class RealCluster:
         return {**os.environ, **client_environment(self.settings), "PATH": path}
 
     def driver(self, code: str) -> subprocess.Popen[str]:
-        """Start a driver; it has imported ray and connected before `code` runs."""
+        """Start a driver; it has imported ray and connected before `code` runs, and tells us things by `say`."""
         process = subprocess.Popen(
-            [sys.executable, "-u", "-c", f"import ray, time\nray.init(logging_level='error')\n{code}"],
+            [sys.executable, "-u", "-c", f"{_PRELUDE}{code}"],
             env=self.environment(),
             start_new_session=True,
             stdin=subprocess.DEVNULL,
@@ -112,6 +121,20 @@ class RealCluster:
         """End everything, the head last."""
         self.end(*self._processes[1:])
         self.end(self.head)
+
+
+def said_by(driver: subprocess.Popen[str]) -> str:
+    """Wait until the driver says something and return it; what Ray prints in between is skipped."""
+    return line_of(driver, "SAID ").removeprefix("SAID ").strip()
+
+
+def line_of(driver: subprocess.Popen[str], part: str) -> str:
+    """Wait for a line with `part` in it and return it."""
+    assert driver.stdout is not None
+    for line in driver.stdout:
+        if part in line:
+            return line
+    raise AssertionError(f"the driver ended without a line with {part!r}")
 
 
 async def eventually(ask: Callable[[], Awaitable[T]], holds: Callable[[T], bool]) -> T:

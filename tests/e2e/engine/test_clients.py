@@ -11,14 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.e2e.engine.real_cluster import RealCluster, eventually, node_where, pool
+from tests.e2e.engine.real_cluster import OLDEST, RealCluster, eventually, node_where, pool, said_by
 
 from rayfleet.contracts import EngineDown, JobStatus, JobsUnavailable
 from rayfleet.engines.ray.engine import RayEngine
 from rayfleet.engines.ray.jobs import RayJobs
-from rayfleet.model import FrozenMap
+from rayfleet.model import FrozenMap, Pool
 
 Drive = Callable[[str], subprocess.Popen[str]]
+Start = Callable[[str, Pool], subprocess.Popen[str]]
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
@@ -57,28 +58,30 @@ async def test_without_the_token_nobody_gets_in(cluster: RealCluster, engine: Ra
     assert "uthentication" in shown.decode()
 
 
-async def test_rays_commands(cluster: RealCluster, engine: RayEngine, drive: Drive) -> None:
-    node = cluster.start("worker-of-commands", pool("small", CPU=1))
+async def test_rays_commands(cluster: RealCluster, engine: RayEngine, drive: Drive, start: Start) -> None:
+    start("worker-of-commands", pool("small", CPU=1))
     driver = drive(
         """
 @ray.remote(num_cpus=1)
 class Counter:
     def ready(self): return "held"
 kept = Counter.options(name="counted").remote()
-print(ray.get(kept.ready.remote()))
+say(ray.get(kept.ready.remote()))
 time.sleep(600)
 """
     )
-    assert driver.stdout is not None
-    assert driver.stdout.readline().strip() == "held"
+    assert said_by(driver) == "held"
     await node_where(engine, "worker-of-commands", lambda node: bool(node.activity))
     assert "1.0/1.0 CPU" in cluster.run("ray", "status")
     assert "Counter" in cluster.run("ray", "list", "actors")
     assert "Counter" in cluster.run("ray", "summary", "actors")
     assert "Counter.ready" in cluster.run("ray", "summary", "tasks")
     assert "Aggregate object store stats" in cluster.run("ray", "memory", "--stats-only")
+
+
+@pytest.mark.xfail(OLDEST, reason="its `ray logs` sends no token", strict=True)
+async def test_rays_logs_command(cluster: RealCluster, engine: RayEngine) -> None:
     assert "gcs_server.out" in cluster.run("ray", "logs", "cluster")
-    cluster.end(driver, node)
 
 
 async def test_a_job_from_submission_to_its_last_line(cluster: RealCluster, engine: RayEngine) -> None:

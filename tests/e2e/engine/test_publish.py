@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.e2e.engine.real_cluster import RealCluster, pool, view_where
+from tests.e2e.engine.real_cluster import RealCluster, pool, said_by, view_where
 
 from rayfleet.engines.ray.engine import RayEngine
 from rayfleet.model import (
@@ -79,9 +79,8 @@ async def test_a_new_controller_is_not_ignored_for_its_version(cluster: RealClus
 async def test_drivers_read_what_is_added_removed_and_hopeless(
     cluster: RealCluster, engine: RayEngine, drive: Drive
 ) -> None:
-    driver = drive("print('here')\nf = ray.remote(num_gpus=3)(lambda: 1)\nkept = f.remote()\ntime.sleep(600)")
-    assert driver.stdout is not None
-    assert driver.stdout.readline().strip() == "here"
+    driver = drive("say('here')\nf = ray.remote(num_gpus=3)(lambda: 1)\nkept = f.remote()\ntime.sleep(600)")
+    assert said_by(driver) == "here"
     view = await view_where(engine, lambda view: bool(view.demand.tasks))
     task = next(task for task in view.demand.tasks if "GPU" in task.shape)
     why = reason(ReasonCode.NO_POOL_FITS, shape=str(task.shape))

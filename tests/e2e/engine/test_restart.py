@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.e2e.engine.real_cluster import PATIENCE_S, RealCluster, node_where, pool, view_where
+from tests.e2e.engine.real_cluster import PATIENCE_S, RealCluster, node_where, pool, said_by, view_where
 
 from rayfleet.contracts import EngineDown
 from rayfleet.engines.ray.engine import RayEngine
@@ -54,14 +54,13 @@ async def test_a_killed_gcs_comes_back_with_its_nodes_and_requests(
 class Survivor:
     def ready(self): return "held"
 kept = Survivor.remote()
-print(ray.get(kept.ready.remote()))
+say(ray.get(kept.ready.remote()))
 for _ in range(600):
     time.sleep(0.5)
-    print(ray.get(kept.ready.remote()), ray.cluster_resources().get("CPU"))
+    say(ray.get(kept.ready.remote()), ray.cluster_resources().get("CPU"))
 """
     )
-    assert driver.stdout is not None
-    assert driver.stdout.readline().strip() == "held"
+    assert said_by(driver) == "held"
     wish = RequestedDemand(Resources.of({"CPU": 1}), 5)
     await request_resources(cluster.settings, [wish])
     before = await view_where(engine, lambda view: view.demand.requested == (wish,))
@@ -81,6 +80,6 @@ for _ in range(600):
     survivor = await node_where(engine, "survivor")
     assert survivor.state is NodeFact.ALIVE
     assert survivor.idle_s == 0
-    assert "held 1.0" in driver.stdout.readline()
+    assert "held 1.0" in said_by(driver)
     await request_resources(cluster.settings, [])
     await view_where(engine, lambda view: not view.demand)
