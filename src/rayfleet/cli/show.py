@@ -123,10 +123,11 @@ def logs(
     if path:
         print("\n".join(str(each) for each in files.paths(home)))
         return
+    position = files.size(home)
     for line in files.tail(home, lines):
         print(line)
     if follow:
-        _until_interrupted(lambda: _print_all(files.new_lines(home)))
+        _until_interrupted(lambda: _print_all(files.new_lines(home, position)))
 
 
 def _any_cluster(word: str | None) -> Home:

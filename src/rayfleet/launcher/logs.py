@@ -65,15 +65,20 @@ def last_lines(path: Path, count: int) -> list[str]:
         return []
 
 
-def new_lines(home: Home) -> Iterator[str]:
-    """Yield lines of the controller's log as they are written, for ever, across rotations."""
+def size(home: Home) -> int:
+    """Return the length of the controller's log in bytes."""
     path = home.logs / CONTROLLER_LOG
-    position = path.stat().st_size if path.exists() else 0
+    return path.stat().st_size if path.exists() else 0
+
+
+def new_lines(home: Home, position: int) -> Iterator[str]:
+    """Yield lines of the controller's log from `position` (bytes) on as they come, for ever, across rotations."""
+    path = home.logs / CONTROLLER_LOG
     while True:
-        size = path.stat().st_size if path.exists() else 0
-        if size < position:  # rotated: the new file is read from its start
+        now = size(home)
+        if now < position:  # rotated: the new file is read from its start
             position = 0
-        if size > position:
+        if now > position:
             with path.open(encoding="utf-8", errors="replace") as file:
                 file.seek(position)
                 for line in file:

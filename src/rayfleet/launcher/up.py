@@ -82,8 +82,8 @@ async def up(
             raise
         return time.monotonic() - began
 
-    head_ready_s = await until(_head_step)
-    took_s = await until(_minimum_step)
+    head_ready_s = await until(head_step)
+    took_s = await until(minimum_step)
     return _standing(home, head_ready_s, took_s)
 
 
@@ -194,7 +194,7 @@ async def _watch(
         await asyncio.sleep(_POLL_S)
 
 
-def _head_step(report: TickReport | None) -> Step | None:
+def head_step(report: TickReport | None) -> Step | None:
     """Return what keeps the head; None when it is ready."""
     if report is None:
         return Step("the controller takes over")
@@ -204,7 +204,7 @@ def _head_step(report: TickReport | None) -> Step | None:
     return Step(f"the head is {heads[0].phase.value.lower()}" if heads else "the head is asked for")
 
 
-def _minimum_step(report: TickReport | None) -> Step | None:
+def minimum_step(report: TickReport | None) -> Step | None:
     """Return what keeps the minimums; None when every pool has its own."""
     if report is None:
         return Step("the controller takes over")

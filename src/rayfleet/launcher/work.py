@@ -32,11 +32,16 @@ def environment(home: Home) -> dict[str, str]:
     Raises:
         NotRunning: the cluster is down.
     """
+    return {**os.environ, **variables(home), "PATH": search_path()}
+
+
+def search_path() -> str:
+    """Return where programs are looked for: rayfleet's own Python, after an environment that the user has activated."""
     programs = str(Path(sys.executable).parent)
     path = os.environ.get("PATH", os.defpath).split(os.pathsep)
     if programs not in path:
         path = [*path, programs] if "VIRTUAL_ENV" in os.environ else [programs, *path]
-    return {**os.environ, **variables(home), "PATH": os.pathsep.join(path)}
+    return os.pathsep.join(path)
 
 
 def shell_command(words: list[str]) -> list[str]:

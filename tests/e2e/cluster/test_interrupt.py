@@ -27,12 +27,12 @@ def test_in_the_foreground_it_ends_the_cluster(fleet: Fleet) -> None:
     fleet.assert_nothing_is_left(name)
 
 
-def test_in_down_the_order_stands_and_in_up_of_a_running_cluster_nothing_changes(fleet: Fleet) -> None:
+def test_in_down_the_order_stands(fleet: Fleet) -> None:
     name = "going"
     path = config(fleet.folder, name)
     fleet("up", path)
     with fleet.begun("down", name) as command:
-        fleet.wait(lambda: fleet.json("history", name, "-n", "100")[-1]["code"] == "shutdown")
+        fleet.wait(lambda: any(event["code"] == "shutdown" for event in fleet.json("history", name)))
         fleet.interrupted(command)
     assert command.returncode in (0, 130)  # 0: it was done before the key was pressed
     fleet("down", name)

@@ -1,0 +1,101 @@
+"""Commands that need files alone: plan, replay, config, schema."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from typer.testing import CliRunner, Result
+
+from rayfleet.cli.app import app
+
+SCENARIO = """
+policy:
+  pools:
+    - {name: small, resources: {CPU: 2}, max_workers: 3, offers: [{usd_per_hour: 0.5}]}
+demand:
+  tasks: [{shape: {CPU: 1}, count: 5}, {shape: {CPU: 8}, count: 1}]
+"""
+
+CLUSTER = """
+cluster_name: fine
+provider: {type: process}
+head_node_type: head
+available_node_types:
+  head: {resources: {CPU: 0}}
+  small: {resources: {CPU: 2}, max_workers: 3}
+"""
+
+
+def run(*words: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(app, list(words), input=stdin, prog_name="rayfleet")
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> str:
+    path = tmp_path / "scenario.yaml"
+    path.write_text(SCENARIO)
+    return str(path)
+
+
+def test_a_plan_for_programs(scenario: str) -> None:
+    told = json.loads(run("plan", scenario, "--json", "--placements").stdout)
+    assert [(launch["pool"], launch["count"]) for launch in told["launch"]] == [("small", 3)]
+    assert [(unmet["shape"], unmet["count"]) for unmet in told["unmet"]] == [({"CPU": 8}, 1)]
+    assert sum(placement["count"] for placement in told["placements"]) == 5
+    assert 0 < told["planning_s"] < 5
+    assert told["usd_per_hour"]["after"] == 1.5
+
+
+def test_a_plan_for_people(scenario: str) -> None:
+    lines = run("plan", scenario, "--placements").stdout.splitlines()
+    assert lines[0].startswith("launch   3 x small")
+    assert any(line.startswith("unmet    1 x tasks[1]: ") for line in lines)
+    assert any(line.startswith("           small: ") for line in lines)
+    assert any(line.startswith("place    2 x tasks[0] on new:0") for line in lines)
+    assert "cost     0.00 -> 1.50 USD/h" in lines
+
+
+def test_a_plan_without_anything_to_do() -> None:
+    result = run("plan", "-", stdin="policy: {pools: [{name: a, resources: {CPU: 1}}]}")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("nothing to do\n")
+
+
+def test_a_scenario_with_mistakes_is_refused_with_each_line() -> None:
+    result = run("plan", "-", stdin="policy: {pols: []}\ndemnd: {}\n")
+    assert result.exit_code == 2
+    assert "did you mean pools?" in result.stderr
+    assert "did you mean demand?" in result.stderr
+
+
+def test_what_is_no_record_cannot_be_replayed(scenario: str) -> None:
+    result = run("replay", "-", stdin="[]")
+    assert result.exit_code == 2
+    assert "error: standard input" in result.stderr
+
+
+def test_a_good_file_is_fine(tmp_path: Path) -> None:
+    path = tmp_path / "fine.yaml"
+    path.write_text(CLUSTER)
+    assert run("config", "check", str(path)).stdout.endswith("fine.yaml is fine\n")
+    assert json.loads(run("config", "check", str(path), "--json").stdout)["ok"]
+    shown = json.loads(run("config", "show", str(path)).stdout)
+    assert (shown["cluster_name"], shown["policy"]["max_workers"]) == ("fine", 2)
+
+
+def test_every_mistake_of_a_file_is_told_with_its_line() -> None:
+    wrong = CLUSTER.replace("max_workers", "max_worker").replace("provider", "providr")
+    result = run("config", "check", "-", stdin=wrong)
+    assert result.exit_code == 2
+    assert "standard input:3" in result.stderr
+    assert "did you mean provider?" in result.stderr
+    assert "did you mean max_workers?" in result.stderr
+    told = run("config", "check", "-", "--json", stdin=wrong)
+    assert told.exit_code == 2
+    assert len(json.loads(told.stdout)["problems"]) == 2
+
+
+@pytest.mark.parametrize("of", ["scenario", "cluster", "status"])
+def test_every_format_has_a_schema(of: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(json.loads(run("schema", of).stdout))
