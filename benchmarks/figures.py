@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from statistics import median
 from typing import Any
+
+from benchmarks.samples import pair_ratio
 
 _HEADINGS = ("figure", "rayfleet", "against", "ratio", "goal", "")
 
@@ -60,6 +63,13 @@ class Measured:
     figures: tuple[Figure, ...]
     samples: Mapping[str, Sequence[float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+def of_pairs(
+    name: str, ours: Sequence[float], theirs: Sequence[float], against: str, goal: Goal | None = None
+) -> Figure:
+    """Return the figure of seconds that were taken in pairs: the median of each side, and of the ratios of pairs."""
+    return Figure(name, "s", median(ours), median(theirs), against, pair_ratio(ours, theirs), goal)
 
 
 def table(figures: Iterable[Figure]) -> str:

@@ -14,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +22,13 @@ from typing import Any
 
 from benchmarks.driving import Driver, driver
 from benchmarks.effort import Effort
-from benchmarks.figures import Figure, Measured
+from benchmarks.figures import Figure, Measured, of_pairs
 from benchmarks.ours import CPU1, Ours, ours
-from benchmarks.samples import alternate, pair_ratio
+from benchmarks.samples import alternate
 from benchmarks.stock import RAY, end_tagged
 from rayfleet.providers.process.identity import CLUSTER_TAG
 
+PEER = "ray start --block"
 _IDLE_TIMEOUT_S = 1.0
 _BY_HAND = "by_hand"
 
@@ -62,14 +63,9 @@ def measure(effort: Effort, folder: Path) -> Measured:
 def figures(samples: dict[str, list[float]]) -> tuple[Figure, ...]:
     """Return the figures of samples that were taken in pairs. Pure."""
     return (
-        _figure("node asked for -> alive", samples["ours_alive_s"], samples["theirs_alive_s"]),
-        _figure("node asked for -> first task", samples["ours_task_s"], samples["theirs_task_s"]),
+        of_pairs("node asked for -> alive", samples["ours_alive_s"], samples["theirs_alive_s"], PEER),
+        of_pairs("node asked for -> first task", samples["ours_task_s"], samples["theirs_task_s"], PEER),
     )
-
-
-def _figure(name: str, our: Sequence[float], their: Sequence[float]) -> Figure:
-    middle = sorted(our)[len(our) // 2], sorted(their)[len(their) // 2]
-    return Figure(name, "s", middle[0], middle[1], "ray start --block", paired=pair_ratio(our, their))
 
 
 def _by_rayfleet(cluster: Ours, client: Driver) -> Boot:

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from benchmarks.driving import Driver, driver
 from benchmarks.effort import Effort
-from benchmarks.figures import Figure, Goal, Measured
+from benchmarks.figures import Figure, Goal, Measured, of_pairs
 from benchmarks.ours import CPU1, ours
-from benchmarks.samples import alternate, pair_ratio
+from benchmarks.samples import alternate
 from benchmarks.stock import stock
 
 IDLE_TIMEOUT_S = 3.0
@@ -61,20 +61,15 @@ def measure(effort: Effort, folder: Path) -> Measured:
 
 def figures(our: Sequence[Turn], their: Sequence[Turn]) -> tuple[Figure, ...]:
     """Return the figures of turns that were taken in pairs. Pure."""
+    found = samples(our, their)
+
+    def figure(name: str, what: str, goal: Goal | None = None) -> Figure:
+        return of_pairs(name, found[f"ours_{what}"], found[f"theirs_{what}"], "Ray v2", goal)
+
     return (
-        _figure("submit -> launch call", [t.launch_s for t in our], [t.launch_s for t in their]),
-        _figure(
-            "submit -> first task on a new node",
-            [t.first_task_s for t in our],
-            [t.first_task_s for t in their],
-            Goal(RATIO, "ratio"),
-        ),
-        _figure(
-            "end of last task -> node gone, beyond the idle time-out",
-            [t.gone_s for t in our],
-            [t.gone_s for t in their],
-            Goal(RATIO, "ratio"),
-        ),
+        figure("submit -> launch call", "launch_s"),
+        figure("submit -> first task on a new node", "first_task_s", Goal(RATIO, "ratio")),
+        figure("end of last task -> node gone, beyond the idle time-out", "gone_s", Goal(RATIO, "ratio")),
     )
 
 
@@ -86,11 +81,6 @@ def samples(our: Sequence[Turn], their: Sequence[Turn]) -> dict[str, list[float]
         found[f"{side}_first_task_s"] = [turn.first_task_s for turn in turns]
         found[f"{side}_gone_s"] = [turn.gone_s for turn in turns]
     return found
-
-
-def _figure(name: str, our: Sequence[float], their: Sequence[float], goal: Goal | None = None) -> Figure:
-    middle = sorted(our)[len(our) // 2], sorted(their)[len(their) // 2]
-    return Figure(name, "s", middle[0], middle[1], "Ray v2", paired=pair_ratio(our, their), goal=goal)
 
 
 def _turn(client: Driver, launch_after: Callable[[float], float]) -> Turn:

@@ -1,8 +1,8 @@
 """One tick of the loop with a thousand settled machines, beside one reconcile of Ray's autoscaler with as many nodes.
 
 The whole loop runs - observe, join, plan, check of invariants, act, report - over rayfleet's fakes on virtual time,
-with 1,000 claims of which nine in ten are busy; the engine's answer is made once, as the peer's is. Processor time of one
-`tick()`, median. A second figure has the real ledger and history (SQLite) as in production. The peer is Ray v2's
+with 1,000 claims of which nine in ten are busy; the engine's answer is made once, as the peer's is. Processor time of
+one `tick()`, median. A second figure has the real ledger and history (SQLite) as in production. The peer is Ray v2's
 `Reconciler.reconcile` with its own instance manager and in-memory storage over 1,000 nodes in the same state, and a
 provider that has nothing to do; its processor time, median. Neither side parses protobufs.
 """
