@@ -50,6 +50,7 @@ from rayfleet.model.resources import (
     OBJECT_STORE,
     UNITS,
     Resources,
+    amount,
 )
 from rayfleet.model.snapshot import (
     Backoff,
@@ -71,5 +72,5 @@ __all__ = [
     "Market", "NodeFact", "Offer", "OfferKey", "Order", "OrderKind", "Outcome", "OutcomeKind", "Phase", "Placement",
     "Plan", "Policy", "Pool", "PoolVerdict", "Reason", "ReasonCode", "Release", "RequestedDemand", "Resources",
     "Selectors", "Snapshot", "Strategy", "Stray", "TaskDemand", "TickReport", "Timeouts", "Timings", "Trouble", "Unmet",
-    "reason",
+    "amount", "reason",
 ]  # fmt: skip

@@ -38,7 +38,7 @@ class Resources(FrozenMap[int]):
 
     def amounts(self) -> dict[str, float]:
         """Return the user's amounts: whole numbers as int, the rest as float."""
-        return {name: _amount(units) for name, units in self.items()}
+        return {name: amount(units) for name, units in self.items()}
 
     def fits(self, room: Mapping[str, int]) -> bool:
         """Say whether `room` holds all of this."""
@@ -62,10 +62,11 @@ class Resources(FrozenMap[int]):
 
     def __str__(self) -> str:
         """Print as users write it: `{CPU: 1, memory: 64000000000}`."""
-        return "{" + ", ".join(f"{name}: {amount}" for name, amount in self.amounts().items()) + "}"
+        return "{" + ", ".join(f"{name}: {value}" for name, value in self.amounts().items()) + "}"
 
 
-def _amount(units: int) -> float:
+def amount(units: int) -> float:
+    """Return the user's amount for `units`: a whole number as int, else a float."""
     return units // UNITS if units % UNITS == 0 else units / UNITS
 
 

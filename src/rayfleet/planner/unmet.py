@@ -18,6 +18,7 @@ from rayfleet.model import (
     Selectors,
     Strategy,
     Unmet,
+    amount,
     reason,
 )
 from rayfleet.planner import backoffs
@@ -125,7 +126,7 @@ def _too_small(pool: Pool, shape: Resources) -> Reason | None:
         if name == OBJECT_STORE and name not in pool.resources:
             continue
         if units > have:
-            return reason(ReasonCode.TOO_SMALL, resource=name, have=have / UNITS, need=units / UNITS)
+            return reason(ReasonCode.TOO_SMALL, resource=name, have=amount(have), need=amount(units))
     return None
 
 
