@@ -242,4 +242,4 @@ def test_nothing_fits_names_every_pool_and_what_it_lacks() -> None:
     result = planned(CPU1, pool("cpu4", CPU=4), tasks(2, CPU=8))
     assert unmet(result) == [("tasks", 0, 2, ReasonCode.NO_POOL_FITS)]
     verdicts = {verdict.pool: verdict.reason.text for verdict in result.unmet[0].pools}
-    assert verdicts == {"cpu1": "has 1.0 CPU, 8.0 are needed", "cpu4": "has 4.0 CPU, 8.0 are needed"}
+    assert verdicts == {"cpu1": "has 1 CPU, 8 are needed", "cpu4": "has 4 CPU, 8 are needed"}
