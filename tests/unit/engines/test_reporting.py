@@ -185,7 +185,7 @@ def test_the_status_block_has_the_sections_of_ray_status() -> None:
     )
     lines = status_block(tick(plan, ready, demand=demand)).splitlines()
     for title, line in [
-        ("Active:", " 1 cpu4"),
+        ("Healthy:", " 1 cpu4"),
         ("Pending:", " 1 cpu4"),
         ("Leaving:", " 1 cpu4"),
         ("Recent failures:", " gpu: QuotaReached"),
@@ -201,7 +201,12 @@ def test_the_status_block_has_the_sections_of_ray_status() -> None:
 
 def test_an_empty_cluster_says_so() -> None:
     lines = status_block(tick(Plan())).splitlines()
-    assert lines.count(" (no nodes)") == 4
+    assert lines.count(" (no nodes)") == 2
+    assert lines[lines.index("Healthy:") + 1 : lines.index("Leaving:")] == [
+        " (no healthy nodes)",
+        "Pending:",
+        " (no pending nodes)",
+    ]
     assert " (no resource demands)" in lines
 
 

@@ -30,8 +30,8 @@ def status_block(report: TickReport) -> str:
         "======== Autoscaler status ========",
         "Node status",
         "---------------------------------------------------------------",
-        *_section("Active", _counted(claims, {Phase.READY})),
-        *_section("Pending", _counted(claims, STARTING)),
+        *_section("Healthy", _counted(claims, {Phase.READY}), "(no healthy nodes)"),
+        *_section("Pending", _counted(claims, STARTING), "(no pending nodes)"),
         *_section("Leaving", _counted(claims, EXISTING - STARTING - {Phase.READY})),
         *_section(
             "Recent failures", sorted(f"{b.scope.pool}: {b.trouble}" for b in report.plan.backoffs), "(no failures)"
