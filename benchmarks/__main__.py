@@ -26,6 +26,7 @@ from rayfleet.launcher.errors import LauncherError
 from rayfleet.reports.history import HistoryUnavailable
 
 PARTS = ("planner", "tick", "reaction", "end_to_end", "idle", "boot")
+EXIT_INTERRUPTED = 130
 OUT = Path(__file__).parent / "out"
 FAILURES = (LauncherError, LedgerError, HistoryUnavailable, Silent, TimeoutError, RuntimeError, OSError)
 """What may go wrong with clusters on a busy machine: told and kept, and the next part is measured all the same."""
@@ -54,7 +55,19 @@ def main(arguments: list[str]) -> int:
         print("\n\n".join(f"{part.name}: {part.method}" for part in parts))
         return 0
     signal.signal(signal.SIGTERM, _interrupt)  # so that whatever was started is ended by its `with` block
-    effort = Effort(told.pairs, told.submits, told.idle_s, told.calls)
+    try:
+        results, failures = _run_all(parts, Effort(told.pairs, told.submits, told.idle_s, told.calls))
+    except KeyboardInterrupt:
+        print("interrupted; what was started has been ended", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    _keep(results, failures, told.out)
+    missed = [f"{name}: {each['name']}" for name, found in results.items() for each in found["missed"]]
+    print(f"missed: {'; '.join(missed)}" if missed else "all goals hold that were measured")
+    return 1 if missed or failures else 0
+
+
+def _run_all(parts: list[Part], effort: Effort) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Return what each part has found, and why others could not be measured."""
     results, failures = {}, {}
     for part in parts:
         try:
@@ -62,10 +75,7 @@ def main(arguments: list[str]) -> int:
         except FAILURES as error:
             failures[part.name] = f"{type(error).__name__}: {error}"
             print(f"\n== {part.name} could not be measured: {failures[part.name]}", flush=True)
-    _keep(results, failures, told.out)
-    missed = [f"{name}: {each['name']}" for name, found in results.items() for each in found["missed"]]
-    print(f"missed: {'; '.join(missed)}" if missed else "all goals hold that were measured")
-    return 1 if missed or failures else 0
+    return results, failures
 
 
 def _parser() -> argparse.ArgumentParser:
