@@ -37,7 +37,7 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the cluster up afterwards, to look around.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show a real Ray cluster on this machine grow with its work and shrink back to zero: about a minute.
+    """Show a real Ray cluster on this machine grow with its work and shrink back to zero: a minute or two.
 
     Three workloads of ordinary Ray programs are played: tasks; detached actors; a placement group and a labelled task.
     Everything that was started is ended, also after Ctrl-C. Ends with 1 when anything is not as it should be.
