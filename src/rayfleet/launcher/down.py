@@ -64,7 +64,8 @@ async def _release_all(home: Home, progress: Progress, timeout_s: float) -> int:
     deadline = time.monotonic() + timeout_s
     running = lease.controller(home)
     if running is not None:
-        running.send(signal.SIGUSR1)
+        if running.role == lease.CONTROLLER:  # else it may be this very process, in an `up` that was interrupted
+            running.send(signal.SIGUSR1)
         while running.alive and not lease.is_free(home):
             await _tell(home, before, progress, deadline)
     if home.settings.exists():  # there was no controller, or it ended without having finished
