@@ -62,8 +62,8 @@ def test_a_folder_that_cannot_be_made_is_said(monkeypatch: pytest.MonkeyPatch, t
 
 def test_an_unknown_name_is_answered_with_a_likely_one() -> None:
     made("training")
-    with pytest.raises(UnknownCluster, match="'trainin'") as caught:
-        homes.find("trainin")
+    with pytest.raises(UnknownCluster, match="'trxining'") as caught:
+        homes.find("trxining")
     assert caught.value.hint == "did you mean training?"
 
 
