@@ -29,6 +29,7 @@ T = TypeVar("T")
 
 SCHEMA_VERSION = 1
 _BUSY_TIMEOUT_S = 5.0
+_WAL_TRIES = 10
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS claims (id TEXT PRIMARY KEY, position INTEGER NOT NULL, data TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS backoffs (position INTEGER PRIMARY KEY, data TEXT NOT NULL);
@@ -109,20 +110,21 @@ class _File:
     def save(self, record: Record, answered: tuple[str, ...]) -> None:
         with self._errors_named(), self._connection() as db:
             db.execute("BEGIN IMMEDIATE")
-            (revision,) = db.execute("SELECT value FROM meta WHERE key = 'revision'").fetchone()
-            if revision != self._revision:  # first save, or another controller was at work in between
-                self._read_all(db, {"revision": revision, "serial": self._record.serial})
+            meta = dict(db.execute("SELECT key, value FROM meta"))
+            if meta["revision"] != self._revision:  # first save, or another controller was at work in between
+                self._read_all(db, meta)
+            revision = meta["revision"] + 1
             positions = _write_claims(db, record.claims, self._record.claims, self._positions)
             if record.backoffs != self._record.backoffs:
                 db.execute("DELETE FROM backoffs")
                 db.executemany("INSERT INTO backoffs VALUES (?, ?)", _rows(record.backoffs))
             db.executemany("DELETE FROM orders WHERE id = ?", [(order,) for order in answered])
             db.execute("UPDATE meta SET value = max(value, ?) WHERE key = 'serial'", (record.serial,))
-            db.execute("UPDATE meta SET value = ? WHERE key = 'revision'", (revision + 1,))
+            db.execute("UPDATE meta SET value = ? WHERE key = 'revision'", (revision,))
             db.execute("COMMIT")
         standing = tuple(order for order in self._record.orders if order.id not in answered)
         self._record = Record(record.claims, record.backoffs, standing, max(record.serial, self._record.serial))
-        self._positions, self._revision = positions, revision + 1
+        self._positions, self._revision = positions, revision
 
     def add_order(self, order: Order) -> None:
         with self._errors_named(), self._connection() as db:
@@ -159,14 +161,28 @@ def _open(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
         version = _version(db)
-        db.execute("PRAGMA journal_mode = WAL")
+        _use_wal(db)
         db.execute("PRAGMA synchronous = FULL")
         if version < SCHEMA_VERSION:
-            db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+            # IMMEDIATE: a plain BEGIN fails at once, without waiting, when another process makes the tables just now.
+            db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _use_wal(db: sqlite3.Connection) -> None:
+    """Switch a new file to WAL. SQLite refuses that at once, without waiting, while another process does the same."""
+    for _ in range(_WAL_TRIES):
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            db.execute("BEGIN IMMEDIATE")  # this one waits until the other process is done; any other error is raised
+            db.execute("ROLLBACK")
+        else:
+            return
+    raise sqlite3.OperationalError("database is locked")
 
 
 def _version(db: sqlite3.Connection) -> int:

@@ -2,6 +2,8 @@
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -144,6 +146,60 @@ async def test_the_serial_never_decreases(tmp_path: Path) -> None:
     again = SqliteLedger(tmp_path / "l.sqlite")
     assert (await again.load()).serial == 9
     await again.close()
+
+
+async def test_a_save_without_a_load_keeps_the_serial_of_another_controller(tmp_path: Path) -> None:
+    one, two = SqliteLedger(tmp_path / "l.sqlite"), SqliteLedger(tmp_path / "l.sqlite")
+    await one.save(Record(serial=9))
+    await two.save(Record(serial=4))
+    assert (await two.load()).serial == 9
+    await asyncio.gather(one.close(), two.close())
+
+
+SHELL = """
+import asyncio, os, sys
+from rayfleet.ledger.sqlite import SqliteLedger
+from rayfleet.model import Order, OrderKind
+
+async def add(path):
+    ledger = SqliteLedger(path)
+    print("ready", flush=True)
+    while not os.path.exists(path + ".go"):
+        pass
+    await ledger.add_order(Order(sys.argv[1], OrderKind.SHUTDOWN))
+    await ledger.close()
+    print("done", flush=True)
+
+for path in sys.stdin:
+    asyncio.run(add(path.strip()))
+"""
+
+
+def test_a_new_file_may_be_opened_by_several_processes_at_once(tmp_path: Path) -> None:
+    """`up` starts a controller while somebody types an order: nobody is told that the file is locked."""
+    names = [f"o{n}" for n in range(4)]
+    shells = [
+        subprocess.Popen([sys.executable, "-c", SHELL, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for name in names
+    ]
+
+    def each_says(word: str) -> None:
+        assert [shell.stdout and shell.stdout.readline() for shell in shells] == [f"{word}\n"] * len(shells)
+
+    for attempt in range(10):  # they must meet within less than a millisecond
+        path = tmp_path / f"{attempt}.sqlite"
+        for shell in shells:
+            assert shell.stdin
+            shell.stdin.write(f"{path}\n")
+            shell.stdin.flush()
+        each_says("ready")
+        Path(f"{path}.go").touch()
+        each_says("done")
+        with sqlite3.connect(path) as db:
+            assert sorted(name for (name,) in db.execute("SELECT id FROM orders")) == names
+        db.close()
+    for shell in shells:
+        shell.communicate()
 
 
 async def test_only_changed_claims_are_written(tmp_path: Path) -> None:
