@@ -47,7 +47,7 @@ def test_keys_of_a_newer_version_are_ignored(settings: RaySettings) -> None:
 def test_ports_are_free_different_and_not_the_kernels(tmp_path: Path) -> None:
     found = free_ports(50)
     assert len(set(found)) == 50
-    assert all(20000 <= port < 32768 for port in found)
+    assert all(24000 <= port < 26000 for port in found)
     with socket.socket() as taken:
         taken.bind(("", found[0]))
         taken.listen()
@@ -196,8 +196,10 @@ def test_what_is_reserved_is_nobody_elses_until_we_end() -> None:
     assert len({node_main.own_address() for _ in range(5)}) == 5
 
 
-def test_ports_for_agents_are_not_given_twice() -> None:
-    assert len(set(node_main.reserve_ports(8))) == 8
+def test_ports_for_agents_are_not_given_twice_and_never_those_of_clusters() -> None:
+    found = node_main.reserve_ports(40)
+    assert len(set(found)) == 40
+    assert all(20000 <= port < 32000 and not 23000 <= port < 26000 for port in found)
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,9 @@ _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _SOCKET_PATH_MAX: Final = 107  # sun_path of AF_UNIX, without its final zero
 _LONGEST_SOCKET: Final = "sockets/plasma_store"
-# Neither those that the kernel hands out (32768-60999) nor those of Ray's servers for its clients (23000-23999).
-_AGENT_PORTS: Final = (*range(20000, 23000), *range(24000, 32000))
+# Neither those that the kernel hands out (32768-60999), nor those of Ray's servers for its clients (23000-23999), nor
+# those from which `settings` takes the ports of clusters.
+_AGENT_PORTS: Final = (*range(20000, 23000), *range(26000, 32000))
 _OWN_ADDRESSES: Final = "127.77"  # of Linux's loopback network, all of which reaches this machine
 _AGENT_NICENESS: Final = "5"
 SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 - no temporary file: where Linux keeps shared memory

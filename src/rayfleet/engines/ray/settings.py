@@ -17,9 +17,9 @@ TOKEN_FILE_NAME = "ray-token"  # noqa: S105 - the name of the file, not its cont
 DEFAULT_TEMP_DIR = "/tmp/ray"  # noqa: S108 - where Ray's own tools look for the cluster of this machine
 
 _DEFAULT_PORTS = {"gcs_port": 6379, "client_port": 10001, "dashboard_port": 8265}
-# Linux hands out 32768-60999 by itself, so a port found free there is soon stolen; Ray does 10002-19999 (workers) and
-# 23000-23999 (servers for its clients).
-_PORT_RANGE = (*range(20000, 23000), *range(24000, 32000))
+# A port that is found free here is bound seconds later, so this range is nobody else's: Linux hands out 32768-60999 by
+# itself, Ray 10002-19999 (workers) and 23000-23999 (servers for its clients), `node_main` the rest (agents of nodes).
+_PORT_RANGE = range(24000, 26000)
 
 
 @dataclass(frozen=True, slots=True)
