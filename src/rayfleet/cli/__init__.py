@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+EXIT_INTERRUPTED = 130
+
 
 def main() -> None:
     """Run the command `rayfleet`; ends the process with its exit code."""
@@ -12,6 +14,9 @@ def main() -> None:
 
         print(f"rayfleet {__version__}")
         return
-    from rayfleet.cli.app import app
+    try:
+        from rayfleet.cli.app import app
 
-    app(prog_name="rayfleet")
+        app(prog_name="rayfleet")
+    except KeyboardInterrupt:  # before or after a command of ours could say it better
+        sys.exit(EXIT_INTERRUPTED)

@@ -129,8 +129,8 @@ def _stay(wanted: Wanted) -> NoReturn:
     from rayfleet.launcher.daemon import FOREGROUND, become_controller
     from rayfleet.launcher.up import prepare
 
-    prepare(wanted)
-    become_controller(wanted.name, FOREGROUND)
+    home, _held = prepare(wanted)  # a name, so that what holds the ports goes along
+    become_controller(home.name, FOREGROUND)
 
 
 def _undo(wanted: Wanted) -> NoReturn:

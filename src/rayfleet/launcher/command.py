@@ -44,7 +44,8 @@ async def scale(home: Home, pool: str, count: int, why: str = "", wait: Progress
         NotRunning: nobody would answer.
         TookTooLong: with `wait` only; the order stands.
     """
-    order = orders.scale(_standing(home).snapshot.policy, pool, count, _author(why))
+    report = _standing(home)
+    order = orders.scale(orders.in_force(report.snapshot.policy, report.plan.orders), pool, count, _author(why))
     await _give(home, order)
     text = f"pool {pool} is to have {count} machines; --clear lets it follow its demand again"
     if wait is None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Final
+from typing import Any, Final
 
 from rayfleet.launcher.errors import InvalidOrder, did_you_mean
 from rayfleet.model import EXISTING, Claim, Order, OrderKind, Policy, Pool
@@ -56,6 +56,14 @@ POOL_SETTINGS: Final = (
     Setting("priority", "a whole number, higher is tried first", int, least=-1_000_000, optional=False),
     Setting("idle_timeout_s", "seconds", _seconds),
 )
+
+
+def in_force(policy: Policy, standing: tuple[Order, ...]) -> Policy:
+    """Return the policy with the settings that people have changed and that stand."""
+    for order in standing:
+        if order.kind is OrderKind.SET:
+            policy = _with_setting(policy, order.target, order.value)
+    return policy
 
 
 def scale(policy: Policy, pool: str, count: int, author: Author) -> Order:
@@ -152,6 +160,16 @@ def _setting(policy: Policy, key: str) -> Setting:
             return setting
     keys = [f"{pool}{dot}{setting.name}" for setting in table]
     raise InvalidOrder(f"there is no setting {key!r}", did_you_mean(key, keys))
+
+
+def _with_setting(policy: Policy, key: str, text: str) -> Policy:
+    setting = _setting(policy, key)
+    change: dict[str, Any] = {setting.name: None if text == NOTHING_TEXT else setting.read(text)}
+    name = key.rpartition(".")[0]
+    if not name:
+        return replace(policy, **change)
+    pools = (replace(pool, **change) if pool.name == name else pool for pool in policy.pools)
+    return replace(policy, pools=tuple(pools))
 
 
 def _checked(setting: Setting, key: str, text: str) -> str:

@@ -11,14 +11,16 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from rayfleet.engines.ray.settings import RaySettings, new_settings
+from rayfleet.engines.ray.settings import RaySettings
 from rayfleet.launcher import daemon, lease, logs, view
 from rayfleet.launcher import home as homes
 from rayfleet.launcher.errors import AlreadyControlled, ControllerDied, TookTooLong
 from rayfleet.launcher.home import Home
+from rayfleet.launcher.ports import settle
 from rayfleet.launcher.progress import Progress, Step, unseen
 from rayfleet.launcher.spec import Wanted
 from rayfleet.ledger.sqlite import SqliteLedger
@@ -68,36 +70,37 @@ async def up(
         ConfigInvalid, LauncherError: nothing was started.
     """
     began = time.monotonic()
-    home = prepare(wanted)
+    home, held = prepare(wanted)
     progress(Step("starting the controller"))
-    asked_at = time.time()
-    child = await _ensure_controller(home, wanted, owner)
-    deadline = began + timeout_s
+    limit = Limit(began + timeout_s, time.time())
+    with held:
+        child = await _ensure_controller(home, wanted, owner)
 
-    async def until(text: Callable[[TickReport | None], Step | None]) -> float:
-        try:
-            await _watch(home, child, text, progress, Limit(deadline, asked_at))
-        except asyncio.CancelledError:
-            await _settle(home, child)
-            raise
-        return time.monotonic() - began
+        async def until(text: Callable[[TickReport | None], Step | None]) -> float:
+            try:
+                await _watch(home, child, text, progress, limit)
+            except asyncio.CancelledError:
+                await _settle(home, child)
+                raise
+            return time.monotonic() - began
 
-    head_ready_s = await until(head_step)
-    took_s = await until(minimum_step)
+        head_ready_s = await until(head_step)
+        took_s = await until(minimum_step)
     return _standing(home, head_ready_s, took_s)
 
 
-def prepare(wanted: Wanted) -> Home:
+def prepare(wanted: Wanted) -> tuple[Home, ExitStack]:
     """Write down the cluster's configuration and, the first time, its addresses and token.
+
+    The second value holds its ports, until it is closed; its head should have them by then.
 
     Raises:
         LauncherError: its name or folder cannot be.
     """
     home = homes.create(wanted.name)
-    if not home.settings.exists():
-        new_settings(wanted.name, home.path, preferred_default=_defaults_are_free(home)).save()
+    held = settle(home)
     home.write(home.config, wanted.text)
-    return home
+    return home, held
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +109,6 @@ class Limit:
 
     deadline: float
     since: float
-
-
-def _defaults_are_free(home: Home) -> bool:
-    """Say whether no other cluster that is up has Ray's default ports; its head may still be booting."""
-    others = [each for each in homes.known() if each.is_up and each.name != home.name and each.settings.exists()]
-    return not any(RaySettings.load(each.path).ports.default for each in others)
 
 
 async def _ensure_controller(home: Home, wanted: Wanted, owner: ProcessKey | None) -> subprocess.Popen[bytes] | None:

@@ -95,6 +95,11 @@ class Fleet:
         found = self.json("status", name)["machines"]
         return {m["id"]: m["phase"] for m in found if pool is None or m["pool"] == pool}
 
+    def ledger_bytes(self, name: str) -> bytes:
+        """Return what is written in a cluster's ledger, the part that is not in its main file yet included."""
+        ledger = self.home(name).ledger
+        return b"".join(path.read_bytes() for path in ledger.parent.glob(f"{ledger.name}*"))
+
     def wait(self, what: Callable[[], bool], limit_s: float = 40.0) -> None:
         """Wait until something is so."""
         deadline = time.monotonic() + limit_s

@@ -1,5 +1,8 @@
 """Ctrl-C in the commands that start and end a cluster: a clear word, and nothing half done stays behind."""
 
+import os
+import signal
+
 import pytest
 from tests.e2e.cluster.fleet import Fleet, config
 
@@ -28,12 +31,15 @@ def test_in_the_foreground_it_ends_the_cluster(fleet: Fleet) -> None:
 
 
 def test_in_down_the_order_stands(fleet: Fleet) -> None:
+    """The controller is held still meanwhile, so that the key is pressed before all is over."""
     name = "going"
-    path = config(fleet.folder, name)
-    fleet("up", path)
+    fleet("up", config(fleet.folder, name))
+    controller = fleet.controller(name)
+    os.kill(controller, signal.SIGSTOP)
     with fleet.begun("down", name) as command:
-        fleet.wait(lambda: any(event["code"] == "shutdown" for event in fleet.json("history", name)))
-        fleet.interrupted(command)
-    assert command.returncode in (0, 130)  # 0: it was done before the key was pressed
-    fleet("down", name)
+        fleet.wait(lambda: b"shutdown" in fleet.ledger_bytes(name))
+        errors = fleet.interrupted(command)
+    os.kill(controller, signal.SIGCONT)
+    assert (command.returncode, "interrupted" in errors) == (130, True)
+    fleet.wait(lambda: not fleet.home(name).is_up)
     fleet.assert_nothing_is_left(name)

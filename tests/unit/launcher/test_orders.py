@@ -51,6 +51,14 @@ def test_a_scale_that_cannot_be_is_refused(pool: str, count: int, message: str, 
     assert caught.value.hint == hint
 
 
+def test_limits_that_were_changed_at_run_time_count() -> None:
+    changes = (("cpu4.max_workers", "2"), ("gpu.max_workers", "null"), ("max_workers", "3"))
+    policy = orders.in_force(POLICY, tuple(orders.change(POLICY, key, text, ME) for key, text in changes))
+    assert (policy.max_workers, [pool.max_workers for pool in policy.pools]) == (3, [2, None])
+    with pytest.raises(InvalidOrder, match="pool cpu4 may have at most 2"):
+        orders.scale(policy, "cpu4", 3, ME)
+
+
 def test_clearing_names_the_pool() -> None:
     order = orders.unscale(POLICY, "gpu", ME)
     assert (order.kind, order.target) == (OrderKind.UNSCALE, "gpu")
