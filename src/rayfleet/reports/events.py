@@ -52,7 +52,9 @@ def _launches(report: TickReport) -> Iterator[Event]:
 def _launch(at: float, launch: Launch, latency_s: float | None) -> Event:
     again = " again" if launch.again else ""
     text = f"launch {launch.count} {launch.offer.pool}{again}: {launch.reason.text}"
-    return Event(at, "launch", launch.offer.pool, launch.offer.pool, launch.count, launch.reason.code, text, latency_s)
+    return Event(
+        at, "launch", launch.offer.pool, launch.offer.pool, launch.count, launch.reason.code.value, text, latency_s
+    )
 
 
 def _departures(report: TickReport) -> Iterator[Event]:
@@ -66,7 +68,7 @@ def _departures(report: TickReport) -> Iterator[Event]:
 
 
 def _departure(at: float, verb: str, action: DrainNodes | Release, pool: str) -> Event:
-    code, text = action.reason.code, f"{verb} {action.claim}: {action.reason.text}"
+    code, text = action.reason.code.value, f"{verb} {action.claim}: {action.reason.text}"
     return Event(at, verb, action.claim, pool, len(action.hosts), code, text)
 
 
@@ -91,7 +93,9 @@ def _ready(at: float, claim: Claim) -> Event:
 def _gone(at: float, claim: Claim) -> Event:
     why: Reason | None = claim.ending or (claim.drain.reason if claim.drain else None)
     because = f": {why.text}" if why else ""
-    return Event(at, "gone", claim.id, claim.pool, claim.count, why.code if why else "", f"{claim.id} is gone{because}")
+    return Event(
+        at, "gone", claim.id, claim.pool, claim.count, why.code.value if why else "", f"{claim.id} is gone{because}"
+    )
 
 
 def _endings(report: TickReport) -> Iterator[Event]:
@@ -113,7 +117,7 @@ def _failure(outcome: Outcome, pools: dict[str, str]) -> Event:
 def _findings(report: TickReport) -> Iterator[Event]:
     pools = {claim.id: claim.pool for claim in report.snapshot.claims}
     for finding in report.plan.findings:
-        code, text = finding.reason.code, f"{finding.subject}: {finding.reason.text}"
+        code, text = finding.reason.code.value, f"{finding.subject}: {finding.reason.text}"
         yield Event(report.snapshot.now, "finding", finding.subject, pools.get(finding.subject, ""), 1, code, text)
 
 
