@@ -461,6 +461,9 @@ def main(argv: list[str]) -> int:
         return watch.run()
     except Terminated:
         return 0
+    except OSError as error:  # people read this as the reason why the machine failed
+        say(f"the node cannot start: {error}")
+        return 1
     finally:
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))  # ending is not to be interrupted
         end_descendants()
