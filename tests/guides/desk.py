@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 PROGRAMS = Path(sys.executable).parent
-TIMEOUT_S = 110.0
+TIMEOUT_S = 240.0
 AT_ONCE = 2
 """So many of Ray's slow commands run at the same time."""
 DEFAULT_PORTS = (6379, 10001, 8265)

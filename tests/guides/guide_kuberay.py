@@ -140,7 +140,7 @@ _WATCH = (
     _planned("kubectl-logs", "Step 7", "kubectl logs $HEAD_POD -c autoscaler | tail -n 20"),
     _entry(
         "logs-output", "Step 7", typed("log_output"), State.EQUIVALENT, Run("test_commands.py::test_log_files"),
-        "in monitor.log and autoscaler.log of the session; with Active in place of Healthy",
+        "in monitor.log and autoscaler.log of the session, without a time in the block's title",
         "shown: a status block, and how long the iteration took",
     ),
     _planned("delete", "Step 8", f"kubectl delete -f {_SAMPLE}"),

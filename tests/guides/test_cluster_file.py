@@ -15,7 +15,7 @@ import pytest
 from tests.guides.conftest import RESIDENT
 from tests.guides.desk import Answer, Cluster, Desk, together
 
-pytestmark = [pytest.mark.guides, pytest.mark.ray, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.guides, pytest.mark.ray, pytest.mark.timeout(900)]
 
 NAME = "my-ray-cluster"
 FILE = f"""\

@@ -11,7 +11,7 @@ import pytest
 from tests.guides.desk import Answer, Cluster, together
 from tests.guides.entries import typed
 
-pytestmark = [pytest.mark.guides, pytest.mark.ray, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.guides, pytest.mark.ray, pytest.mark.timeout(900)]
 
 NODE = "NODE"
 JOB = "ray job submit -- python -c 'import ray; ray.init(); print(ray.cluster_resources())'"
@@ -128,9 +128,8 @@ def test_log_files(cluster: Cluster, file: str) -> None:
         said = followed(f"/tmp/ray/session_latest/logs/{file}")
     else:
         said = cluster.by_exec(f"ray logs {file}").out
-    kept = {line for line in shapes(typed("log_output")) if "INFO" not in line and "======" not in line}
-    missing = kept - set(shapes(said))
-    assert missing <= {"Healthy:"}
+    wanted = {line for line in shapes(typed("log_output")) if "INFO" not in line and "======" not in line}
+    assert wanted <= set(shapes(said))
     assert "======== Autoscaler status" in said
     assert re.search(r"The autoscaler took [\d.]+ seconds to complete the update iteration\.", said)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.guides.desk import TIMEOUT_S, Cluster
 
-pytestmark = [pytest.mark.guides, pytest.mark.ray, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.guides, pytest.mark.ray, pytest.mark.timeout(900)]
 
 OWN_METRIC = """
 import ray, time

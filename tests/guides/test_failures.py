@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.guides.desk import Cluster
 
-pytestmark = [pytest.mark.guides, pytest.mark.ray, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.guides, pytest.mark.ray, pytest.mark.timeout(900)]
 
 PROGRAM = Path(__file__).with_name("recovery.py")
 

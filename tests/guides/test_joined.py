@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.guides.desk import IDLE_S, TIMEOUT_S, Cluster
 
-pytestmark = [pytest.mark.guides, pytest.mark.ray, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.guides, pytest.mark.ray, pytest.mark.timeout(900)]
 
 MARK = "GUIDES_JOINED_BY_HAND"
 USAGE = 2

@@ -9,7 +9,7 @@ import pytest
 from tests.guides.desk import Answer, Cluster, together
 from tests.guides.entries import typed
 
-pytestmark = [pytest.mark.guides, pytest.mark.ray, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.guides, pytest.mark.ray, pytest.mark.timeout(900)]
 
 FROM_A_TASK = """
 @ray.remote(num_cpus=0)

@@ -11,7 +11,7 @@ import pytest
 from tests.guides.desk import IDLE_S, Cluster
 from tests.guides.entries import typed
 
-pytestmark = [pytest.mark.guides, pytest.mark.ray, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.guides, pytest.mark.ray, pytest.mark.timeout(900)]
 
 THREE_AT_ONCE = """
 import ray, time
