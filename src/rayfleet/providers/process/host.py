@@ -176,11 +176,12 @@ class ThisHost:
             self._root.rmdir()
 
     def tail(self, log: Path) -> str:
-        """Return the last non-empty lines, joined by ` | `."""
+        """Return the last different non-empty lines, joined by ` | `: every attempt may have said the same."""
         try:
             with log.open("rb") as file:
                 file.seek(max(0, log.stat().st_size - TAIL_BYTES))
                 text = file.read().decode(errors="replace")
         except FileNotFoundError:
             return ""
-        return " | ".join([line.strip() for line in text.splitlines() if line.strip()][-TAIL_LINES:])
+        lines = dict.fromkeys(line.strip() for line in text.splitlines() if line.strip())
+        return " | ".join(list(lines)[-TAIL_LINES:])
