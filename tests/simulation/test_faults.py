@@ -1,7 +1,7 @@
 """What goes wrong around the loop, on virtual time: each fault is named, and nothing is lost or doubled."""
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -10,7 +10,7 @@ from rayfleet.model import OutcomeKind, Phase, Plan, Policy, Pool, Resources, Sn
 from rayfleet.planner import plan
 from rayfleet.testing.fake_provider import Call, FakeProvider
 from rayfleet.testing.faults import FakeSink
-from rayfleet.testing.virtual_time import run_virtual
+from rayfleet.testing.virtual_time import VirtualClock, run_virtual
 from rayfleet.testing.world import World
 
 CPU1 = Resources.of({"CPU": 1})
@@ -358,5 +358,56 @@ def test_a_broken_sink_is_counted_and_stops_nobody() -> None:
         async with world.controller(sinks=(broken, world.history)) as reconciler:
             await world.until(lambda: world.engine.done == 4, within_s=20)
             assert reconciler.fanout.failed["broken"] == len(world.history.reports)
+
+    run_virtual(story())
+
+
+# ---- clock ------------------------------------------------------------------------------------------
+
+
+@dataclass
+class SettableClock(VirtualClock):
+    """A machine's clock that somebody sets: `ahead_s` before the others."""
+
+    ahead_s: float = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.ahead_s
+
+
+@pytest.mark.parametrize("step_s", [-7200.0, 7200.0])
+@pytest.mark.parametrize("after_s", [1.0, 5.0, 9.0, 11.0])
+def test_a_clock_that_is_set_delays_nothing(step_s: float, after_s: float) -> None:
+    """While machines boot, while they work, while they are idle, and while they leave."""
+
+    async def story() -> None:
+        world = World(POLICY, stop_s=2.0)
+        clock = SettableClock()
+        world.engine.submit(CPU1, count=4, run_s=3)
+        async with world.controller(clock=clock):
+            await asyncio.sleep(after_s)
+            clock.ahead_s = step_s
+            await world.until(lambda: world.engine.done == 4, within_s=60)
+            await world.until(lambda: not world.place.existing(), within_s=60)
+            world.engine.submit(CPU1, count=1, run_s=1)
+            await world.until(lambda: world.engine.done == 5, within_s=60)
+            await world.until(lambda: not world.claims, within_s=60)
+        assert all(not report.error for report in world.history.reports)
+
+    run_virtual(story())
+
+
+def test_a_ledger_from_the_future_delays_nothing() -> None:
+    """A controller ran with a wrong clock and was ended; the next one has the right one."""
+
+    async def story() -> None:
+        world = World(POLICY)
+        world.provider.fail("launch", OutOfStock("none left"), times=1)
+        world.engine.submit(CPU1, count=4, run_s=3)
+        async with world.controller(clock=SettableClock(7200.0)):
+            await asyncio.sleep(2.0)
+        async with world.controller():
+            await world.until(lambda: world.engine.done == 4, within_s=TIMEOUTS.backoff_first_s + 60)
+            await world.until(lambda: not world.claims, within_s=60)
 
     run_virtual(story())

@@ -4,6 +4,7 @@ Reconciler    the loop                      Parts, Cadence   what it is made fro
 observe.py    the edges -> Snapshot         join.py          its pure heart
 act.py        Plan -> calls -> Outcomes     fanout.py        TickReport -> sinks
 watch.py      what wakes it early           deadlines.py     when it must wake by itself
+poller.py     one question at a time        clock_steps.py   the machine's clock is set back
 """
 
 from rayfleet.loop.clock import SystemClock

@@ -14,6 +14,7 @@ from rayfleet.contracts import (
     Record,
 )
 from rayfleet.loop.act import Inbox
+from rayfleet.loop.clock_steps import not_ahead
 from rayfleet.loop.join import Joined, Listing, join
 from rayfleet.loop.parts import Parts
 from rayfleet.loop.poller import Poller
@@ -52,11 +53,12 @@ class Observer:
         """Ask what is due and return a snapshot of everything."""
         trouble, _ = await asyncio.gather(self._read_ledger(), self._look())
         await self._list(force=self._has_unknown_nodes())
-        view, record = self.engine.value, self._record or Record()
+        now, view = self._parts.clock.now(), self.engine.value
+        record = not_ahead(self._record or Record(), now, policy.timeouts)
         self._used = view
         joined = self._join(record.claims, view)
         snapshot = Snapshot(
-            now=self._parts.clock.now(),
+            now=now,
             policy=policy,
             claims=joined.claims,
             demand=view.demand if view else Demand(),

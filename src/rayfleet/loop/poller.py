@@ -23,7 +23,8 @@ class Poller(Generic[T]):
 
     `value`: the newest answer, None when the last attempt failed or none was made. `asked_at`: when the newest
     good answer was asked for (what it says holds at that time or later). `tried_at`: when the last
-    attempt began. `trouble`: why the last attempt failed, "" when it did not.
+    attempt began, by the event loop's clock, which nobody sets back. `trouble`: why the last attempt failed, "" when
+    it did not.
     """
 
     def __init__(self, name: str, call: Callable[[], Awaitable[T]], clock: Clock, expected: type[Exception]) -> None:
@@ -46,7 +47,7 @@ class Poller(Generic[T]):
 
     def due(self, interval_s: float) -> bool:
         """Say whether the last attempt is at least `interval_s` old."""
-        return self.tried_at is None or self._clock.now() - self.tried_at >= interval_s
+        return self.tried_at is None or asyncio.get_running_loop().time() - self.tried_at >= interval_s
 
     @property
     def unanswered(self) -> bool:
@@ -60,7 +61,7 @@ class Poller(Generic[T]):
             await asyncio.wait({self._asking})
 
     async def _ask(self) -> None:
-        began = self.tried_at = self._clock.now()
+        began, self.tried_at = self._clock.now(), asyncio.get_running_loop().time()
         try:
             answer = await self._call()
         except self._expected as error:

@@ -119,7 +119,7 @@ class Reconciler:
             while not stop.is_set():
                 self._woken.clear()
                 self._wake_at = None
-                began = self._clock.now()
+                began = asyncio.get_running_loop().time()
                 report = await self.tick()
                 if self._is_over(report) and await self._clean_ledger(report):
                     return
@@ -130,7 +130,7 @@ class Reconciler:
     def wake(self, why: str, within_s: float = 0.0) -> None:
         """Have the next tick in `within_s` seconds at the latest. `why`, in a word, is counted in `woken_by`."""
         self.woken_by[why] += 1
-        at = self._clock.now() + within_s
+        at = asyncio.get_running_loop().time() + within_s
         self._wake_at = at if self._wake_at is None else min(self._wake_at, at)
         self._woken.set()
 
@@ -142,21 +142,24 @@ class Reconciler:
         await self.fanout.close(patience_s)
 
     async def _sleep(self, report: TickReport, began: float) -> None:
-        """Wait for the interval, the next time-out or a wake-up, and never so briefly that the loop spins."""
-        cadence, ended = self._parts.cadence, self._clock.now()
+        """Wait for the interval, the next time-out or a wake-up, and never so briefly that the loop spins.
+
+        `began` and all that is compared with it are of the event loop's clock: the machine's may be set at any moment.
+        """
+        cadence, ended = self._parts.cadence, asyncio.get_running_loop().time()
         timings = report.timings
         breather_s = min(2 * (timings.observe_s + timings.plan_s + timings.act_s), cadence.breather_max_s)
         gap_s = cadence.error_gap_s if report.error else max(cadence.gap_s, breather_s)
         earliest, latest = ended + gap_s, began + cadence.tick_s
         if not report.error:
             deadline = next_deadline(_effective(report.snapshot), report.plan, report.snapshot.now)
-            latest = latest if deadline is None else min(latest, deadline)
+            latest = latest if deadline is None else min(latest, ended + deadline - self._clock.now())
         while True:
             at = max(earliest, latest if self._wake_at is None else min(latest, self._wake_at))
             self._woken.clear()
             # Not `wait_for`: before Python 3.12 that one can swallow the cancellation of its own task.
             try:
-                async with asyncio.timeout(at - self._clock.now()):
+                async with asyncio.timeout_at(at):
                     await self._woken.wait()
             except TimeoutError:
                 return
