@@ -74,7 +74,7 @@ class _File:
         self._max_bytes = max_bytes
         self._open: sqlite3.Connection | None = None
         self._size = 0
-        self._events = 0
+        self._events = _TRIM_EVENTS_EVERY  # since the last trim; who begins does not know how many there are
         self._essence: object = None
         self._recorded_at = float("-inf")
         self._latest_at = float("-inf")
@@ -84,9 +84,9 @@ class _File:
         db = self._open = self._open or self._opened()
         now, essence = report.snapshot.now, _essence(report)
         why = "change" if essence != self._essence else ""
-        if not why and now - self._recorded_at >= RECORD_AT_LEAST_EVERY_S:
+        if not why and not 0 <= now - self._recorded_at < RECORD_AT_LEAST_EVERY_S:  # below 0: the clock was set back
             why = "minute"
-        fresh = bool(why) or now - self._latest_at >= LATEST_AT_MOST_EVERY_S
+        fresh = bool(why) or not 0 <= now - self._latest_at < LATEST_AT_MOST_EVERY_S
         data = zlib.compress(to_json(report).encode(), _COMPRESSION) if fresh else b""
         events = events_of(report, self._troubles)
         with db:

@@ -11,7 +11,7 @@ from tests.unit.reports.examples import NOW, QUIET, REPORT
 
 from rayfleet.model import Launch, OfferKey, Plan, ReasonCode, Snapshot, TickReport, reason
 from rayfleet.reports.events import events_of
-from rayfleet.reports.history import Heartbeat, History, HistoryReader, HistoryUnavailable
+from rayfleet.reports.history import MAX_EVENTS, Heartbeat, History, HistoryReader, HistoryUnavailable
 from rayfleet.reports.log import Log
 
 
@@ -81,6 +81,14 @@ async def test_the_newest_state_is_at_most_a_second_old_and_the_heartbeat_is_of_
     assert reader.latest() == later(STEADY, 1.0)
 
 
+async def test_a_clock_that_is_set_back_hides_nothing(history: History, path: Path) -> None:
+    await history.write(STEADY)
+    await history.write(later(STEADY, -3600.0))
+    reader = HistoryReader(path)
+    assert reader.latest() == later(STEADY, -3600.0)
+    assert [row.at - NOW for row in reader.ticks()] == [0.0, -3600.0]
+
+
 async def test_a_failed_tick_is_recorded_with_its_error(history: History, path: Path) -> None:
     await history.write(replace(STEADY, error="Traceback ...\nKeyError: 'x'\n"))
     reader = HistoryReader(path)
@@ -112,6 +120,22 @@ async def test_old_reports_make_room(path: Path) -> None:
     size = sqlite3.connect(path)
     assert size.execute("SELECT sum(length(data)) FROM ticks").fetchone()[0] <= 30_000
     size.close()
+
+
+async def test_old_events_make_room_also_when_controllers_live_for_a_short_time(history: History, path: Path) -> None:
+    await history.write(REPORT)
+    with sqlite3.connect(path) as db:
+        rows = [(MAX_EVENTS + n, NOW, "gone", f"old-{n}", "", 1, "", "", None) for n in range(5)]
+        db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    db.close()
+    again = History(path)
+    await again.write(later(STEADY, 1.0))
+    await again.close()
+    with sqlite3.connect(path) as db:
+        newest, oldest = db.execute("SELECT max(id), min(id) FROM events").fetchone()
+    db.close()
+    assert newest >= MAX_EVENTS + 4
+    assert oldest == newest - MAX_EVENTS + 1
 
 
 # ---- events -----------------------------------------------------------------------------------------
