@@ -113,8 +113,9 @@ def _free(place: _Place, claims: tuple[Claim, ...]) -> dict[tuple[str, str], deq
     return free
 
 
-def _age_order(machine: Machine) -> tuple[float, str]:
-    return (0.0 if machine.batch else machine.launched_at, machine.id)
+def _age_order(machine: Machine) -> tuple[float, int, str]:
+    """Order as claims are ordered, for places name machines after them (c2-x before c10-y)."""
+    return (0.0 if machine.batch else machine.launched_at, len(machine.id), machine.id)
 
 
 def _binding_order(claim: Claim) -> tuple[bool, int, str]:

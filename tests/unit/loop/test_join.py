@@ -65,6 +65,11 @@ def test_machines_bind_to_claims_of_their_batch_in_id_order() -> None:
     assert result.strays == ()
 
 
+def test_machines_that_are_named_after_their_claims_meet_them() -> None:
+    claims = [claim("c2"), claim("c10")]
+    assert machines_of(joined(claims, [machine("c10-ab"), machine("c2-cd")])) == {"c2": "c2-cd", "c10": "c10-ab"}
+
+
 def test_a_binding_that_the_ledger_knows_stays() -> None:
     claims = [claim("c1"), claim("c2", machine_id="m1")]
     assert machines_of(joined(claims, [machine("m1"), machine("m2")])) == {"c1": "m2", "c2": "m1"}
