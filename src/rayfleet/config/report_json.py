@@ -1,7 +1,7 @@
 """TickReport <-> the file that `rayfleet replay` reads.
 
-`{format, tick, cluster, snapshot, plan, decision, timings, error, troubles}`: `snapshot` is a scenario, `plan` what
-`rayfleet plan --json --placements` prints, `decision` the whole plan for programs.
+`{format, tick, cluster, snapshot, plan, decision, timings, error, troubles, saved}`: `snapshot` is a scenario, `plan`
+what `rayfleet plan --json --placements` prints, `decision` the whole plan for programs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rayfleet.config.scenario_out import snapshot_to_json
 from rayfleet.model import Plan, TickReport, Timings
 from rayfleet.model.codec import CodecError, decode, encode
 
-_KEYS = ("format", "tick", "cluster", "snapshot", "plan", "decision", "timings", "error", "troubles")
+_KEYS = ("format", "tick", "cluster", "snapshot", "plan", "decision", "timings", "error", "troubles", "saved")
 
 
 def report_to_json(report: TickReport) -> dict[str, Any]:
@@ -33,6 +33,7 @@ def report_to_json(report: TickReport) -> dict[str, Any]:
         "timings": encode(report.timings),
         "error": report.error,
         "troubles": list(report.troubles),
+        "saved": report.saved,
     }
 
 
@@ -69,6 +70,7 @@ def report_from_json(value: Mapping[str, Any], file: str = "") -> TickReport:
             timings=decode(Timings, value.get("timings", {})),
             error=decode(str, value.get("error", "")),
             troubles=decode(tuple[str, ...], value.get("troubles", [])),
+            saved=decode(bool, value.get("saved", True)),
         )
     except CodecError as error:
         raise ConfigInvalid([Problem(str(error), "", file, hint="is it of a later release?")]) from None

@@ -144,7 +144,8 @@ def test_a_difference_names_what_changed_and_nothing_else() -> None:
 
 
 def test_a_report_comes_back_whole() -> None:
-    report = TickReport(7, "c", Snapshot(now=5.0, serial=3), PLAN, Timings(plan_s=0.1), "boom", ("disk is full",))
+    trouble = ("disk is full",)
+    report = TickReport(7, "c", Snapshot(now=5.0, serial=3), PLAN, Timings(plan_s=0.1), "boom", trouble, saved=False)
     shown = report_to_json(report)
     assert {"tick", "cluster", "snapshot", "plan", "timings"} <= set(shown)
     assert report_from_json(shown) == report
