@@ -50,7 +50,7 @@ def parse_shape(text: str) -> Resources | None:
         pairs = [tuple(re.split(r"[:=](?=[^:=]*$)", part)) for part in text.strip("{} ").split(",")]
     try:
         return Resources.of({str(name).strip(" '\""): float(value) for name, value in pairs})
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 

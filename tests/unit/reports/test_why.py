@@ -100,6 +100,7 @@ def test_a_foreign_node_is_told_apart() -> None:
         ("CPU=1,GPU=2", {"CPU": 1, "GPU": 2}),
         ("m3", None),
         ("CPU:many", None),
+        ("CPU=inf", None),
         ("[1]", None),
         ("", None),
     ],
