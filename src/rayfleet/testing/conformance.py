@@ -1,6 +1,7 @@
 """What every provider must do, as tests: the contract of `rayfleet.contracts.provider` in executable form.
 
-Write a `Case` for your place and one class in a test module; pytest does the rest (it needs pytest-asyncio):
+Write a `Case` for your place and one class in a test module; pytest does the rest (`pip install "rayfleet[testing]"`
+brings it, with pytest-asyncio):
 
     class TestMyCloud(ProviderConformance):
         @pytest.fixture
