@@ -47,14 +47,14 @@ def test_demand_reaches_the_provider_at_once() -> None:
 
 
 def test_a_quiet_cluster_costs_little() -> None:
-    """An hour without work: a tick each 5 s, a look each 0.25 s, a listing at the provider's interval."""
+    """An hour without work: a tick each 5 s, a look each 0.4 s, a listing at the provider's interval."""
 
     async def story() -> None:
         world = World(POLICY)
         async with world.controller() as reconciler:
             await world.until(lambda: world.clock.now() - 1_000_000.0 >= 3600, within_s=3700)
             assert len(world.history.reports) <= 3600 / 5 + 10
-            assert world.engine.looks <= 3600 / 0.25 + 3600 / 5 + 10
+            assert world.engine.looks <= 3600 / 0.4 + 3600 / 5 + 10
             assert set(reconciler.woken_by) <= {"engine", "machines"}
 
     run_virtual(story())
