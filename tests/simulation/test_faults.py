@@ -5,9 +5,22 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from rayfleet.contracts import Flaky, LaunchRequest, OutOfStock
-from rayfleet.model import OutcomeKind, Phase, Plan, Policy, Pool, Resources, Snapshot, Timeouts, Trouble
+from rayfleet.contracts import EngineView, Flaky, LaunchRequest, OutOfStock
+from rayfleet.model import (
+    Demand,
+    OutcomeKind,
+    Phase,
+    Plan,
+    Policy,
+    Pool,
+    Resources,
+    Snapshot,
+    TaskDemand,
+    Timeouts,
+    Trouble,
+)
 from rayfleet.planner import plan
+from rayfleet.testing.fake_engine import FakeEngine
 from rayfleet.testing.fake_provider import Call, FakeProvider
 from rayfleet.testing.faults import FakeSink
 from rayfleet.testing.virtual_time import VirtualClock, run_virtual
@@ -358,6 +371,28 @@ def test_a_broken_sink_is_counted_and_stops_nobody() -> None:
         async with world.controller(sinks=(broken, world.history)) as reconciler:
             await world.until(lambda: world.engine.done == 4, within_s=20)
             assert reconciler.fanout.failed["broken"] == len(world.history.reports)
+
+    run_virtual(story())
+
+
+@dataclass
+class OddEngine(FakeEngine):
+    """Ray, with some answers that nobody can compare with the ones before."""
+
+    async def look(self) -> EngineView:
+        view = await super().look()
+        odd = TaskDemand(CPU1, selectors=["odd"])  # type: ignore[arg-type]  # a list, which has no hash
+        return replace(view, demand=Demand((odd,))) if 2 < self.looks < 8 else view
+
+
+def test_a_fault_in_a_watcher_slows_the_loop_for_a_moment_only() -> None:
+    async def story() -> None:
+        world = World(POLICY)
+        engine = OddEngine(world.clock, {"cpu4": CPU4}, world.place.listed)
+        async with world.controller(engine=engine):
+            await asyncio.sleep(61.5)
+            engine.submit(CPU1)
+            assert await world.until(lambda: world.provider.count("launch")) < 0.5
 
     run_virtual(story())
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -21,7 +22,7 @@ from rayfleet.loop.deadlines import next_deadline
 from rayfleet.loop.fanout import Fanout
 from rayfleet.loop.observe import Observer, Sight
 from rayfleet.loop.parts import Parts
-from rayfleet.loop.watch import watch_engine, watch_orders, watch_provider
+from rayfleet.loop.watch import kept_up, watch_engine, watch_orders, watch_provider
 from rayfleet.model import OrderKind, Plan, Policy, Snapshot, TickReport, Timings
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.orders import apply_orders
@@ -168,18 +169,16 @@ class Reconciler:
     async def _watching(self, stop: asyncio.Event) -> AsyncIterator[None]:
         """Run the watchers beside the loop; end them, and the calls under way, with it."""
         observer, parts, cadence = self._observer, self._parts, self._parts.cadence
-        listers = [
-            watch_provider(poller, parts.providers[name].list_interval_s, self.wake)
-            for name, poller in observer.listings.items()
-        ]
-        orders = watch_orders(parts.ledger, cadence.orders_s, self.wake)
         watchers = [
-            watch_engine(observer.engine, cadence, self.wake, observer.heard),
-            orders,
-            self._await_stop(stop),
-            *listers,
+            partial(watch_engine, observer.engine, cadence, self.wake, observer.heard),
+            partial(watch_orders, parts.ledger, cadence.orders_s, self.wake),
+            *(
+                partial(watch_provider, poller, parts.providers[name].list_interval_s, self.wake)
+                for name, poller in observer.listings.items()
+            ),
         ]
-        tasks = [asyncio.create_task(watcher) for watcher in watchers]
+        tasks = [asyncio.create_task(kept_up(watcher, cadence.error_gap_s)) for watcher in watchers]
+        tasks.append(asyncio.create_task(self._await_stop(stop)))
         try:
             yield
         finally:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+
+import structlog
 
 from rayfleet.contracts import EngineView, Ledger, LedgerUnavailable, Machine, fingerprint
 from rayfleet.loop.parts import Cadence
@@ -12,7 +14,23 @@ from rayfleet.loop.poller import Poller
 Wake = Callable[[str, float], None]
 """Called with why, and in how many seconds at the latest a tick is wanted."""
 
-_BACK_OFF = 1.3
+_BACK_OFF = 1.1
+"""Slow enough that work which comes in steps of a second or two meets a watcher that is still awake."""
+
+log = structlog.get_logger()
+
+
+async def kept_up(watch: Callable[[], Awaitable[None]], pause_s: float) -> None:
+    """Run a watcher, and begin anew after `pause_s` when it fails, which is logged. Runs until cancelled.
+
+    The loop would go on without it, but slowly, and nobody would be told why.
+    """
+    while True:
+        try:
+            await watch()
+        except Exception:
+            log.exception("watcher_failed")
+        await asyncio.sleep(pause_s)
 
 
 async def watch_engine(

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from rayfleet.contracts import EngineDown, EngineError, EngineView, Node, fingerprint
 from rayfleet.loop import EngineSink, Fanout
 from rayfleet.loop.poller import Poller
+from rayfleet.loop.watch import kept_up
 from rayfleet.model import (
     NO_LABELS,
     Bundle,
@@ -105,6 +106,28 @@ def test_an_interval_counts_from_the_last_attempt() -> None:
         assert not poller.due(10.0)
         await asyncio.sleep(9.0)
         assert poller.due(10.0)
+
+    run_virtual(story())
+
+
+# ---- watchers ---------------------------------------------------------------------------------------
+
+
+def test_a_watcher_that_fails_is_logged_and_begins_anew() -> None:
+    async def story() -> None:
+        began_at: list[float] = []
+
+        async def watch() -> None:
+            began_at.append(VirtualClock().now() - START)
+            await asyncio.sleep(3.0)
+            raise ZeroDivisionError("oops")
+
+        with capture_logs() as lines:
+            watching = asyncio.create_task(kept_up(watch, pause_s=1.0))
+            await asyncio.sleep(9.0)
+        assert began_at == [0.0, 4.0, 8.0]
+        assert [(line["event"], line["exc_info"]) for line in lines] == [("watcher_failed", True)] * 2
+        watching.cancel()
 
     run_virtual(story())
 
