@@ -45,7 +45,7 @@ def load_report(text: str, file: str) -> TickReport:
     """
     value = read(text, file).value
     if not isinstance(value, dict):
-        raise ConfigInvalid([Problem("is no recorded tick", file=file, hint="`rayfleet history --json` prints them")])
+        raise ConfigInvalid([Problem("is no recorded tick", file=file, hint="`rayfleet history --tick last` prints one")])
     return report_from_json(value, file)
 
 

@@ -23,6 +23,7 @@ from rayfleet.launcher.errors import LauncherError, UnknownCluster, did_you_mean
 
 DEFAULT_NAME = "default"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_CONFIG_ENDINGS = (".yaml", ".yml")
 _PRIVATE_DIR = 0o700
 _PRIVATE_FILE = 0o600
 
@@ -92,6 +93,11 @@ class Home:
         for name in ("ray-token", "ray.json", "head.json", "controller.json"):
             (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.path / "gcs", ignore_errors=True)
+
+
+def is_config(word: str) -> bool:
+    """Say whether `word` names a configuration file (it may not exist), not a cluster."""
+    return word.endswith(_CONFIG_ENDINGS)
 
 
 def root() -> Path:

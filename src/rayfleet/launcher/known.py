@@ -7,17 +7,10 @@ from pathlib import Path
 
 from rayfleet.launcher import home as homes
 from rayfleet.launcher.errors import NoCluster, SeveralClusters
-from rayfleet.launcher.home import Home
+from rayfleet.launcher.home import Home, is_config
 
 CLUSTER_VARIABLE = "RAYFLEET_CLUSTER"
 """Set in every shell, job and process of a cluster, so that its own commands mean that cluster."""
-
-_CONFIG_ENDINGS = (".yaml", ".yml")
-
-
-def is_config(word: str) -> bool:
-    """Say whether `word` names a configuration file (it may not exist)."""
-    return word.endswith(_CONFIG_ENDINGS)
 
 
 def choose(word: str | None) -> Home:
@@ -59,6 +52,6 @@ def split(words: list[str], needed: int) -> tuple[str | None, list[str]]:
 
 
 def _name_in(path: Path) -> str:
-    from rayfleet.launcher.spec import resolve
+    from rayfleet.launcher.spec import resolve  # reads configuration, which most commands never need
 
     return resolve(str(path)).name

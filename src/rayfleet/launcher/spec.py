@@ -12,8 +12,7 @@ from rayfleet.config import Checked, ClusterSpec, check, load, show
 from rayfleet.engines.ray.settings import RaySettings
 from rayfleet.launcher import home as homes
 from rayfleet.launcher.errors import LauncherError, NotRunning
-from rayfleet.launcher.home import DEFAULT_NAME, Home
-from rayfleet.launcher.known import is_config
+from rayfleet.launcher.home import DEFAULT_NAME, Home, is_config
 from rayfleet.model import Pool
 from rayfleet.wiring import registry
 
