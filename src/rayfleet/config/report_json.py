@@ -45,7 +45,8 @@ def load_report(text: str, file: str) -> TickReport:
     """
     value = read(text, file).value
     if not isinstance(value, dict):
-        raise ConfigInvalid([Problem("is no recorded tick", file=file, hint="`rayfleet history --tick last` prints one")])
+        hint = "`rayfleet history --tick last` prints one"
+        raise ConfigInvalid([Problem("is no recorded tick", file=file, hint=hint)])
     return report_from_json(value, file)
 
 
