@@ -44,7 +44,7 @@ class Registry:
         """Make the folders where needed and read everything."""
         for folder in (self._machines, self._ended, self.logs):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        ended = self._load_ended()
+        ended = self.ended()
         machines: list[Record] = []
         unreadable: list[str] = []
         for path in sorted(self._machines.glob("*.json")):
@@ -57,7 +57,7 @@ class Registry:
                 path.unlink()
             else:
                 machines.append(record)
-        return Holding(tuple(machines), frozenset(ended), tuple(unreadable))
+        return Holding(tuple(machines), ended, tuple(unreadable))
 
     def save(self, record: Record) -> None:
         """Write the record, whole."""
@@ -73,17 +73,17 @@ class Registry:
         self._write(self._ended / file_name(record.id), f"{host}\n{batch}\n{claim}")
         self.forget(record.id)
 
-    def log(self, machine_id: str) -> Path:
-        """Return where the machine's output goes."""
-        return self.logs / f"{file_name(machine_id)}.log"
-
-    def _load_ended(self) -> set[Slot]:
-        """Read the remembered ones, and let go of the oldest beyond the number that is kept."""
+    def ended(self) -> frozenset[Slot]:
+        """Return the slots of the remembered ones, and let go of the oldest beyond the number that is kept."""
         newest_first = sorted(self._ended.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
         for path in newest_first[self._ended_kept :]:
             path.unlink()
             (self.logs / f"{path.name}.log").unlink(missing_ok=True)
-        return set(_slots(newest_first[: self._ended_kept]))
+        return frozenset(_slots(newest_first[: self._ended_kept]))
+
+    def log(self, machine_id: str) -> Path:
+        """Return where the machine's output goes."""
+        return self.logs / f"{file_name(machine_id)}.log"
 
     def _write(self, path: Path, text: str) -> None:
         new = self._machines / _NEW_FILE

@@ -26,6 +26,8 @@ POLL_S: Final = 0.05
 """Pause between two looks at machines that are starting or ending."""
 DISK_RETRY_S: Final = 1.0
 """Pause before something is tried again that the disk refused."""
+FORGET_EVERY: Final = 100
+"""After so many ends the oldest of the remembered machines are let go of, with their logs."""
 
 _STATES: Final = {
     Stage.QUEUED: MachineState.STARTING,
@@ -59,6 +61,8 @@ class Supervisor:
         self._records: dict[str, Record] = {}
         self._taken: set[Slot] = set()
         self._unsaved: set[str] = set()
+        self._refused: set[str] = set()  # machines for which the last step could not do what was due
+        self._ends = 0
         self._census: tuple[Leftover, ...] | None = None
         self._published: tuple[Record, ...] = ()
 
@@ -76,7 +80,7 @@ class Supervisor:
         for machine_id in sorted({*holding.unreadable, *tagged} - self._records.keys()):
             log.warning("machine_record_lost", machine=machine_id)
             self._keep(without_record(machine_id))
-        self._taken = set(holding.ended) | {record.slot for record in self._records.values()}
+        self._taken = {*holding.ended, *(record.slot for record in self._records.values())}
         self._publish()
 
     def add(self, request: LaunchRequest, script: StartScript) -> None:
@@ -105,10 +109,12 @@ class Supervisor:
     def step(self) -> float | None:
         """Do what is due; return after how many seconds more may be, None = not before something is asked."""
         self._census = None
+        self._refused.clear()
         for record in self._in_order():
             try:
                 self._advance(record)
             except OSError as error:
+                self._refused.add(record.id)
                 log.warning("machine_step_failed", machine=record.id, stage=record.stage, error=str(error))
         self._start_queued()
         self._save_unsaved()
@@ -146,13 +152,13 @@ class Supervisor:
             self._start_again(record, f"{self._how_it_ended(record)} before its node joined")
 
     def _advance_stopping(self, record: Record) -> None:
-        now = self._host.now()
+        now, grace_s = self._host.now(), self._site.settings.grace_s
         if record.process is not None and self._is_alive(record):
             if record.kill_at is None:
                 self._host.signal(record.process, signal.SIGTERM)
-                self._put(replace(record, kill_at=now + self._site.settings.grace_s))
+                self._put(replace(record, kill_at=now + grace_s))
                 return
-            if now < record.kill_at:
+            if now < record.kill_at <= now + grace_s:  # later than that: the clock was set back
                 return
         if not self._kill(record):
             self._gone(record)
@@ -194,6 +200,9 @@ class Supervisor:
         del self._records[record.id]
         self._unsaved.discard(record.id)
         log.info("machine_gone", machine=record.id)
+        self._ends += 1
+        if self._ends % FORGET_EVERY == 0:
+            self._taken = {*self._registry.ended(), *(record.slot for record in self._records.values())}
 
     # ---- starting ----------------------------------------------------------------------------------------------
 
@@ -283,7 +292,9 @@ class Supervisor:
         if self._unsaved:
             yield DISK_RETRY_S
         for record in self._records.values():
-            if record.stage in (Stage.STARTING, Stage.STOPPING):
+            if record.id in self._refused:
+                yield DISK_RETRY_S
+            elif record.stage in (Stage.STARTING, Stage.STOPPING):
                 yield POLL_S
             elif record.stage is Stage.QUEUED:
                 yield max(POLL_S, record.not_before - now)

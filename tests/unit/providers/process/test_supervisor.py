@@ -9,9 +9,9 @@ from rayfleet.contracts import Denied, Flaky, LaunchRequest, Machine, MachineSta
 from rayfleet.model import CPU, FrozenMap, OfferKey, Pool, Resources
 from rayfleet.providers.process.host import RootNotOursError
 from rayfleet.providers.process.identity import MACHINES_FOLDER
-from rayfleet.providers.process.registry import Registry
+from rayfleet.providers.process.registry import ENDED_FOLDER, Registry
 from rayfleet.providers.process.settings import Settings
-from rayfleet.providers.process.supervisor import DISK_RETRY_S, POLL_S, Site, Supervisor
+from rayfleet.providers.process.supervisor import DISK_RETRY_S, FORGET_EVERY, POLL_S, Site, Supervisor
 from rayfleet.testing.fake_host import FakeHost
 from rayfleet.testing.fake_provider import ManualClock
 
@@ -236,6 +236,17 @@ def test_a_machine_that_hangs_is_killed_after_its_grace_with_its_children(world:
     assert world.machines() == ()
 
 
+def test_a_clock_that_is_set_back_saves_no_machine_that_hangs(world: World) -> None:
+    world.host.obedient = False
+    machine_id = world.running_machine()
+    world.supervisor.stop((machine_id,))
+    world.step()
+    world.step(-3600.0)
+    world.step(POLL_S)
+    assert world.machines() == ()
+    assert world.host.signals == [(machine_id, signal.SIGTERM), (machine_id, signal.SIGKILL)]
+
+
 def test_children_that_outlive_their_machine_are_killed_without_waiting(world: World) -> None:
     machine_id = world.running_machine()
     world.host.add_child(machine_id)
@@ -303,15 +314,32 @@ def test_a_node_that_dies_is_listed_as_failed_until_it_is_released(world: World,
     assert world.machines() == ()
 
 
-def test_a_directory_that_cannot_be_removed_is_tried_again(world: World) -> None:
+def test_a_directory_that_cannot_be_removed_is_tried_again_without_haste(world: World) -> None:
     machine_id = world.running_machine()
     world.host.remove_error = OSError(16, "Device or resource busy")
     world.supervisor.stop((machine_id,))
     world.step()
-    assert world.step(POLL_S) == POLL_S
+    assert world.step(POLL_S) == DISK_RETRY_S
     assert world.one().state is MachineState.STOPPING
     world.host.remove_error = None
     world.step(POLL_S)
+    assert world.machines() == ()
+
+
+def test_a_controller_that_lives_long_keeps_the_newest_of_what_is_gone_only(world: World) -> None:
+    registry = Registry(world.folder, ended_kept=3)
+    world.supervisor = Supervisor(Site("c", Path("/machines"), RULES, 2), registry, world.host)
+    world.supervisor.open()
+    for number in range(FORGET_EVERY):
+        world.ask("c1", batch=f"b{number}")
+        (machine,) = world.machines()
+        registry.log(machine.id).touch()
+        world.supervisor.stop((machine.id,))
+        world.step()
+    assert world.machines() == ()
+    assert len(list((world.folder / MACHINES_FOLDER / ENDED_FOLDER).iterdir())) == 3
+    assert len(list(registry.logs.iterdir())) == 3
+    world.ask("c1", batch=f"b{FORGET_EVERY - 1}")
     assert world.machines() == ()
 
 
