@@ -73,9 +73,9 @@ def _departure(at: float, verb: str, action: DrainNodes | Release, pool: str) ->
 
 
 def _moves(report: TickReport) -> Iterator[Event]:
-    """Yield claims that have become ready or are gone."""
+    """Yield claims that have become ready or are gone; what could not be saved is found, and told, again."""
     after = {claim.id: claim for claim in report.plan.claims}
-    if report.error or not after.keys() | {claim.id for claim in report.snapshot.claims}:
+    if report.error or not report.saved or not after.keys() | {claim.id for claim in report.snapshot.claims}:
         return
     for before in report.snapshot.claims:
         now = after.get(before.id)

@@ -181,6 +181,12 @@ def test_a_launch_that_was_held_is_no_event() -> None:
     assert "launch" not in [event.kind for event in events_of(replace(REPORT, saved=False))]
 
 
+def test_a_move_is_told_when_it_is_saved_and_not_in_every_tick_before() -> None:
+    kinds = [event.kind for event in events_of(replace(REPORT, saved=False))]
+    assert {"ready", "gone"}.isdisjoint(kinds)
+    assert {"ready", "gone"} < {event.kind for event in events_of(REPORT)}
+
+
 def test_a_quiet_tick_has_no_events() -> None:
     assert events_of(QUIET) == ()
 
