@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -65,10 +65,9 @@ def prepare_temp_dir(spec: dict[str, Any]) -> str:
     temp_dir = spec["temp_dir"] or node_main.socket_safe(machine_dir, _LONGEST_SESSION)
     Path(temp_dir).mkdir(parents=True, exist_ok=True)
     if temp_dir == DEFAULT_TEMP_DIR:
-        Path(temp_dir).chmod(0o1777)  # as /tmp itself: other people on this machine use it too
-    note = Path(temp_dir) / _CURRENT_CLUSTER
-    if note.exists() and note.read_text(encoding="utf-8").strip() == f"{spec['host']}:{spec['gcs_port']}":
-        note.unlink()
+        with suppress(PermissionError):  # somebody else's, and we may write there all the same
+            Path(temp_dir).chmod(0o1777)  # as /tmp itself: other people on this machine use it too
+    node_main.remove_note(f"{temp_dir}/{_CURRENT_CLUSTER}", f"{spec['host']}:{spec['gcs_port']}")
     return temp_dir
 
 
@@ -176,11 +175,12 @@ def describe_head(spec: dict[str, Any], temp_dir: str) -> Path:
 def watch(spec: dict[str, Any], logs_dir: Path) -> NoReturn:
     """Become the process that watches the head's processes. A signal that comes meanwhile waits for it."""
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="utf-8")
     handover = {
-        "pids": [int(pid) for pid in children.split()],
+        "pids": [pid for pid, parent in node_main.parents().items() if parent == os.getpid()],
         "persistent": persistent(spec),
         "log": f"{logs_dir}/raylet",
+        "note": str(logs_dir.parents[1] / _CURRENT_CLUSTER),
+        "address": f"{spec['host']}:{spec['gcs_port']}",
     }
     sys.stdout.flush()
     os.execv(  # noqa: S606 - an argument list, so no shell is wanted

@@ -40,6 +40,7 @@ SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 - no temporary file: where Linux
 _SHORT_DIR: Final = "/tmp/rf-"  # noqa: S108 - followed by 40 random bits, made exclusively, for us alone
 _FAREWELL_S: Final = 5.0
 _GRACE_S: Final = 2.0
+_END_S: Final = 20.0
 _DRAINED: Final = "AUTOSCALER_DRAIN_"  # how the raylet's log names the reason for leaving
 _LOG_TAIL_BYTES: Final = 8192
 _RESTARTS_MAX: Final = 3
@@ -148,6 +149,13 @@ def remove_short_dir(machine_dir: str) -> None:
         path = os.readlink(os.path.join(machine_dir, "ray"))
         if path.startswith(_SHORT_DIR):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_note(path: str, address: str) -> None:
+    """Remove Ray's note of the newest cluster if it is ours, so that nobody's `ray.init()` looks for a dead head."""
+    with contextlib.suppress(OSError):
+        if read_text(path).strip() == address:
+            os.remove(path)
 
 
 _reservations: list[socket.socket] = []
@@ -345,36 +353,39 @@ def spawn(argv: list[str], env: dict[str, str]) -> int:
         os._exit(127)
 
 
-def end_descendants(first: str = RAYLET) -> None:
+def end_descendants() -> None:
     """End every descendant: politely (the raylet says good-bye to the GCS), then at once."""
     me = os.getpid()
-    waiting = [pid for pid in descendants(me) if program(pid) == first]
-    for pid in waiting:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
+    waiting = [pid for pid in descendants(me) if program(pid) == RAYLET]
+    send(signal.SIGTERM, waiting)
     deadline = time.monotonic() + _GRACE_S
     while waiting and time.monotonic() < deadline:
         time.sleep(0.01)
         reap()
         waiting = [pid for pid in waiting if os.path.exists(f"/proc/{pid}")]
-    while left := descendants(me):
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    # Orphans become our children, so nobody is left exactly when we have no child; a look at the processes alone can
+    # miss one whose parent dies during the look.
+    deadline = time.monotonic() + _END_S
+    while reap():
+        send(signal.SIGKILL, descendants(me))
+        if time.monotonic() > deadline:
+            say(f"these processes do not end: {descendants(me)}")
+            return
         time.sleep(0.005)
-        reap()
-    reap()
+
+
+def send(signum: int, pids: list[int]) -> None:
+    """Signal processes that may be gone already."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signum)
 
 
 def descendants(root: int) -> list[int]:
     """Return the process ids below `root`; whoever lost their parent is ours too, since we adopt them."""
     children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError):
-                state, parent = read_text(f"/proc/{name}/stat").rsplit(")", 1)[1].split()[:2]
-                if state != "Z":
-                    children.setdefault(int(parent), []).append(int(name))
+    for pid, parent in parents().items():
+        children.setdefault(parent, []).append(pid)
     found: list[int] = []
     below = list(children.get(root, []))
     while below:
@@ -384,17 +395,32 @@ def descendants(root: int) -> list[int]:
     return found
 
 
+def parents() -> dict[int, int]:
+    """Return process id -> parent's id of all processes that have not ended."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError):
+                state, parent = read_text(f"/proc/{name}/stat").rsplit(")", 1)[1].split()[:2]
+                if state != "Z":
+                    found[int(name)] = int(parent)
+    return found
+
+
 def ended(*pids: int) -> bool:
     """Say whether one of these children has ended, without taking leave of it."""
     options = os.WEXITED | os.WNOHANG | os.WNOWAIT
     return any(os.waitid(os.P_PID, pid, options) is not None for pid in pids)
 
 
-def reap() -> None:
-    """Take leave of all children that have ended."""
-    with contextlib.suppress(ChildProcessError):
+def reap() -> bool:
+    """Take leave of all children that have ended; say whether there are others."""
+    try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
+    except ChildProcessError:
+        return False
+    return True
 
 
 def program(pid: int) -> str:
@@ -467,6 +493,7 @@ def main(argv: list[str]) -> int:
     finally:
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))  # ending is not to be interrupted
         end_descendants()
+        remove_note(spec.get("note", ""), spec.get("address", ""))
         remove_short_dir(os.environ["RAYFLEET_MACHINE_DIR"])
 
 
