@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
-from tests.e2e.engine.real_cluster import RealCluster, view_where
+from tests.e2e.engine.real_cluster import RealCluster, eventually, view_where
 
 from rayfleet.engines.ray.engine import RayEngine
 from rayfleet.engines.ray.settings import is_free
@@ -52,8 +52,8 @@ async def engine(cluster: RealCluster) -> AsyncIterator[RayEngine]:
     """An engine of the test's own, when the head is up and nobody waits for anything any more."""
     ray = RayEngine(cluster.settings)
     await view_where(ray, lambda view: not view.demand and cluster.settings.head_path.exists())
+    # The client server and the dashboard come up some seconds after the head's node has joined.
     for port in (cluster.settings.ports.client_port, cluster.settings.ports.dashboard_port):
-        while is_free(port):  # these come up some seconds after the head's node has joined
-            await asyncio.sleep(0.1)
+        await eventually(lambda port=port: asyncio.to_thread(is_free, port), lambda free: not free)  # type: ignore[misc]
     yield ray
     await ray.close()
