@@ -44,14 +44,10 @@ available_node_types:
 """
 
 
-def config(
-    name: str, pools: dict[str, str], *, idle_s: float = 3.0, timeouts: str = "", max_workers: int = 5
-) -> str:
+def config(name: str, pools: dict[str, str], *, idle_s: float = 3.0, timeouts: str = "", max_workers: int = 5) -> str:
     """Return a cluster file. `pools`: name -> its entry as YAML in one line; `timeouts`: likewise."""
     lines = "\n".join(f"  {pool}: {{{entry}}}" for pool, entry in pools.items())
-    return CONFIG.format(
-        name=name, idle_minutes=idle_s / 60, timeouts=timeouts, pools=lines, max_workers=max_workers
-    )
+    return CONFIG.format(name=name, idle_minutes=idle_s / 60, timeouts=timeouts, pools=lines, max_workers=max_workers)
 
 
 class Site:
@@ -115,6 +111,10 @@ class Site:
         except NotRunning:
             return {"machines": [], "unmet": [], "demand": {"tasks": []}, "backoffs": [], "warning": "", "tick": 0}
 
+    def text(self) -> str:
+        """Return what `status` prints."""
+        return view.status_text(self.home)
+
     def machines(self, pool: str | None = None, phase: str | None = "READY") -> list[Machine]:
         """Return the workers of a pool (None: of all) in a phase (None: in any)."""
         return workers(self.status(), pool, phase)
@@ -138,7 +138,7 @@ class Site:
 
     def told(self) -> str:
         """Return all that helps to understand why a test fails."""
-        return "\n".join([view.status_text(self.home), *logs.tail(self.home, 40)])
+        return "\n".join([self.text(), *logs.tail(self.home, 40)])
 
     # ---- what runs ----------------------------------------------------------------------------------
 
@@ -224,9 +224,14 @@ class Driver:
 
     def says(self) -> dict[str, Any]:
         """Wait for the next thing that it tells."""
-        return dict(json.loads(self.line(lambda line: line.startswith("> ")).removeprefix("> ")))
+        return dict(json.loads(self._line(lambda line: line.startswith("> ")).removeprefix("> ")))
 
-    def line(self, holds: Callable[[str], bool]) -> str:
+    def printed(self, *words: str) -> str:
+        """Return the line of its output, past or to come, that has all of these words in it."""
+        heard = (line for line in self._heard if all(word in line for word in words))
+        return next(heard, "") or self._line(lambda line: all(word in line for word in words))
+
+    def _line(self, holds: Callable[[str], bool]) -> str:
         """Wait for a line of output that is as wished, and return it."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
