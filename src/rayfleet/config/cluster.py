@@ -150,7 +150,7 @@ def _notices(document: Document, types: Types, place: str, registry: Registry) -
         yield document.problem(("provider", "type"), f"provider {place} is not available in this version", installed)
     else:
         yield from _unused(document, types, place, registry)
-    if not any(not kind.head for kind in types.types):
+    if not types.problems and all(kind.head for kind in types.types):  # a type with problems is not among them
         yield document.problem((), "no node types for workers: the cluster has a head only")
     yield from _odd_resources(document, types, here=place == PROCESS)
     if value.get("monitoring_config"):

@@ -212,6 +212,14 @@ worker_nodes: {InstanceType: c5.large}
     assert load(empty, HERE, "c.yaml").policy == load(MINIMAL, HERE, "c.yaml").policy
 
 
+def test_a_type_with_a_mistake_is_not_called_missing() -> None:
+    text = "cluster_name: c\nprovider: {type: process}\navailable_node_types:\n  w: {resources: {CPU: -1}}\n"
+    alone = "no node types for workers: the cluster has a head only"
+    assert alone not in [notice.message for notice in check(text, HERE, "c.yaml").notices]
+    empty = "cluster_name: c\nprovider: {type: process}\n"
+    assert alone in [notice.message for notice in check(empty, HERE, "c.yaml").notices]
+
+
 def test_words_for_yes_and_no_mean_what_they_mean_to_ray() -> None:
     text = MINIMAL + "docker: {image: x, pull_before_run: no}\nno_restart: yes\n"
     assert load(text, HERE, "c.yaml").bootstrap.docker["pull_before_run"] is False
