@@ -1,5 +1,6 @@
 """What the command line makes of words: help, versions, mistakes, exit codes. No cluster is started here."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -122,3 +123,23 @@ def test_ending_nothing_is_done_already() -> None:
 def test_nothing_listed_is_said() -> None:
     assert run("list").stdout == "no cluster was started on this machine\n"
     assert run("list", "--json").stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("rayfleet hist", {"history"}),
+        ("rayfleet config ", {"check", "show"}),
+        ("rayfleet status b", {"blue"}),
+        ("rayfleet up --fore", {"--foreground"}),
+        ("rayfleet schema s", {"scenario", "status"}),
+    ],
+)
+def test_a_shell_completes_verbs_options_and_names(typed: str, offered: set[str]) -> None:
+    home = homes.create("blue")
+    home.write(home.config, "cluster_name: blue\n")
+    words = typed.split(" ")
+    asked = {"_RAYFLEET_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1)}
+    command = Path(sys.executable).with_name("rayfleet")
+    told = subprocess.run([command], env={**os.environ, **asked}, capture_output=True, text=True, check=False)
+    assert set(told.stdout.split()) == offered, told.stderr
