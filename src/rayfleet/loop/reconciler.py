@@ -24,8 +24,7 @@ from rayfleet.loop.observe import Observer, Sight
 from rayfleet.loop.parts import Parts
 from rayfleet.loop.watch import kept_up, watch_engine, watch_orders, watch_provider
 from rayfleet.model import OrderKind, Plan, Policy, Snapshot, TickReport, Timings
-from rayfleet.planner.draft import Draft
-from rayfleet.planner.orders import apply_orders
+from rayfleet.planner.orders import effective_policy
 
 log = structlog.get_logger()
 
@@ -153,7 +152,7 @@ class Reconciler:
         gap_s = cadence.error_gap_s if report.error else max(cadence.gap_s, breather_s)
         earliest, latest = ended + gap_s, began + cadence.tick_s
         if not report.error:
-            deadline = next_deadline(_effective(report.snapshot), report.plan, report.snapshot.now)
+            deadline = next_deadline(effective_policy(report.snapshot), report.plan, report.snapshot.now)
             latest = latest if deadline is None else min(latest, ended + deadline - self._clock.now())
         while True:
             at = max(earliest, latest if self._wake_at is None else min(latest, self._wake_at))
@@ -214,10 +213,3 @@ class Reconciler:
 
 def _lost_the_last_machine(report: TickReport) -> bool:
     return not report.plan.claims and any(not claim.foreign for claim in report.snapshot.claims)
-
-
-def _effective(snapshot: Snapshot) -> Policy:
-    """Return the policy as people's standing orders have changed it: their time-outs count."""
-    draft = Draft(snapshot, snapshot.policy)
-    apply_orders(draft)
-    return draft.policy

@@ -85,6 +85,13 @@ class Draft:
             if name not in self.claims and name not in self.taken:
                 return name
 
+    def token(self, first: str) -> str:
+        """Return the client token of the call that launches `first` and others.
+
+        The time is in it because providers remember tokens for longer than a lost ledger remembers its serial.
+        """
+        return f"{first}@{self.now:.0f}"
+
     def workers(self) -> list[Claim]:
         """Return existing claims that limits are about: neither the head nor joined by hand."""
         return [c for c in self.claims.values() if not c.head and not c.foreign and c.phase in EXISTING]

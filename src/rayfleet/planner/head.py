@@ -45,10 +45,10 @@ def _launch(draft: Draft, pool: Pool) -> None:
         hosts=(Host(id=name),),
         since=draft.now,
         created=draft.now,
-        batch=name,
+        batch=draft.token(name),
         accepted=False,
         head=True,
         usd_per_hour=offer.usd_per_hour,
     )
     draft.keep(claim)
-    draft.launches.append(Launch(claim.offer, (name,), name, 1, reason(ReasonCode.HEAD)))
+    draft.launches.append(Launch(claim.offer, (name,), claim.batch, 1, reason(ReasonCode.HEAD)))

@@ -69,6 +69,7 @@ def write_launches(draft: Draft, layout: Layout) -> tuple[Placement, ...]:
 def _write(draft: Draft, key: OfferKey, mades: list[Made], why: Reason) -> None:
     pool, offer = mades[0].variant.pool, mades[0].variant.offer
     names = [draft.next_id(pool.name) for made in mades for _ in range(made.replicas)]
+    batch = draft.token(names[0])
     for name in names:
         draft.keep(
             Claim(
@@ -78,13 +79,13 @@ def _write(draft: Draft, key: OfferKey, mades: list[Made], why: Reason) -> None:
                 hosts=tuple(Host(id=host) for host in host_ids(name, pool.hosts_per_replica)),
                 since=draft.now,
                 created=draft.now,
-                batch=names[0],
+                batch=batch,
                 accepted=False,
                 usd_per_hour=offer.usd_per_hour,
             )
         )
     count = len(names) * pool.hosts_per_replica
-    draft.launches.append(Launch(key, tuple(names), names[0], count, why))
+    draft.launches.append(Launch(key, tuple(names), batch, count, why))
 
 
 def _reason(draft: Draft, mades: list[Made], load: _Load) -> Reason:

@@ -74,6 +74,13 @@ class Sight:
         """Say whether every host's node is in one of these states."""
         return 0 < self.nodes(*facts) == self.claim.count
 
+    def proven(self) -> int:
+        """Count hosts that are not listed, but whose node works: listings lag behind, and some flip."""
+        return sum(
+            self.engine_up and host.machine is MachineFact.ABSENT and host.node is NodeFact.ALIVE
+            for host in self.claim.hosts
+        )
+
     @property
     def age_s(self) -> float:
         """Return how long the claim has been in its phase."""
@@ -114,6 +121,14 @@ def _failed(s: Sight) -> bool:
 
 def _all_absent(s: Sight) -> bool:
     return s.all_machines(MachineFact.ABSENT) and s.absence_counts()
+
+
+def _lost(s: Sight) -> bool:
+    return _all_absent(s) and s.proven() == 0
+
+
+def _broken(s: Sight) -> bool:
+    return _some_absent(s) and s.machines(MachineFact.ABSENT) > s.proven()
 
 
 def _some_absent(s: Sight) -> bool:
@@ -224,8 +239,8 @@ TABLE: Final[dict[Phase, tuple[Row, ...]]] = {
         Row(_boots_too_long, Phase.RELEASING, ReasonCode.BOOT_TIMEOUT, Effect.RELEASE, backs_off=True),
     ),
     Phase.READY: (
-        Row(_all_absent, None, ReasonCode.MACHINE_LOST),
-        Row(_some_absent, Phase.RELEASING, ReasonCode.REPLICA_BROKEN, Effect.RELEASE),
+        Row(_lost, None, ReasonCode.MACHINE_LOST),
+        Row(_broken, Phase.RELEASING, ReasonCode.REPLICA_BROKEN, Effect.RELEASE),
         Row(_failed, Phase.RELEASING, ReasonCode.MACHINE_FAILED, Effect.RELEASE),
         Row(_dead, Phase.RELEASING, ReasonCode.NODE_DIED, Effect.RELEASE),
         Row(_unseen_too_long, Phase.RELEASING, ReasonCode.NODE_DIED, Effect.RELEASE),

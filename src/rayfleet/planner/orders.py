@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, assert_never
 
-from rayfleet.model import LEAVING, Claim, Order, OrderKind, Policy, Pool, ReasonCode, reason
+from rayfleet.model import LEAVING, Claim, Order, OrderKind, Policy, Pool, ReasonCode, Snapshot, reason
 from rayfleet.planner import leaving
 from rayfleet.planner.draft import Draft
 
@@ -19,10 +19,14 @@ class BadOrder(ValueError):
     """An order that cannot be carried out; the text says why."""
 
 
+MACHINES_MAX: Final = 100_000
+"""No order asks for more machines: it would be a slip of the finger that every restart meets again."""
+
+
 def _whole(text: str) -> int:
     number = int(text)
-    if number < 0:
-        raise BadOrder(f"{text} is below 0")
+    if not 0 <= number <= MACHINES_MAX:
+        raise BadOrder(f"{text[:20]} is not a number of machines from 0 to {MACHINES_MAX:,}")
     return number
 
 
@@ -72,6 +76,13 @@ def apply_orders(draft: Draft) -> None:
     for order in standing.values():
         if order.kind is OrderKind.SCALE:
             _hold(draft, order)
+
+
+def effective_policy(snapshot: Snapshot) -> Policy:
+    """Return the policy as people's standing orders have changed it."""
+    draft = Draft(snapshot, snapshot.policy)
+    apply_orders(draft)
+    return draft.policy
 
 
 def _apply(draft: Draft, order: Order, standing: dict[tuple[OrderKind, str], Order]) -> None:

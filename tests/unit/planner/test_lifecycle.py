@@ -306,7 +306,7 @@ def test_a_replica_is_ready_when_all_its_hosts_are() -> None:
     assert (waiting.phase, whole.phase) == (Phase.BOOTING, Phase.READY)
 
 
-@pytest.mark.parametrize("facts", [{"node": DEAD}, {"machine": ABSENT}])
+@pytest.mark.parametrize("facts", [{"node": DEAD}, {"machine": ABSENT, "node": UNKNOWN}])
 def test_a_replica_fails_with_any_of_its_hosts(facts: dict[str, object]) -> None:
     tpu = pool("tpu", CPU=1, hosts_per_replica=2)
     ready = claim("t", "tpu", hosts=2, machine=PRESENT, machine_id="i", node=ALIVE, listed_at=999.0)
@@ -375,3 +375,17 @@ def test_a_machine_that_the_provider_takes_back_is_drained_by_then_and_replaced_
         (1120.0, False, "the provider takes it back in 120 s")
     ]
     assert launched(result) == {"cpu1": 1}
+
+
+def test_a_listing_that_flips_costs_no_machine_whose_node_works() -> None:
+    assert phase_after(one(Phase.READY, ABSENT, ALIVE)) is Phase.READY
+
+
+def test_a_machine_that_is_not_listed_and_whose_node_is_dead_is_lost() -> None:
+    assert after(one(Phase.READY, ABSENT, DEAD))[1] is None
+
+
+def test_a_token_is_not_repeated_by_a_ledger_that_forgot_its_serial() -> None:
+    first, later = (planned(CPU1, tasks(1, CPU=1), now=now).launches[0] for now in (1000.0, 2000.0))
+    assert first.claims == later.claims
+    assert first.batch != later.batch
