@@ -1,4 +1,4 @@
-"""A claim's life, fact by fact. The numbers D2-38 to D2-69 are those of the acceptance list."""
+"""A claim's life, fact by fact. The numbers D2-38 to D2-69 are explained in README.md beside this file."""
 
 import itertools
 from typing import Any

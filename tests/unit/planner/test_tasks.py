@@ -1,6 +1,6 @@
 """Tasks: onto what is free, then onto what starts, then onto the cheapest new machines.
 
-Numbers in docstrings (D1-9) are those of the acceptance list of behaviours that Ray's own tests hold.
+Numbers in docstrings (D1-9) are explained in README.md beside this file.
 """
 
 import pytest
