@@ -47,14 +47,14 @@ def up(
       rayfleet up --name second        one more cluster beside the first
     """
     from rayfleet.launcher.spec import resolve
-    from rayfleet.launcher.up import up as bring_up
+    from rayfleet.launcher.up import up_and_serving
 
     wanted = resolve(config, name)
     if foreground:
         _stay(wanted)
     try:
         with waiting(f"starting {wanted.name}") as progress:
-            standing = asyncio.run(bring_up(wanted, progress))
+            standing = asyncio.run(up_and_serving(wanted, progress))
     except KeyboardInterrupt:
         _undo(wanted)
     if as_json:

@@ -12,8 +12,9 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from rayfleet.engines.ray.settings import RaySettings
 from rayfleet.launcher import daemon, lease, logs, view
@@ -87,6 +88,35 @@ async def up(
         head_ready_s = await until(head_step)
         took_s = await until(minimum_step)
     return _standing(home, head_ready_s, took_s)
+
+
+async def up_and_serving(wanted: Wanted, progress: Progress = unseen, timeout_s: float = UP_TIMEOUT_S) -> Standing:
+    """Bring the cluster up and wait for its head's servers too: ray:// and jobs come seconds after its node.
+
+    Raises:
+        As `up`; TookTooLong names the server that does not answer.
+    """
+    began = time.monotonic()
+    standing = await up(wanted, progress, timeout_s)
+    servers = {"Ray's client server": standing.client, "Ray's job server": standing.dashboard}
+    for name, url in servers.items():
+        progress(Step(name))
+        where = urlsplit(url)
+        while not await _answers(where.hostname or "", where.port or 0):
+            if time.monotonic() > began + timeout_s:
+                raise TookTooLong(f"{name} does not answer at {url}", f"rayfleet logs {standing.cluster}")
+            await asyncio.sleep(_POLL_S)
+    return replace(standing, took_s=round(time.monotonic() - began, 3))
+
+
+async def _answers(host: str, port: int) -> bool:
+    """Say whether somebody listens there."""
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 def prepare(wanted: Wanted) -> tuple[Home, ExitStack]:
