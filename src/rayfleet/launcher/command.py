@@ -17,6 +17,7 @@ from rayfleet.launcher.orders import Author
 from rayfleet.launcher.progress import Progress, Step
 from rayfleet.ledger.sqlite import SqliteLedger
 from rayfleet.model import EXISTING, Order, TickReport
+from rayfleet.reports.status_json import current_claims
 
 WAIT_TIMEOUT_S: Final = 600.0
 _POLL_S: Final = 0.2
@@ -72,7 +73,7 @@ async def drain(home: Home, node: str, why: str = "", wait: Progress | None = No
         InvalidOrder: it does not exist, is the head, or was joined by hand; nothing was ordered.
         NotRunning, TookTooLong: see `scale`.
     """
-    order = orders.drain(_standing(home).plan.claims, node, _author(why))
+    order = orders.drain(current_claims(_standing(home)), node, _author(why))
     await _give(home, order)
     if wait is None:
         return Answer(f"{order.target} is to leave: nothing new starts on it", (order,))
