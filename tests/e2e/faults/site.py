@@ -85,11 +85,12 @@ class Site:
         return done
 
     def begin(self, *words: str | Path) -> subprocess.Popen[str]:
-        """Type a command and leave it running."""
+        """Type a command and leave it running, in a process group of its own as a shell does."""
         return subprocess.Popen(
             [*COMMAND, *map(str, words)],
             env=self.environment,
             cwd=self.folder,
+            start_new_session=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
