@@ -176,6 +176,7 @@ def _claim(name: str, rows: list[MachineForm], policy: Policy) -> Claim:
         head=first.head,
         foreign=first.foreign,
         drifted=first.drifted,
+        make=first.make,
         drain=_drain(first),
         ending=_reason(first.ending) if first.ending else None,
         retry_at=first.retry_at,

@@ -132,6 +132,7 @@ class MachineForm(Form):
     head: Flag = False
     foreign: Flag = False
     drifted: Flag = False
+    make: Text = ""
     accepted: Flag = True
     batch: Text = ""
     since: Number = 0.0

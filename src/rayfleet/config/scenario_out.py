@@ -151,6 +151,7 @@ def _claim(claim: Claim, policy: Policy) -> Json:
         "head": claim.head,
         "foreign": claim.foreign,
         "drifted": claim.drifted,
+        "make": claim.make,
         "accepted": claim.accepted,
         "batch": claim.batch,
         "since": claim.since,
@@ -167,8 +168,9 @@ def _claim(claim: Claim, policy: Policy) -> Json:
 
 
 _CLAIM_DEFAULTS: Json = {
-    "phase": Phase.READY.value, "head": False, "foreign": False, "drifted": False, "accepted": True, "batch": "",
-    "since": 0.0, "created": 0.0, "listed_at": None, "retry_at": None, "unseen_since": None, "ending": None,
+    "phase": Phase.READY.value, "head": False, "foreign": False, "drifted": False, "make": "", "accepted": True,
+    "batch": "", "since": 0.0, "created": 0.0, "listed_at": None, "retry_at": None, "unseen_since": None,
+    "ending": None,
 }  # fmt: skip
 
 

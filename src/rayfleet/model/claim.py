@@ -104,6 +104,7 @@ class Claim:
     idle drain (READY) or repeated release (RELEASING) before then. `unseen_since`: READY, and its node is
     unknown to a reachable engine since then. `usd_per_hour` is per host. `head`: carries the head, is
     never released but by a shutdown.
+    `make`: as what it was launched (`Pool.make`), "" when that is not known; `drifted`: not as its pool is now.
     `foreign`: joined by hand; capacity that is never released and not counted in limits.
     """
 
@@ -118,6 +119,7 @@ class Claim:
     head: bool = False
     foreign: bool = False
     drifted: bool = False
+    make: str = ""
     drain: Drain | None = None
     ending: Reason | None = None
     retry_at: float | None = None

@@ -71,6 +71,12 @@ class Pool:
     idle_timeout_s: float | None = None
     offers: tuple[Offer, ...] = DEFAULT_OFFERS
 
+    @property
+    def make(self) -> str:
+        """Return what its machines are made as, in words that change when machines have to be made anew."""
+        labels = ", ".join(f"{key}: {value}" for key, value in self.labels.items())
+        return f"{self.resources} {{{labels}}} x{self.hosts_per_replica}"
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:

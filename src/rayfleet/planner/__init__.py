@@ -3,6 +3,7 @@
      1 outcomes    calls that have ended change claims and back-offs
      2 lifecycle   what is known of machines and nodes moves claims on (progress carries it out)
      3 adopt       machines with our tag but without a claim get one
+       drift       claims whose pool has changed since are outdated
      4 orders      what people ordered becomes the effective policy, and drains
      5 limits      what is beyond a maximum, or without a pool, has to leave
      6 head        a cluster has one head; until it is READY nothing else is scaled
@@ -27,6 +28,7 @@ from rayfleet.model import DemandKind, Phase, Placement, Plan, Reason, Snapshot
 from rayfleet.planner.adopt import adopt_strays
 from rayfleet.planner.backoffs import forget_old
 from rayfleet.planner.draft import Draft
+from rayfleet.planner.drift import mark_drifted
 from rayfleet.planner.explain import cost, kept_hosts
 from rayfleet.planner.head import tend_head
 from rayfleet.planner.launches import write_launches
@@ -49,6 +51,7 @@ def plan(snapshot: Snapshot) -> Plan:
     apply_outcomes(draft)
     advance_claims(draft)
     adopt_strays(draft)
+    mark_drifted(draft)
     apply_orders(draft)
     enforce_limits(draft)
     tend_head(draft)

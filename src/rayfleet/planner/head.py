@@ -48,6 +48,7 @@ def _launch(draft: Draft, pool: Pool) -> None:
         batch=draft.token(name),
         accepted=False,
         head=True,
+        make=pool.make,
         usd_per_hour=offer.usd_per_hour,
     )
     draft.keep(claim)

@@ -81,6 +81,7 @@ def _write(draft: Draft, key: OfferKey, mades: list[Made], why: Reason) -> None:
                 created=draft.now,
                 batch=batch,
                 accepted=False,
+                make=pool.make,
                 usd_per_hour=offer.usd_per_hour,
             )
         )

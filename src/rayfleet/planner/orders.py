@@ -1,6 +1,6 @@
 """Step 4: what people ordered becomes the effective policy, and drains.
 
-SET, SCALE and SHUTDOWN stand until replaced or cleared; DRAIN and UNSCALE are answered at once. An order that
+SET, SCALE and SHUTDOWN stand until replaced or cleared; DRAIN, UNSCALE and UNSET are answered at once. An order that
 cannot be carried out is answered with a finding.
 """
 
@@ -73,9 +73,11 @@ def apply_orders(draft: Draft) -> None:
             draft.answered.append(order.id)
             draft.find(order.id, reason(ReasonCode.BAD_ORDER, order=order.id, why=str(error)))
     draft.orders.extend(standing.values())
-    for order in standing.values():
-        if order.kind is OrderKind.SCALE:
-            _hold(draft, order)
+    # Only now: what was cleared must leave no trace in the policy, and a held size goes before limits that were set.
+    for order in _of(OrderKind.SET, standing):
+        draft.policy = _set(draft.policy, order)
+    for order in _of(OrderKind.SCALE, standing):
+        _hold(draft, order)
 
 
 def effective_policy(snapshot: Snapshot) -> Policy:
@@ -96,16 +98,27 @@ def _apply(draft: Draft, order: Order, standing: dict[tuple[OrderKind, str], Ord
             _stand(draft, order, standing)
         case OrderKind.UNSCALE:
             _known_pool(draft.policy, order.target)
-            cleared = standing.pop((OrderKind.SCALE, order.target), None)
-            draft.answered.extend([cleared.id, order.id] if cleared else [order.id])
+            _clear(draft, order, OrderKind.SCALE, standing)
         case OrderKind.SET:
-            draft.policy = _set(draft.policy, order)
+            _set(draft.policy, order)  # to know now whether it can be
             _stand(draft, order, standing)
+        case OrderKind.UNSET:
+            _settable(draft.policy, order.target)
+            _clear(draft, order, OrderKind.SET, standing)
         case OrderKind.SHUTDOWN:
             draft.shutdown = reason(ReasonCode.SHUTDOWN)
             _stand(draft, order, standing)
         case _:
             assert_never(order.kind)
+
+
+def _of(kind: OrderKind, standing: dict[tuple[OrderKind, str], Order]) -> list[Order]:
+    return [order for order in standing.values() if order.kind is kind]
+
+
+def _clear(draft: Draft, order: Order, kind: OrderKind, standing: dict[tuple[OrderKind, str], Order]) -> None:
+    cleared = standing.pop((kind, order.target), None)
+    draft.answered.extend([cleared.id, order.id] if cleared else [order.id])
 
 
 def _stand(draft: Draft, order: Order, standing: dict[tuple[OrderKind, str], Order]) -> None:
@@ -122,18 +135,23 @@ def _known_pool(policy: Policy, name: str) -> Pool:
     raise BadOrder(f"there is no pool {name!r}; pools are {', '.join(p.name for p in policy.pools) or 'none'}")
 
 
-def _set(policy: Policy, order: Order) -> Policy:
-    name, _, field = order.target.rpartition(".")
+def _settable(policy: Policy, target: str) -> tuple[Pool | None, str, Callable[[str], float]]:
+    """Return what SET's `target` is: a pool (None: the cluster), its field, and how that is read."""
+    name, _, field = target.rpartition(".")
     fields = POOL_FIELDS if name else POLICY_FIELDS
     if field not in fields:
         raise BadOrder(f"{field!r} cannot be set; what can: {', '.join(fields)}")
-    value = None if order.value.strip().lower() in _NONE else fields[field](order.value)
-    if value is None and (field in _NEVER_NONE or (not name and field == "idle_timeout_s")):
+    return _known_pool(policy, name) if name else None, field, fields[field]
+
+
+def _set(policy: Policy, order: Order) -> Policy:
+    pool, field, read = _settable(policy, order.target)
+    value = None if order.value.strip().lower() in _NONE else read(order.value)
+    if value is None and (field in _NEVER_NONE or (pool is None and field == "idle_timeout_s")):
         raise BadOrder(f"{field} needs a number")
     changes: dict[str, float | None] = {field: value}
-    if not name:
+    if pool is None:
         return replace(policy, **changes)  # type: ignore[arg-type]  # each value was read as its field's type
-    pool = _known_pool(policy, name)
     return _with_pool(policy, replace(pool, **changes))  # type: ignore[arg-type]  # as above
 
 

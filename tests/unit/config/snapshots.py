@@ -134,6 +134,7 @@ def claims(name: str) -> st.SearchStrategy[Claim]:
         head=st.booleans(),
         foreign=st.booleans(),
         drifted=st.booleans(),
+        make=st.sampled_from(["", "{CPU: 1} {} x1"]),
         drain=st.none() | st.builds(Drain, reason=REASONS, asked_at=MOMENTS, deadline=MOMENTS),
         ending=st.none() | REASONS,
         retry_at=MAYBE_MOMENTS,

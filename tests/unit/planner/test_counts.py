@@ -1,5 +1,7 @@
 """How many machines there may and must be: minimums, maximums, budget, speeds, back-offs, replicas."""
 
+from dataclasses import replace
+
 import pytest
 from tests.unit.planner.looking import found, launched, leaving, planned, unmet
 
@@ -264,3 +266,19 @@ def test_outdated_machines_are_replaced_by_halves_when_they_are_idle() -> None:
     assert (launched(result), len(result.drains)) == ({"a": 10}, 5)
     busy = claim("a-1", "a", drifted=True, used={"CPU": 1})
     assert leaving(planned(pool("a", CPU=1), busy)) == {}
+
+
+def test_a_machine_is_outdated_when_its_pool_has_changed_since_it_was_launched() -> None:
+    """D5-113, D5-123: also when the change is taken back, and never the head."""
+    small, large = pool("a", CPU=1), pool("a", CPU=2)
+    (made,) = planned(small, tasks(1, CPU=1)).claims
+    ready = replace(made, phase=Phase.READY)
+    assert (leaving(planned(large, ready)), leaving(planned(small, ready))) == ({made.id: ReasonCode.DRIFTED}, {})
+    assert leaving(planned(small, replace(ready, drifted=True))) == {}
+    assert leaving(planned(large, replace(ready, head=True))) == {}
+
+
+def test_limits_and_prices_of_a_pool_make_no_machine_outdated() -> None:
+    before = pool("a", 0.1, CPU=1)
+    assert before.make == pool("a", 0.2, CPU=1, max_workers=3, priority=1, idle_timeout_s=5).make
+    assert before.make != pool("a", 0.1, CPU=1, labels={"tier": "x"}).make

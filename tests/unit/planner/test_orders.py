@@ -96,6 +96,20 @@ def test_what_set_can_change(target: str, value: str, expected: int) -> None:
     assert launched(planned(priced, *wants, orders=(order(OrderKind.SET, target, value),))) == {"cpu1": expected}
 
 
+@pytest.mark.parametrize(("target", "value"), [("max_workers", "2"), ("cpu1.max_workers", "1")])
+def test_what_was_set_is_taken_back(target: str, value: str) -> None:
+    """Also in the very tick that first meets it: nothing of it stays in the policy."""
+    given = order(OrderKind.SET, target, value, "given"), order(OrderKind.UNSET, target, name="clear", at=1.0)
+    result = planned(CPU1, tasks(9, CPU=1), max_workers=5, orders=given)
+    assert (launched(result), result.orders, result.answered) == ({"cpu1": 5}, (), ("given", "clear"))
+
+
+def test_a_setting_of_after_its_clearing_stands() -> None:
+    given = order(OrderKind.UNSET, "max_workers", name="clear"), order(OrderKind.SET, "max_workers", "2", "later", 1.0)
+    result = planned(CPU1, tasks(9, CPU=1), orders=given)
+    assert (launched(result), result.orders, result.answered) == ({"cpu1": 2}, (given[1],), ("clear",))
+
+
 def test_set_can_lift_a_limit() -> None:
     lifted = order(OrderKind.SET, "max_workers", "null")
     assert launched(planned(CPU1, tasks(9, CPU=1), max_workers=1, orders=(lifted,))) == {"cpu1": 9}
@@ -115,6 +129,8 @@ def test_set_can_lift_a_limit() -> None:
         (OrderKind.SCALE, "nopool", "1"),
         (OrderKind.SCALE, "cpu1", "x"),
         (OrderKind.UNSCALE, "nopool", ""),
+        (OrderKind.UNSET, "max_worker", ""),
+        (OrderKind.UNSET, "nopool.max_workers", ""),
     ],
 )
 def test_bad_orders_are_answered_with_a_finding(kind: OrderKind, target: str, value: str) -> None:
