@@ -1,4 +1,4 @@
-"""The five calls of the contract over the place's SDK: words in, words out, no decisions."""
+"""The calls of the contract over the place's SDK: words in, words out, no decisions."""
 
 import base64
 import json

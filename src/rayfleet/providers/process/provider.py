@@ -1,4 +1,4 @@
-"""The provider's five calls: the supervisor in a thread of its own, and the list without one."""
+"""The provider's calls: the supervisor in a thread of its own, and the list without one."""
 
 import asyncio
 import contextlib
