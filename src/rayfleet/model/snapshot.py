@@ -63,6 +63,7 @@ class OrderKind(StrEnum):
     SCALE = "scale"  # target: pool, value: number of machines to hold; stands until cleared
     UNSCALE = "unscale"  # target: pool; clears SCALE
     SET = "set"  # target: a field of the policy or "POOL.field", value: text; stands
+    UNSET = "unset"  # target: as of SET; clears SET
     SHUTDOWN = "shutdown"  # stands: everything is released, the head last
 
 
