@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -24,6 +25,9 @@ IDLE_S = 5.0
 """Idle time-out of the tests' clusters."""
 
 Key = TypeVar("Key")
+
+_FROM_RAY = re.compile(r"(\x1b\[\d+m)?\((autoscaler|raylet|pid=)")
+"""Lines of a driver's output that Ray adds: the autoscaler's news, and what nodes and workers say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +123,11 @@ class Cluster:
         return self.desk.run("bash", "-c", f'eval "$(rayfleet env{name})"\n{command}')
 
     def program(self, text: str, *arguments: str) -> str:
-        """Run a Python program, which must end well, and return what it printed on standard output."""
+        """Run a Python program, which must end well, and return what it printed itself on standard output."""
         name = self.desk.write(f"program_{abs(hash(text))}.py", text)
         answer = self.by_run(shlex.join(["python", name, *arguments]))
         assert answer.code == 0, answer.text
-        return answer.out
+        return "".join(line for line in answer.out.splitlines(keepends=True) if not _FROM_RAY.match(line))
 
     # ---- what it is ----------------------------------------------------------------------------------------------
 
