@@ -152,9 +152,11 @@ def _undo(wanted: Wanted) -> NoReturn:
 
 
 def _welcome(standing: Standing) -> None:
+    overrides = f"  standing orders: {', '.join(standing.overrides)}\n" if standing.overrides else ""
     workers = f"{standing.workers} workers" if standing.workers else "no workers until work comes"
     print(
         f"cluster {standing.cluster} is up: head in {standing.head_ready_s:.1f} s, {workers}\n"
+        f"{overrides}"
         f"  Ray address   {standing.address}\n"
         f"  Ray client    {standing.client}\n"
         f"  dashboard     {standing.dashboard}\n"

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rayfleet.cli.arguments import AsJson, add
+from rayfleet.cli.arguments import AsJson, add, cluster_names
 from rayfleet.cli.terminal import EXIT_NOT_OK, EXIT_USAGE, fail, print_json
 
 File = Annotated[
@@ -38,9 +38,14 @@ def register(app: typer.Typer) -> None:
 
 
 def plan(
-    scenario: Annotated[
-        Path | None,
-        typer.Argument(metavar="[SCENARIO]", help="A scenario file; - reads it from standard input. Default: live."),
+    subject: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SCENARIO|CLUSTER]",
+            help="A scenario file (- reads standard input), or a cluster. Default: the only one that is up.",
+            autocompletion=cluster_names,
+            show_default=False,
+        ),
     ] = None,
     as_json: AsJson = False,
     placements: Annotated[bool, typer.Option("--placements", help="Also say where each demand goes.")] = False,
@@ -51,10 +56,14 @@ def plan(
       rayfleet plan scenario.yaml
       rayfleet plan scenario.yaml --json --placements
       rayfleet plan                    the cluster that is up, as it is now
+      rayfleet plan second             the cluster `second`; a file of that name is ./second
     """
+    from rayfleet.launcher.known import is_known
     from rayfleet.launcher.planning import live_snapshot, plan_timed, scenario_snapshot
 
-    snapshot = scenario_snapshot(_text(scenario), _name(scenario)) if scenario else live_snapshot()
+    live = subject is None or is_known(subject)
+    file = Path(subject or "")
+    snapshot = live_snapshot(subject) if live else scenario_snapshot(_text(file), _name(file))
     timed = plan_timed(snapshot)
     if as_json:
         print_json(timed.as_json(placements=placements))

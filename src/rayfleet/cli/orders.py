@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rayfleet.cli.arguments import AsJson, add, pool_names
-from rayfleet.cli.terminal import fail, print_json, waiting
+from rayfleet.cli.terminal import EXIT_INTERRUPTED, fail, print_json, waiting
 
 if TYPE_CHECKING:
     from rayfleet.launcher.command import Answer
+    from rayfleet.launcher.home import Home
 
 Wait = Annotated[bool, typer.Option("--wait", help="Return when it is so, not when it is ordered.")]
 Why = Annotated[str, typer.Option("--why", help="Kept with the order, for whoever reads the history.")]
@@ -52,9 +53,8 @@ def scale(
     if clear:
         answer = asyncio.run(command.unscale(home, rest[0], why))
     else:
-        count = _whole(rest[1])
-        with waiting(f"scaling {rest[0]} to {count}") as progress:
-            answer = asyncio.run(command.scale(home, rest[0], count, why, progress if wait else None))
+        answer = asyncio.run(command.scale(home, rest[0], _whole(rest[1]), why))
+        answer = _seen_through(home, answer, f"scaling {rest[0]} to {rest[1]}") if wait else answer
     _print(answer, as_json)
 
 
@@ -77,32 +77,53 @@ def drain(
     if len(rest) != 1:
         fail("drain needs one machine", "rayfleet status names them")
     home = choose(cluster)
-    with waiting(f"draining {rest[0]}") as progress:
-        answer = asyncio.run(command.drain(home, rest[0], why, progress if wait else None))
-    _print(answer, as_json)
+    answer = asyncio.run(command.drain(home, rest[0], why))
+    _print(_seen_through(home, answer, f"draining {rest[0]}") if wait else answer, as_json)
 
 
 def set_(
     words: Annotated[list[str], typer.Argument(metavar="[CLUSTER] KEY=VALUE...", show_default=False)],
+    clear: Annotated[
+        bool, typer.Option("--clear", help="As the configuration says, again (KEY without a value).")
+    ] = False,
     why: Why = "",
     as_json: AsJson = False,
 ) -> None:
-    """Change a limit or preference of a running cluster; it stands until it is changed again.
+    """Change a limit or preference of a running cluster; it stands until it is changed again, or --clear.
 
     Examples:
       rayfleet set idle_timeout_s=30
       rayfleet set max_workers=10 cpu4.max_workers=4
-      rayfleet set upscaling_speed=null      null: no limit
+      rayfleet set upscaling_speed=null                    null: no limit
+      rayfleet set --clear max_workers cpu4.max_workers    as the cluster's file says, again
     """
     from rayfleet.launcher import command
-    from rayfleet.launcher.known import choose
+    from rayfleet.launcher.known import choose, split
 
+    if clear:
+        cluster, keys = split(words, 1)
+        if any("=" in key for key in keys):
+            fail("set --clear needs KEY without a value", "for example: rayfleet set --clear idle_timeout_s")
+        _print(asyncio.run(command.unset(choose(cluster), keys, why)), as_json)
+        return
     cluster = words[0] if "=" not in words[0] else None
     pairs = words[1:] if cluster else words
     if not pairs or any("=" not in pair for pair in pairs):
         fail("set needs KEY=VALUE", "for example: rayfleet set idle_timeout_s=30")
     changes = [(key.strip(), value) for key, _, value in (pair.partition("=") for pair in pairs)]
     _print(asyncio.run(command.change(choose(cluster), changes, why)), as_json)
+
+
+def _seen_through(home: Home, given: Answer, text: str) -> Answer:
+    """Wait until what was ordered is so; who stops waiting takes nothing back, and is told so."""
+    from rayfleet.launcher.command import until_done
+
+    try:
+        with waiting(text) as progress:
+            return asyncio.run(until_done(home, given, progress))
+    except KeyboardInterrupt:
+        about = given.orders[0].target
+        fail("interrupted; the order stands", f"rayfleet why {home.name} {about}", EXIT_INTERRUPTED)
 
 
 def _whole(text: str) -> int:

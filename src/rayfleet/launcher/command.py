@@ -7,7 +7,7 @@ import getpass
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from rayfleet.launcher import lease, orders, view
@@ -16,7 +16,7 @@ from rayfleet.launcher.home import Home
 from rayfleet.launcher.orders import Author
 from rayfleet.launcher.progress import Progress, Step
 from rayfleet.ledger.sqlite import SqliteLedger
-from rayfleet.model import EXISTING, Order, TickReport
+from rayfleet.model import EXISTING, Order, OrderKind, TickReport
 from rayfleet.reports.status_json import current_claims
 
 WAIT_TIMEOUT_S: Final = 600.0
@@ -37,22 +37,17 @@ class Answer:
         return {"done": self.done, "orders": told}
 
 
-async def scale(home: Home, pool: str, count: int, why: str = "", wait: Progress | None = None) -> Answer:
-    """Hold `pool` at `count` machines until cleared; with `wait`, return when it has them.
+async def scale(home: Home, pool: str, count: int, why: str = "") -> Answer:
+    """Hold `pool` at `count` machines until cleared.
 
     Raises:
         InvalidOrder: no such pool, or its limits forbid that many; nothing was ordered.
         NotRunning: nobody would answer.
-        TookTooLong: with `wait` only; the order stands.
     """
     report = _standing(home)
     order = orders.scale(orders.in_force(report.snapshot.policy, report.plan.orders), pool, count, _author(why))
     await _give(home, order)
-    text = f"pool {pool} is to have {count} machines; --clear lets it follow its demand again"
-    if wait is None:
-        return Answer(text, (order,))
-    await _until(home, lambda report: _pool_step(report, pool, count), wait)
-    return Answer(f"pool {pool} has {count} machines", (order,), done=True)
+    return Answer(f"pool {pool} is to have {count} machines; --clear lets it follow its demand again", (order,))
 
 
 async def unscale(home: Home, pool: str, why: str = "") -> Answer:
@@ -66,19 +61,30 @@ async def unscale(home: Home, pool: str, why: str = "") -> Answer:
     return Answer(f"pool {pool} follows its demand again", (order,))
 
 
-async def drain(home: Home, node: str, why: str = "", wait: Progress | None = None) -> Answer:
-    """Empty a machine and give it back; with `wait`, return when it is gone.
+async def drain(home: Home, node: str, why: str = "") -> Answer:
+    """Empty a machine and give it back.
 
     Raises:
         InvalidOrder: it does not exist, is the head, or was joined by hand; nothing was ordered.
-        NotRunning, TookTooLong: see `scale`.
+        NotRunning: see `scale`.
     """
     order = orders.drain(current_claims(_standing(home)), node, _author(why))
     await _give(home, order)
-    if wait is None:
-        return Answer(f"{order.target} is to leave: nothing new starts on it", (order,))
-    await _until(home, lambda report: _leaving_step(report, order.target), wait)
-    return Answer(f"{order.target} has left", (order,), done=True)
+    return Answer(f"{order.target} is to leave: nothing new starts on it", (order,))
+
+
+async def until_done(home: Home, given: Answer, progress: Progress) -> Answer:
+    """Wait until what `scale` or `drain` has ordered is so.
+
+    Raises:
+        NotRunning, TookTooLong: it is not so yet; the order stands.
+    """
+    (order,) = given.orders
+    if order.kind is OrderKind.SCALE:
+        await _until(home, lambda report: _pool_step(report, order.target, int(order.value)), progress)
+        return replace(given, text=f"pool {order.target} has {order.value} machines", done=True)
+    await _until(home, lambda report: _leaving_step(report, order.target), progress)
+    return replace(given, text=f"{order.target} has left", done=True)
 
 
 async def change(home: Home, changes: Sequence[tuple[str, str]], why: str = "") -> Answer:
@@ -91,6 +97,19 @@ async def change(home: Home, changes: Sequence[tuple[str, str]], why: str = "") 
     given = tuple(orders.change(policy, key, value, author) for key, value in changes)
     await _give(home, *given)
     return Answer("\n".join(f"{order.target} = {order.value}" for order in given), given)
+
+
+async def unset(home: Home, keys: Sequence[str], why: str = "") -> Answer:
+    """Give settings of the policy back the values of the configuration; all are checked before the first is ordered.
+
+    Raises:
+        InvalidOrder, NotRunning: see `scale`.
+    """
+    policy, author = _standing(home).snapshot.policy, _author(why)
+    given = tuple(orders.unset(policy, key, author) for key in keys)
+    await _give(home, *given)
+    lines = (f"{key} = {orders.configured(policy, key)}, as configured" for key in keys)
+    return Answer("\n".join(lines), given)
 
 
 def _author(why: str) -> Author:

@@ -30,7 +30,8 @@ def choose(word: str | None) -> Home:
         return homes.find(own or "")
     if len(up) > 1:
         names = ", ".join(each.name for each in up)
-        raise SeveralClusters(f"several clusters are up: {names}", "name the one that you mean, as first argument")
+        hint = "name the one that you mean, as first argument (of run: --cluster NAME)"
+        raise SeveralClusters(f"several clusters are up: {names}", hint)
     if not up:
         before = f" (down: {', '.join(each.name for each in every)})" if every else ""
         raise NoCluster(f"no cluster is up on this machine{before}", "start one: rayfleet up")
@@ -45,10 +46,15 @@ def split(words: list[str], needed: int) -> tuple[str | None, list[str]]:
     if not words:
         return None, []
     first = words[0]
-    named = is_config(first) or first in {each.name for each in homes.known()}
+    named = is_config(first) or is_known(first)
     if len(words) > needed and named:
         return first, words[1:]
     return None, words
+
+
+def is_known(word: str) -> bool:
+    """Say whether `word` is the name of a cluster that was started here."""
+    return word in {each.name for each in homes.known()}
 
 
 def _name_in(path: Path) -> str:

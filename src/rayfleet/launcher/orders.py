@@ -113,6 +113,38 @@ def change(policy: Policy, key: str, value: str, author: Author) -> Order:
     return author.order(OrderKind.SET, key, _checked(setting, key, value))
 
 
+def unset(policy: Policy, key: str, author: Author) -> Order:
+    """Return the order that gives `key` back the value that the cluster's configuration has.
+
+    Raises:
+        InvalidOrder: no such key.
+    """
+    _setting(policy, key)
+    return author.order(OrderKind.UNSET, key)
+
+
+def configured(policy: Policy, key: str) -> str:
+    """Return as text what `policy` says for `key`.
+
+    Raises:
+        InvalidOrder: no such key.
+    """
+    field = _setting(policy, key).name
+    pool = key.rpartition(".")[0]
+    value = getattr(worker_pool(policy, pool) if pool else policy, field)
+    return NOTHING_TEXT if value is None else repr(value)
+
+
+def overrides(standing: tuple[Order, ...]) -> tuple[str, ...]:
+    """Return, for people, those standing orders that override what the cluster's configuration says."""
+    return tuple(_told(order) for order in standing if order.kind in (OrderKind.SET, OrderKind.SCALE))
+
+
+def _told(order: Order) -> str:
+    joint = "=" if order.kind is OrderKind.SET else " to "
+    return f"{order.kind.value} {order.target}{joint}{order.value} (by {order.by or 'somebody'})"
+
+
 def shutdown(author: Author) -> Order:
     """Return the order to give everything back, the head last."""
     return author.order(OrderKind.SHUTDOWN)

@@ -72,8 +72,8 @@ def replayed(text: str, file: str) -> list[str]:
     return diff(before, plan_to_json(plan(report.snapshot), placements=True))
 
 
-def live_snapshot() -> Snapshot:
-    """Return what the controller of the only cluster that is up saw last.
+def live_snapshot(cluster: str | None = None) -> Snapshot:
+    """Return what the controller of `cluster` saw last; None: of the only one that is up.
 
     Raises:
         LauncherError: there is no such cluster, or it has recorded nothing yet.
@@ -81,7 +81,7 @@ def live_snapshot() -> Snapshot:
     from rayfleet.launcher.known import choose
     from rayfleet.launcher.view import latest
 
-    return latest(choose(None)).snapshot
+    return latest(choose(cluster)).snapshot
 
 
 def _placed(placement: Placement) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from rayfleet.engines.ray.settings import RaySettings
-from rayfleet.launcher import daemon, lease, logs, view
+from rayfleet.launcher import daemon, lease, logs, orders, view
 from rayfleet.launcher import home as homes
 from rayfleet.launcher.errors import AlreadyControlled, ControllerDied, TookTooLong
 from rayfleet.launcher.home import Home
@@ -38,7 +38,8 @@ _LAST_WORDS: Final = 15
 class Standing:
     """A cluster that is up. `head_ready_s`, `took_s`: how long the caller waited for the head, and for all of it.
 
-    `workers`: machines that are ready, the head not counted.
+    `workers`: machines that are ready, the head not counted. `overrides`: standing orders that go before the
+    configuration, for people.
     """
 
     cluster: str
@@ -48,10 +49,11 @@ class Standing:
     head_ready_s: float
     took_s: float
     workers: int
+    overrides: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return it for programs."""
-        return asdict(self)
+        return {**asdict(self), "overrides": list(self.overrides)}
 
 
 async def up(
@@ -257,6 +259,7 @@ def _standing(home: Home, head_ready_s: float, took_s: float) -> Standing:
         head_ready_s=round(head_ready_s, 3),
         took_s=round(took_s, 3),
         workers=workers,
+        overrides=orders.overrides(report.plan.orders) if report else (),
     )
 
 

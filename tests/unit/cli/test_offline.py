@@ -8,6 +8,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from rayfleet.cli.app import app
+from rayfleet.config import load_scenario
+from rayfleet.launcher import home as homes
+from rayfleet.launcher import known
+from rayfleet.model import TickReport
+from rayfleet.planner import plan
+from rayfleet.reports.history import History
 
 SCENARIO = """
 policy:
@@ -54,6 +60,41 @@ def test_a_plan_for_people(scenario: str) -> None:
     assert any(line.startswith("           small: ") for line in lines)
     assert any(line.startswith("place    2 x tasks[0] on new:0") for line in lines)
     assert "cost     0.00 -> 1.50 USD/h" in lines
+
+
+@pytest.fixture
+async def red(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> homes.Home:
+    """Return a cluster that has recorded what the scenario says; `blue` is up beside it and has recorded nothing."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv(known.CLUSTER_VARIABLE, raising=False)
+    monkeypatch.chdir(tmp_path)
+    for home in (homes.create("blue"), homes.create("red")):
+        home.write(home.config, f"cluster_name: {home.name}\n")
+        home.write(home.controller, "{}")
+    snapshot = load_scenario(SCENARIO, "red")
+    history = History(home.history)
+    await history.write(TickReport(1, "red", snapshot, plan(snapshot)))
+    await history.close()
+    return home
+
+
+def test_a_word_that_is_a_cluster_is_planned_as_it_is_now(red: homes.Home, tmp_path: Path) -> None:
+    """A file of that name is still reached, by its path."""
+    (tmp_path / "red").write_text("policy: {pools: [{name: a, resources: {CPU: 1}}]}")
+    assert run("plan", "red").stdout.startswith("launch   3 x small")
+    assert run("plan", "./red").stdout.startswith("nothing to do")
+
+
+def test_with_two_clusters_up_the_hint_can_be_followed(red: homes.Home) -> None:
+    asked = run("plan")
+    assert asked.exit_code == 2
+    assert "several clusters are up: blue, red\n hint: name the one that you mean, as first argument" in asked.stderr
+    assert run("plan", red.name).exit_code == 0
+
+
+def test_without_a_word_it_is_the_only_cluster_that_is_up(red: homes.Home) -> None:
+    homes.find("blue").controller.unlink()
+    assert run("plan").stdout.startswith("launch   3 x small")
 
 
 def test_a_plan_without_anything_to_do() -> None:

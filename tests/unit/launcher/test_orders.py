@@ -103,6 +103,27 @@ def test_a_setting_is_read_as_its_kind(key: str, text: str, value: float) -> Non
     assert (order.kind, order.target, float(order.value)) == (OrderKind.SET, key, value)
 
 
+@pytest.mark.parametrize(
+    ("key", "before"), [("max_workers", "8"), ("cpu4.max_workers", "5"), ("gpu.max_workers", "null")]
+)
+def test_a_setting_is_given_back_to_the_configuration(key: str, before: str) -> None:
+    order = orders.unset(POLICY, key, ME)
+    assert (order.kind, order.target, order.value) == (OrderKind.UNSET, key, "")
+    assert order.id != orders.change(POLICY, key, "1", ME).id
+    assert orders.configured(POLICY, key) == before
+
+
+@pytest.mark.parametrize("key", ["max_worker", "cpu5.max_workers", "blue"])
+def test_what_cannot_be_set_cannot_be_given_back(key: str) -> None:
+    with pytest.raises(InvalidOrder, match="there is no"):
+        orders.unset(POLICY, key, ME)
+
+
+def test_orders_that_override_the_configuration_are_named() -> None:
+    standing = (orders.change(POLICY, "max_workers", "3", ME), orders.scale(POLICY, "gpu", 2, ME), orders.shutdown(ME))
+    assert orders.overrides(standing) == ("set max_workers=3 (by ann)", "scale gpu to 2 (by ann)")
+
+
 @pytest.mark.parametrize("text", ["null", "None", "~", ""])
 @pytest.mark.parametrize("key", ["max_workers", "upscaling_speed", "gpu.idle_timeout_s"])
 def test_no_limit_is_a_value_where_there_may_be_none(key: str, text: str) -> None:
