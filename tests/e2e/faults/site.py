@@ -1,4 +1,4 @@
-"""One real cluster that faults are tried on: the command line, the record, drivers, and what of it runs on this machine.
+"""One real cluster that faults are tried on: the command line, the record, drivers, and what of it runs here.
 
 Nothing here waits for a fixed time: whatever is waited for is looked at again and again, up to a limit that only bounds
 a hang, since machines that run tests are slow and shared.
@@ -44,7 +44,7 @@ available_node_types:
 """
 
 
-def config(name: str, pools: dict[str, str], *, idle_s: float = 3.0, timeouts: str = "", max_workers: int = 5) -> str:
+def config(name: str, pools: dict[str, str], *, idle_s: float = 1.5, timeouts: str = "", max_workers: int = 5) -> str:
     """Return a cluster file. `pools`: name -> its entry as YAML in one line; `timeouts`: likewise."""
     lines = "\n".join(f"  {pool}: {{{entry}}}" for pool, entry in pools.items())
     return CONFIG.format(name=name, idle_minutes=idle_s / 60, timeouts=timeouts, pools=lines, max_workers=max_workers)
@@ -274,7 +274,7 @@ class Driver:
 @contextmanager
 def site(folder: Path, text: str, *, up: bool = True) -> Iterator[Site]:
     """Yield a cluster as the file `text` describes it, and end it, whatever happens."""
-    name = text.split("cluster_name:", 1)[1].split()[0]
+    name = text.split("cluster_name:", 1)[1].split(maxsplit=1)[0]
     made = Site(folder, name)
     path = made.write(text)
     try:

@@ -54,7 +54,7 @@ tell(at=ray.get(patient.remote()))
     )
     assert backoff["message"] in told
     assert f"slow: Flaky ({backoff['message']})" in shown
-    assert driver.says() == {"at": clean.one("slow")["node_id"]}
+    assert {"at": clean.one("slow")["node_id"]} == driver.says()
     assert not backing_off(clean.status(), "slow"), "a machine has come: its pool is asked again at once"
     driver.finish()
     clean.until(lambda s: not workers(s, None, None))
