@@ -128,8 +128,11 @@ def test_a_setting_is_changed_and_a_wrong_one_is_not(fleet: Fleet) -> None:
     wrong = fleet("set", "idle_timeout_s=5", "one.max_worker=1", check=False)
     assert wrong.returncode == 2
     assert "did you mean one.max_workers?" in wrong.stderr
+    assert "\n  standing orders: set idle_timeout_s=4.0 (by " in fleet("up", config(fleet.folder, NAME)).stdout
     assert fleet("scale", "one", "3", check=False).returncode == 2
     assert fleet("drain", "head-1", check=False).returncode == 2
+    assert fleet("set", "--clear", "one.max_workers").stdout == "one.max_workers = 3, as configured\n"
+    fleet.wait(lambda: "one.max_workers" not in {o["target"] for o in fleet.json("status")["orders"]})
 
 
 def test_what_no_pool_fits_is_told_with_each_reason(fleet: Fleet) -> None:
