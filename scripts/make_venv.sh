@@ -36,6 +36,17 @@ make_environment() {
     fi
 }
 
+# Of pip's many lines the few that show over a minute that something happens: large downloads, and the unpacking.
+tell_progress() {
+    local line
+    while IFS= read -r line; do
+        case "$line" in
+            *Downloading*" MB)" | *"Using cached"*" MB)") say "  ${line#"${line%%[![:space:]]*}"}" ;;
+            "Installing collected packages:"*) say "  unpacking all of it" ;;
+        esac
+    done
+}
+
 if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1 || ! new_enough "$venv/bin/python"; then
     if ! python="$(find_python)"; then
         [ -z "${PYTHON:-}" ] || stop "$PYTHON is missing or older than Python 3.11"
@@ -48,6 +59,10 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1 || ! new_enough "$venv/
 fi
 
 say "installing what $lock names (a minute or two the first time)"
-"$venv/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes -r "$lock"
+# Errors are shown, pip's warnings (about running as root, about indexes) are not: they only frighten.
+{
+    "$venv/bin/python" -m pip install --progress-bar off --disable-pip-version-check --require-hashes -r "$lock" 2>&1 >&3 |
+        sed '/^WARNING: /d' >&2
+} 3>&1 | tell_progress
 "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 say "ready: $venv/bin/rayfleet"
