@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 
@@ -38,9 +39,12 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 @pytest.fixture(scope="session")
 def cluster(desk: Desk) -> Iterator[Cluster]:
     """What `rayfleet up` starts, with a short idle time-out, and one actor that needs no CPU."""
-    default_ports = are_free(DEFAULT_PORTS)
+    were_free = are_free(DEFAULT_PORTS)
     try:
-        desk.well("rayfleet", "up")
+        answer = desk.well("rayfleet", "up")
+        default_ports = bool(re.search(r"Ray address +\S+:6379\n", answer))
+        # Somebody else may have taken them in between; then they are not free now.
+        assert default_ports or not were_free or not are_free(DEFAULT_PORTS), "the first cluster takes Ray's own ports"
         desk.well("rayfleet", "set", f"idle_timeout_s={IDLE_S}")
         found = Cluster(desk, "default", default_ports)
         found.program(RESIDENT)

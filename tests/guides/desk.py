@@ -21,7 +21,7 @@ TIMEOUT_S = 240.0
 AT_ONCE = 2
 """So many of Ray's slow commands run at the same time."""
 DEFAULT_PORTS = (6379, 10001, 8265)
-IDLE_S = 5.0
+IDLE_S = 3.0
 """Idle time-out of the tests' clusters."""
 
 Key = TypeVar("Key")
@@ -98,7 +98,10 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """One cluster that is up. `named`: commands have to name it, for it is not the only one."""
+    """One cluster that is up. `named`: commands have to name it, for it is not the only one.
+
+    `default_ports`: it has the ports where Ray's tools look when told nothing, and so the machine's `/tmp/ray`.
+    """
 
     desk: Desk
     name: str
