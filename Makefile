@@ -51,7 +51,7 @@ REAL := (ray or redis) and not slow and not guides
 .PHONY: test
 test: setup test-servers ## All tests that every change must pass (at most 10 minutes on 2 cores)
 	@$(PYTEST) tests -n auto --maxprocesses 8 -q -m '$(QUICK)' $(ARGS)
-	@$(PYTEST) tests -q -m '$(REAL)' $(ARGS)
+	@scripts/real_tests.sh $(BIN)/python tests -q -m '$(REAL)' $(ARGS)
 
 .PHONY: test-quick
 test-quick: setup ## Only the tests that start no server (ARGS="-k name" for some of them)
@@ -64,11 +64,11 @@ test-servers:
 .PHONY: test-matrix
 test-matrix: $(FLOOR_VENV)/.ready ## The tests of the engine on the oldest supported Ray
 	@$(FLOOR_VENV)/bin/python -c 'import ray; print("Ray", ray.__version__)'
-	@$(FLOOR_VENV)/bin/python -m pytest tests/e2e/engine -q -m 'ray and not slow' $(ARGS)
+	@scripts/real_tests.sh $(FLOOR_VENV)/bin/python tests/e2e/engine -q -m 'ray and not slow' $(ARGS)
 
 .PHONY: test-guides
 test-guides: setup ## Type in what the users' guides show, and compare
-	@$(PYTEST) tests/guides -q -m guides $(ARGS)
+	@scripts/real_tests.sh $(BIN)/python tests/guides -q -m guides $(ARGS)
 
 .PHONY: chaos
 chaos: setup ## The slow tests: faults injected into real clusters, many at once
