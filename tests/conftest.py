@@ -9,8 +9,8 @@ import pytest
 PURE = ("unit/model", "unit/planner", "unit/config", "properties", "golden")
 
 
-# A shell that starts something in the background has it ignore SIGINT, and its children inherit that: the tests would press
-# a dead key.
+# A shell that starts something in the background has it ignore SIGINT, and its children inherit that: the tests would
+# press a dead key.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
