@@ -66,7 +66,8 @@ async def _release_all(home: Home, progress: Progress, timeout_s: float) -> int:
     if running is not None:
         if running.role == lease.CONTROLLER:  # else it may be this very process, in an `up` that was interrupted
             running.send(signal.SIGUSR1)
-        while running.alive and not lease.is_free(home):
+        # Until its process has ended: it lets go of the lease a moment before. But it may be this one (see above).
+        while running.alive and (running.role == lease.CONTROLLER or not lease.is_free(home)):
             await _tell(home, before, progress, deadline)
     if home.settings.exists():  # there was no controller, or it ended without having finished
         child = daemon.spawn(home)

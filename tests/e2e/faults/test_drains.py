@@ -51,12 +51,12 @@ tell(task=ray.get(task), keeper=ray.get(keeper.where.remote()))
     (clean.folder / "drained").touch()
     quick = set(driver.says()["quick"])
     assert first not in quick
-    gone = clean.until(lambda s: old["id"] not in {m["id"] for m in workers(s, None, None)})
+    clean.until(lambda s: old["id"] not in {m["id"] for m in workers(s, None, None)})
     (clean.folder / "enough").touch()
     told = driver.says()
     assert told["task"] != first
     assert told["keeper"] != first
-    assert {told["task"], told["keeper"]} <= {m["node_id"] for m in workers(gone, None, None)}
+    clean.until(lambda s: {told["task"], told["keeper"]} <= {m["node_id"] for m in workers(s, None, None)})
     assert driver.noted("worked") == [first, told["task"]]
     lines = {e.kind: e for e in clean.events() if e.subject == old["id"] and e.kind in ("drain", "release")}
     assert "its disk is dying" in lines["drain"].text
