@@ -49,7 +49,7 @@ QUICK := not ray and not redis and not slow and not guides
 REAL := (ray or redis) and not slow and not guides
 
 .PHONY: test
-test: setup test-servers ## All tests that every change must pass (at most 10 minutes on 2 cores)
+test: setup test-servers ## All tests that every change must pass (a quarter of an hour on 2 cores; 10 minutes is the goal)
 	@$(PYTEST) tests -n auto --maxprocesses 8 -q -m '$(QUICK)' $(ARGS)
 	@scripts/real_tests.sh $(BIN)/python tests -q -m '$(REAL)' $(ARGS)
 
