@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -124,10 +125,11 @@ def logs(
         print("\n".join(str(each) for each in files.paths(home)))
         return
     position = files.size(home)
-    for line in files.tail(home, lines):
-        print(line)
+    last = files.tail(home, lines)
     if follow:
-        _until_interrupted(lambda: _print_all(files.new_lines(home, position)))
+        _until_interrupted(lambda: _print_all(chain(last, files.new_lines(home, position))))
+    else:
+        _print_all(last)
 
 
 def _any_cluster(word: str | None) -> Home:

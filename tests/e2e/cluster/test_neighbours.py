@@ -21,6 +21,7 @@ print(ray.cluster_resources().get("CPU", 0), ray.get_runtime_context().gcs_addre
 def port_6379_is_taken() -> Iterator[None]:
     """Listen where Ray's tools look first, unless somebody does already."""
     with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # an ended cluster's connections linger there
         try:
             other.bind(("", 6379))
             other.listen()
