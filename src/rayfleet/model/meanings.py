@@ -1,0 +1,326 @@
+"""What every reason code means, what the values in its details are, and what a person can do about it.
+
+The sentence of one case is made from `reason.TEXTS`; this is about the code itself, for the reference page and for
+whoever asks about a code. A module of its own: whoever only plans does not load it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from rayfleet.model.frozen import FrozenMap
+from rayfleet.model.reason import ReasonCode
+
+NOTHING: Final = "Nothing: this is as it should be."
+_LIMITS: Final = "the limits in its chain"
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """One code for people. `says`: what has happened; `do`: what they can do; `details`: each key -> what it is."""
+
+    says: str
+    do: str
+    details: FrozenMap[str] = FrozenMap()
+
+
+def _means(says: str, do: str = NOTHING, /, **details: str) -> Meaning:
+    return Meaning(says, do, FrozenMap(details))
+
+
+LAUNCHES: Final[dict[ReasonCode, Meaning]] = {
+    ReasonCode.HEAD: _means(
+        "The cluster has no head, so one is started. Nothing else is scaled before it is ready.",
+    ),
+    ReasonCode.MIN_WORKERS: _means(
+        f"The pool had fewer machines than its minimum. As a finding: {_LIMITS} forbid some of them.",
+        "To have fewer: `rayfleet set POOL.min_workers=N`, or `min_workers` in the cluster's file.",
+        pool="the pool",
+        min_workers="its minimum, in machines",
+    ),
+    ReasonCode.TASKS: _means(
+        "Tasks or actors wait that no machine, also none on its way, has room for.",
+        NOTHING,
+        tasks="how many of them the new machines are for",
+    ),
+    ReasonCode.GANG: _means(
+        "Placement groups wait. Each gets room for all of its bundles, or none.",
+        NOTHING,
+        gangs="how many groups the new machines are for",
+    ),
+    ReasonCode.REQUESTED: _means(
+        "`request_resources` was called, and all machines together are smaller than what it asks for.",
+        "To take the request back, call `rayfleet.request_resources()` without arguments.",
+        bundles="how many of the requested bundles the new machines are for",
+    ),
+    ReasonCode.SCALE_ORDER: _means(
+        "Somebody has ordered the pool to this size with `rayfleet scale`; the order stands whatever the demand.",
+        "`rayfleet scale POOL --clear` lets the pool follow its demand again.",
+        by="who ordered it",
+        pool="the pool",
+        count="the ordered size, in machines",
+    ),
+    ReasonCode.RELAUNCH: _means(
+        "The controller ended while a launch was on its way. It is asked for again under the same token, so that no "
+        "machine comes twice.",
+        NOTHING,
+        batch="token of the launch",
+    ),
+}
+
+RELEASES: Final[dict[ReasonCode, Meaning]] = {
+    ReasonCode.IDLE: _means(
+        "Nothing has run on the machine for longer than the time-out, and no demand or minimum needs it.",
+        "To keep idle machines longer: `rayfleet set idle_timeout_s=N`, or `POOL.idle_timeout_s` for one pool.",
+        idle_s="seconds for which nothing has run on it",
+        idle_timeout_s="the time-out that holds for its pool, in seconds",
+    ),
+    ReasonCode.UNNEEDED: _means(
+        "The machine was still starting when the demand for it went away. Also: a second head, which no cluster "
+        "can use.",
+    ),
+    ReasonCode.OVER_MAX: _means(
+        "There are more machines than a maximum allows, mostly because it was lowered. Starting machines go first, "
+        "then idle ones, then the least used, which get `drain_timeout_s` to finish.",
+        "Raise the maximum: `rayfleet set max_workers=N` or `rayfleet set POOL.max_workers=N`; to end an order, "
+        "`rayfleet scale POOL --clear`.",
+        scope="the pool, or the cluster",
+        count="machines that there were, those on their way included",
+        max_workers="the maximum, in machines",
+    ),
+    ReasonCode.OVER_BUDGET: _means(
+        "All machines together cost more than the budget allows, mostly because it was lowered.",
+        "Raise the budget: `rayfleet set max_usd_per_hour=N` (null: none).",
+        usd_per_hour="cost of all machines with a known price, in USD per hour",
+        max_usd_per_hour="the budget, in USD per hour",
+    ),
+    ReasonCode.POOL_REMOVED: _means(
+        "The machine's pool was taken out of the cluster's file. It gets `drain_timeout_s` to finish.",
+        "If that was a mistake, put the pool back and run `rayfleet up FILE` again.",
+        pool="the pool that is gone",
+    ),
+    ReasonCode.ORDERED: _means(
+        "Somebody asked for it: `rayfleet drain`, or a drain that Ray was told of directly.",
+        NOTHING,
+        by="who",
+        why="the reason that was given with the order",
+    ),
+    ReasonCode.SHUTDOWN: _means("`rayfleet down`: all workers leave, the head last."),
+    ReasonCode.INTERRUPTED: _means(
+        "The provider has announced that it takes the machine back. It is drained until then.",
+        "Replacements come as far as demand needs them. What must not be interrupted belongs in a pool "
+        "without spot offers.",
+        left_s="seconds until then",
+    ),
+    ReasonCode.DRIFTED: _means(
+        "The machine was started before its pool was changed. It is replaced once idle, at most half of a pool at "
+        "a time.",
+        "Nothing. To hurry one: `rayfleet drain NODE`.",
+        pool="its pool",
+    ),
+    ReasonCode.BOOT_TIMEOUT: _means(
+        "The machine exists, but its node did not join Ray in time. Its offer backs off.",
+        "`rayfleet logs` has what the machine said last. If it only is slow, raise `timeouts: {boot_timeout_s: N}`.",
+        boot_timeout_s="the time-out, in seconds",
+    ),
+    ReasonCode.REQUEST_TIMEOUT: _means(
+        "The provider took the request, and no machine came in time. Its offer backs off.",
+        "Look at the provider's own console or log, then at `rayfleet history`.",
+        request_timeout_s="the time-out, in seconds",
+    ),
+    ReasonCode.NODE_DIED: _means(
+        "Ray says that the machine's node is dead, or has not known it for `node_timeout_s`. Ray runs its work again "
+        "elsewhere as far as it can; a new machine comes if demand needs one.",
+        "If it happens again, look for memory that ran out: `ray logs` and the machine's own log.",
+    ),
+    ReasonCode.MACHINE_FAILED: _means(
+        "A machine that was in use has failed, says its provider. A new one comes if demand needs it.",
+        "Read the error; `rayfleet logs` has more.",
+        error="the provider's own words",
+    ),
+    ReasonCode.MACHINE_LOST: _means(
+        "The provider does not list the machine any more: somebody or something else has ended it.",
+        "If that was you: `rayfleet drain NODE` lets work finish first.",
+    ),
+    ReasonCode.DRAINED: _means(
+        "The machine's node has left Ray as it was asked to, so the machine is given back. The chain says why it "
+        "was asked.",
+    ),
+    ReasonCode.DRAIN_DEADLINE: _means(
+        "The machine was asked to leave and did not in time, so it is given back with what still ran on it.",
+        "To give work more time: `timeouts: {drain_timeout_s: N}` in the cluster's file.",
+    ),
+    ReasonCode.REPLICA_BROKEN: _means(
+        "One host of a replica of several failed. They only work together, so all are given back.",
+        "Nothing: a whole replica comes if demand needs one. `rayfleet history` shows which host it was.",
+    ),
+    ReasonCode.LAUNCH_FAILED: _means(
+        "The provider could not start the machine. Its offer backs off; another offer or pool is used if one fits.",
+        "Read the error. Out of stock: allow more zones or types. A quota: have it raised. Denied: repair the "
+        "permissions, then `rayfleet up` again.",
+        error="what kind of failure, and the provider's own words",
+    ),
+    ReasonCode.STILL_LISTED: _means(
+        "The machine was given back some time ago and still exists, so it is given back once more.",
+        "If it goes on: end it where it runs; `rayfleet why` names it.",
+        since_s="seconds since it was released first",
+    ),
+}
+
+STAYS: Final[dict[ReasonCode, Meaning]] = {
+    ReasonCode.BUSY: _means(
+        "Work runs on the machine, or it holds objects that are in use.",
+        NOTHING,
+        used="resources in use, or what Ray says that keeps it",
+    ),
+    ReasonCode.NOT_IDLE_YET: _means(
+        "The machine is idle, but not for long enough.",
+        "To let it leave sooner: `rayfleet set idle_timeout_s=N`, or `rayfleet drain NODE`.",
+        idle_s="seconds for which nothing has run on it",
+        idle_timeout_s="the time-out that holds for its pool, in seconds",
+    ),
+    ReasonCode.NEEDED: _means(
+        "The machine is, or will be, idle, and something counts on it.",
+        "`rayfleet why SHAPE` shows the demand.",
+        by="kind of demand (tasks, gang, requested), the minimum of its pool, or who joined it by hand",
+    ),
+    ReasonCode.BOOTING: _means("The machine is on its way, or has just joined."),
+    ReasonCode.IS_HEAD: _means(
+        "The head carries the cluster's state, so no plan releases it.",
+        "To end the cluster: `rayfleet down`.",
+    ),
+    ReasonCode.DO_NOT_DISRUPT: _means(
+        'The machine carries the label `rayfleet.io/do-not-disrupt: "true"`, so idleness alone does not end it.',
+        "Nothing, or `rayfleet drain NODE`; for machines to come, take the label out of the pool's `labels`.",
+    ),
+    ReasonCode.DRAIN_REFUSED: _means(
+        "The machine was asked to leave for being idle, and Ray refused because work had come in the meantime.",
+        NOTHING,
+        retry_s="seconds until it may be asked again",
+    ),
+    ReasonCode.LEAVING: _means("The machine is leaving already; the chain says why."),
+    ReasonCode.DOWNSCALING_SPEED: _means(
+        "The machine may leave, but enough of its pool are leaving already.",
+        "`rayfleet set downscaling_speed=null` lifts the limit.",
+        downscaling_speed="the limit: at most this times the ready machines leave at once, and five in any case",
+    ),
+}
+
+WAITS: Final[dict[ReasonCode, Meaning]] = {
+    ReasonCode.NO_POOL_FITS: _means(
+        "No pool has a machine that could take this, however long it waits. The pools' own reasons say what is "
+        "missing.",
+        "Ask for less, or add a pool (or labels) that fits to the cluster's file, and `rayfleet up FILE` again.",
+        shape="what was asked for",
+    ),
+    ReasonCode.TOO_SMALL: _means(
+        "A machine of this pool has less of a resource than one task, actor or bundle asks for.",
+        "Ask for less, or for larger machines: `resources` of the pool in the cluster's file.",
+        resource="the first resource that is too little",
+        have="how much a machine of the pool has (memory: bytes)",
+        need="how much is asked for (memory: bytes)",
+    ),
+    ReasonCode.LABELS_DIFFER: _means(
+        "A machine of this pool has not the labels that are asked for.",
+        "Correct the label selector in the program, or `labels` of the pool in the cluster's file.",
+        selector="the labels that are asked for, alternatives joined by `or`",
+    ),
+    ReasonCode.MAX_WORKERS: _means(
+        "More machines are needed than the whole cluster may have.",
+        "`rayfleet set max_workers=N` (null: no maximum), or wait until other work has ended.",
+        max_workers="the cluster's maximum, in machines",
+    ),
+    ReasonCode.POOL_MAX_WORKERS: _means(
+        "More machines of this pool are needed than it may have.",
+        "`rayfleet set POOL.max_workers=N` (null: no maximum); if it was ordered, `rayfleet scale POOL --clear`.",
+        max_workers="the pool's maximum, in machines",
+    ),
+    ReasonCode.BUDGET: _means(
+        "One more machine would cost more than the budget leaves.",
+        "`rayfleet set max_usd_per_hour=N` (null: no budget), or wait until other machines have left.",
+        max_usd_per_hour="the budget, in USD per hour",
+    ),
+    ReasonCode.UPSCALING_SPEED: _means(
+        "Enough machines of this pool are starting already; more follow when these have joined.",
+        "Wait, or `rayfleet set upscaling_speed=null` to start all at once.",
+        upscaling_speed="the limit: at most this times the ready machines start at once, and five in any case",
+        starting="how many are starting",
+    ),
+    ReasonCode.BACKED_OFF: _means(
+        "The provider has refused or failed to start machines of this pool, so it is not asked for a while. The wait "
+        "doubles with each failure in a row.",
+        "Read the error and repair its cause; what is still waiting is asked for again by itself.",
+        left_s="seconds until it is asked again",
+        error="what kind of failure, and the provider's own words",
+    ),
+    ReasonCode.GANG_TOO_WIDE: _means(
+        f"A placement group needs more machines at the same time than {_LIMITS} allow. Nothing is started for it until "
+        "all of it can be.",
+        "Raise those limits, use fewer bundles, or a strategy that needs fewer machines (PACK).",
+        bundles="bundles of the group",
+        missing="how many new machines it needs",
+    ),
+    ReasonCode.ENGINE_DOWN: _means(
+        "Ray's control service (GCS) does not answer. Nothing is started or released for demand until it does.",
+        "Mostly wait: it is started again by itself. If it stays so: `rayfleet logs`.",
+    ),
+    ReasonCode.WAITING_FOR_HEAD: _means(
+        "The head is not ready yet, so nothing else is started.",
+        "Wait; `rayfleet logs` if it takes long.",
+    ),
+    ReasonCode.SHUTTING_DOWN: _means(
+        "The cluster is being ended, so nothing is started any more.",
+        "To have it back: `rayfleet up`.",
+    ),
+}
+
+FINDINGS: Final[dict[ReasonCode, Meaning]] = {
+    ReasonCode.IMPOSSIBLE: _means(
+        "What is seen of a machine contradicts what is recorded of it. It is judged by what is seen.",
+        "If it happens again, keep `rayfleet history --tick last` and report it.",
+        claim="name of the record",
+        phase="the phase that it is in",
+        fact="what was seen",
+    ),
+    ReasonCode.ADOPTED: _means(
+        "A machine carries this cluster's name, and nothing was recorded of it. It is recorded now, and used or given "
+        "back like any other.",
+        NOTHING,
+        machine="the provider's name for it",
+    ),
+    ReasonCode.RELEASE_FAILED: _means(
+        "The provider did not take a machine back. It is asked again.",
+        "Read the error. Denied: repair the permissions, or the machine goes on running.",
+        error="what kind of failure, and the provider's own words",
+    ),
+    ReasonCode.BAD_ORDER: _means(
+        "An order cannot be carried out, for example because its pool or machine is gone. It is dropped.",
+        "Give the order again in a form that fits what `rayfleet status` shows.",
+        order="name of the order",
+        why="what is wrong with it",
+    ),
+    ReasonCode.BROKEN_INVARIANT: _means(
+        "A plan broke a rule that must hold of every plan: a mistake in rayfleet.",
+        "Keep `rayfleet history --tick last`, which repeats it anywhere, and report it.",
+        rule="the rule",
+        what="how it was broken",
+    ),
+    ReasonCode.UNKNOWN_POOL: _means(
+        "A machine is recorded of a pool that the cluster's file does not have.",
+        "If that was a mistake, put the pool back and run `rayfleet up FILE` again.",
+        claim="name of the record",
+        pool="the pool",
+    ),
+}
+
+SECTIONS: Final = {
+    "Why machines are launched": LAUNCHES,
+    "Why machines leave": RELEASES,
+    "Why machines stay": STAYS,
+    "Why work waits": WAITS,
+    "Findings": FINDINGS,
+}
+"""The codes by what they are mostly said of; a code may turn up elsewhere too."""
+
+MEANINGS: Final[dict[ReasonCode, Meaning]] = LAUNCHES | RELEASES | STAYS | WAITS | FINDINGS
