@@ -8,10 +8,11 @@ from rayfleet.config.problems import ConfigInvalid, Problem
 from rayfleet.config.report_json import load_report, report_from_json, report_to_json
 from rayfleet.config.scenario import load_scenario, snapshot_from_json
 from rayfleet.config.scenario_out import snapshot_to_json
-from rayfleet.config.schemas import cluster_schema, scenario_schema
+from rayfleet.config.schemas import cluster_schema, scenario_schema, settings_schema
 
 __all__ = [
     "Bootstrap", "Checked", "ClusterSpec", "ConfigInvalid", "Monitoring", "Problem", "TypeSetup", "check",
     "cluster_schema", "default_spec", "diff", "load", "load_report", "load_scenario", "plan_to_json",
-    "report_from_json", "report_to_json", "scenario_schema", "show", "snapshot_from_json", "snapshot_to_json",
+    "report_from_json", "report_to_json", "scenario_schema", "settings_schema", "show", "snapshot_from_json",
+    "snapshot_to_json",
 ]  # fmt: skip

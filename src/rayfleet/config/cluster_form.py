@@ -48,34 +48,53 @@ class AuthForm(Form):
     """How hosts are logged in to."""
 
     ssh_user: Text = "ubuntu"
+    """Who logs in."""
     ssh_public_key: Text | None = None
+    """Path of the public key, where a provider has to bring it to the hosts."""
     ssh_private_key: Text | None = None
+    """Path of the private key."""
     ssh_proxy_command: Text | None = None
+    """Command whose input and output reach the host."""
     ssh_proxy_use_node_id: Flag = False
+    """Whether that command is given the machine's id in place of its address."""
 
 
 class TypeDockerForm(Form):
     """Container settings of one node type."""
 
     pull_before_run: Flag | None = None
+    """Whether to fetch the image anew before each start; null: as for all nodes."""
     worker_image: Text | None = None
+    """Image of this type's containers."""
     worker_run_options: Commands = Field(default_factory=list)
+    """Options for starting this type's containers."""
 
 
 class DockerForm(Form):
     """Container settings of all nodes."""
 
     image: Text | None = None
+    """Image of all containers."""
     container_name: Text | None = None
+    """What the container is called."""
     pull_before_run: Flag | None = None
+    """Whether to fetch the image anew before each start."""
     run_options: Commands = Field(default_factory=list)
+    """Options for starting any container."""
     head_image: Text | None = None
+    """Image of the head's container; null: `image`."""
     head_run_options: Commands = Field(default_factory=list)
+    """Options for starting the head's container."""
     worker_image: Text | None = None
+    """Image of the workers' containers; null: `image`."""
     worker_run_options: Commands = Field(default_factory=list)
+    """Options for starting the workers' containers."""
     disable_automatic_runtime_detection: Flag = False
+    """Whether to leave GPU runtimes alone."""
     disable_shm_size_detection: Flag = False
+    """Whether to leave the size of shared memory alone."""
     use_podman: Flag = False
+    """Whether containers are started by podman."""
 
 
 class NodeTypeForm(Form):
@@ -87,55 +106,81 @@ class NodeTypeForm(Form):
     }
 
     resources: Amounts | None = None
+    """What Ray counts with: `{CPU: 4, memory: 16Gi}`. Left out: one CPU on this machine, the instance type's
+    elsewhere."""
     labels: Labels = Field(default_factory=dict)
+    """Node labels, which tasks and actors may select by."""
     min_workers: Count = 0
+    """The pool never has fewer machines."""
     max_workers: Count | None = None
+    """The pool never has more machines; null: no limit but the cluster's."""
     priority: Whole = 0
+    """Pools with a higher number are tried first, before prices are compared."""
     idle_timeout_s: Measure | None = None
+    """A machine with nothing to do for so many seconds leaves; null: the cluster's."""
     offers: list[OfferForm] | None = Field(default=None, min_length=1)
+    """Zones, markets and prices of such machines; left out: one offer without a price. rayfleet's own."""
     node_config: Raw = Field(default_factory=dict)
+    """What the provider is told about the machine, in its own words."""
     docker: TypeDockerForm | None = None
+    """Container settings of this type."""
     initialization_commands: Commands = Field(default_factory=list)
+    """Commands that prepare a new machine before anything else."""
     worker_setup_commands: Commands = Field(default_factory=list)
+    """Commands that set up a worker of this type."""
 
 
 class ShortTypeForm(NodeTypeForm):
     """One node type in the short dialect."""
 
     name: Name | None = None
+    """What the type is called; left out: head, worker, or worker-2 and so on."""
     instance_type: Text | None = None
+    """The cloud's name for the kind of machine."""
     use_spot: Flag = False
+    """Whether to buy on the spot market."""
     spot_price: Price | None = None
+    """Highest price for it, in USD per hour."""
 
 
 class AutoscalingForm(Form):
     """Limits in the short dialect."""
 
     idle_timeout_minutes: Measure = 5.0
+    """As for the whole file."""
     upscaling_speed: Measure | None = None
+    """As for the whole file."""
     downscaling_speed: Measure | None = None
+    """As for the whole file."""
     max_workers: Count | None = None
+    """As for the whole file; left out: no limit."""
 
 
 class PrometheusForm(Form):
     """The exporter of metrics."""
 
     enabled: Flag = True
+    """Whether metrics are offered."""
     port: Port = 44217
+    """Where."""
 
 
 class AlertingForm(Form):
     """Where alerts go."""
 
     enabled: Flag = True
+    """Whether alerts are sent."""
     slack_webhook: Text | None = None
+    """Address that they are sent to."""
 
 
 class MonitoringForm(Form):
     """Metrics and alerts."""
 
     prometheus: PrometheusForm | None = None
+    """The exporter of metrics."""
     alerting: AlertingForm | None = None
+    """Where alerts go."""
 
 
 class ClusterForm(Form):
@@ -152,45 +197,79 @@ class ClusterForm(Form):
     }
 
     cluster_name: Name | None = None
+    """What the cluster is called; left out: default."""
     max_workers: Count | None = None
+    """Most workers, all types together. Left out: 2, as in Ray; null: no limit."""
     min_workers: Count | None = None
+    """Only beside Ray's older `worker_nodes`; anywhere else it means nothing, as in Ray: give it to a node type."""
     upscaling_speed: Measure | None = None
+    """At most max(5, speed x ready machines) of a type start at once. Left out: 1.0; null: no limit."""
     idle_timeout_minutes: Measure = 5.0
+    """A worker with nothing to do for so many minutes leaves."""
     provider: Raw | None = None
+    """Where machines come from: `type`, and the type's own keys. Left out: processes on this machine."""
     available_node_types: dict[Name, NodeTypeForm] | None = None
+    """The pools: name and kind of machine."""
     head_node_type: SkipValidation[Name | ShortTypeForm | None] = None
+    """Name of the type that carries the head; in the short dialect the type itself."""
 
     # rayfleet's own
     downscaling_speed: Measure | None = None
+    """At most max(5, speed x ready machines) of a type leave at once; null: no limit. rayfleet's own."""
     max_usd_per_hour: Measure | None = None
+    """Budget of all machines with a known price, in USD per hour; null: none. rayfleet's own."""
     timeouts: TimeoutsForm = TimeoutsForm()
+    """How long each step of a machine's life may take. rayfleet's own."""
 
     # the short dialect, and Ray's older one
     worker_node_types: SkipValidation[list[ShortTypeForm] | None] = None
+    """The short dialect's pools."""
     head_node: SkipValidation[ShortTypeForm | Raw | None] = None
+    """The head in the short dialect, or a cloud's settings of it in Ray's older files."""
     worker_nodes: SkipValidation[list[ShortTypeForm] | ShortTypeForm | Raw | None] = None
+    """Pools in the short dialect, or a cloud's settings of all workers in Ray's older files."""
     autoscaling_config: AutoscalingForm = AutoscalingForm()
+    """Limits in the short dialect."""
     monitoring_config: MonitoringForm = MonitoringForm()
+    """Metrics and alerts; not available in this version."""
     node_config: Raw = Field(default_factory=dict)
+    """What the provider is told about every machine, in its own words."""
     head_node_config: Raw = Field(default_factory=dict)
+    """What the provider is told about the head."""
     worker_node_config: Raw = Field(default_factory=dict)
+    """What the provider is told about workers."""
 
     # kept for the places that use them
     auth: Annotated[AuthForm | None, BeforeValidator(_section)] = None
+    """How hosts are logged in to."""
     docker: Annotated[DockerForm | None, BeforeValidator(_section)] = None
+    """Container settings of all nodes."""
     file_mounts: Raw = Field(default_factory=dict)
+    """Files that every node gets: path there -> path here."""
     cluster_synced_files: Commands = Field(default_factory=list)
+    """Files of the head that every worker gets."""
     file_mounts_sync_continuously: Flag = False
+    """Whether changes to those files are carried over while the cluster is up."""
     rsync_exclude: Commands = Field(default_factory=list)
+    """Patterns of files that are not copied."""
     rsync_filter: Commands = Field(default_factory=list)
+    """Names of files that hold such patterns, as .gitignore does."""
     metadata: Raw = Field(default_factory=dict)
+    """Anything; nothing is made of it."""
     initialization_commands: Commands = Field(default_factory=list)
+    """Commands that prepare every new machine before anything else."""
     setup_commands: Commands = Field(default_factory=list)
+    """Commands that set up every node."""
     head_setup_commands: Commands = Field(default_factory=list)
+    """Commands that set up the head, after `setup_commands`."""
     worker_setup_commands: Commands = Field(default_factory=list)
+    """Commands that set up a worker, after `setup_commands`."""
     head_start_ray_commands: Commands = Field(default_factory=list)
+    """Commands that start Ray on the head."""
     worker_start_ray_commands: Commands = Field(default_factory=list)
+    """Commands that start Ray on a worker."""
     no_restart: Flag = False
+    """Whether Ray is left running on nodes whose commands have changed."""
 
 
 SHORT_KEYS = frozenset({"worker_node_types", "autoscaling_config", "monitoring_config"})

@@ -54,13 +54,18 @@ class OriginForm(Form):
 
 
 class OfferForm(Form):
-    """One way of getting a machine of a pool. `usd_per_hour` null: not known."""
+    """One way of getting a machine of a pool."""
 
     provider: Name | None = None
+    """Where such machines come from; null: the cluster's provider."""
     region: Name | None = None
+    """The provider's name for the region; null: no particular one."""
     zone: Name | None = None
+    """The provider's name for the zone; null: no particular one."""
     market: Market = Market.ON_DEMAND
+    """How the machine is bought."""
     usd_per_hour: Measure | None = None
+    """Price of one machine in USD per hour; null: not known."""
 
 
 class PoolForm(Form):

@@ -34,7 +34,7 @@ def test_every_detail_of_its_sentence_is_explained_and_no_other(code: ReasonCode
 
 
 def given() -> Iterator[tuple[str, ReasonCode, set[str]]]:
-    """Yield place, code and details of every `reason(ReasonCode.X, ...)` and every `ReasonCode.X: {...}` in the code."""
+    """Yield place, code and details of every `reason(ReasonCode.X, ...)` and `ReasonCode.X: {...}` of the code."""
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:

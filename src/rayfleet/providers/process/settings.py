@@ -26,7 +26,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_concurrent_starts: int | None = Field(default=None, ge=1)
-    """Machines that boot at the same time; None = as many as this computer has cores. The others are queued."""
+    """Machines that boot at the same time; null: as many as this computer has cores. The others are queued."""
 
     start_attempts: int = Field(default=3, ge=1)
     """How often a machine is started before it is given up as failed."""
@@ -41,4 +41,4 @@ class Settings(BaseModel):
     """A machine that is released has so long to end by itself before it is killed."""
 
     root: Annotated[Path, AfterValidator(_short_and_absolute)] | None = None
-    """Where machines have their directories; None = /tmp/rayfleet-<user id>."""
+    """Where machines have their directories; null: /tmp/rayfleet-<user id>."""
