@@ -193,6 +193,7 @@ class Capacity:
         self.stage = self.stage[:size]
         self.accelerated = self.accelerated[:size]
         self.label_ids = self.label_ids[:size]
+        self._masks.clear()  # the same number of hosts may soon be other hosts
 
 
 class _Rows:

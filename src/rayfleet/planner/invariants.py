@@ -41,7 +41,7 @@ def check(snapshot: Snapshot, plan: Plan) -> tuple[Finding, ...]:
         _records(snapshot, plan),
         _departures(snapshot, plan),
         _limits(policy, plan),
-        _minimums(policy, snapshot, plan),
+        _minimums(policy, plan),
     )
     broken = [*(hit for rule in rules for hit in rule), *_demand_adds_up(snapshot, plan), *_hosts_hold(snapshot, plan)]
     return tuple(
@@ -149,14 +149,15 @@ def _priced(plan: Plan, names: tuple[str, ...]) -> bool:
     return any(claim.usd_per_hour for claim in plan.claims if claim.id in names)
 
 
-def _minimums(policy: Policy, snapshot: Snapshot, plan: Plan) -> Broken:
+def _minimums(policy: Policy, plan: Plan) -> Broken:
     """What leaves for not being needed leaves every pool its minimum."""
     unasked = {name for name, code in _reasons(plan) if code in {ReasonCode.IDLE, ReasonCode.UNNEEDED}}
-    pools = {claim.pool for claim in snapshot.claims if claim.id in unasked and not claim.head}
+    ours = [claim for claim in plan.claims if not claim.head and not claim.drifted]  # outdated ones hold no minimum
+    pools = {claim.pool for claim in ours if claim.id in unasked}
     for pool in policy.pools:
         if pool.name not in pools:
             continue
-        stay = sum(c.count for c in plan.claims if c.pool == pool.name and c.phase in CAPACITY and not c.head)
+        stay = sum(claim.count for claim in ours if claim.pool == pool.name and claim.phase in CAPACITY)
         if stay < pool.min_workers:
             yield pool.name, "idle and unneeded machines leave the minimum", f"{stay} of {pool.min_workers}"
 

@@ -12,7 +12,7 @@ from typing import Final, assert_never
 
 from rayfleet.model import LEAVING, Claim, Order, OrderKind, Policy, Pool, ReasonCode, Snapshot, reason
 from rayfleet.planner import leaving
-from rayfleet.planner.draft import Draft
+from rayfleet.planner.draft import VOLUNTARY, Draft
 
 
 class BadOrder(ValueError):
@@ -174,7 +174,8 @@ def _drain(draft: Draft, order: Order) -> None:
         raise BadOrder(f"{order.target} is the head, which is only released by a shutdown")
     if claim.foreign:
         raise BadOrder(f"{order.target} was joined by hand and is not ours to release")
-    if claim.phase not in LEAVING:
+    # An idle drain may still be refused, and then the machine would stay.
+    if claim.phase not in LEAVING or (claim.drain and claim.drain.reason.code in VOLUNTARY):
         why = reason(ReasonCode.ORDERED, by=order.by or "somebody", why=order.why or "drain")
         leaving.dismiss(draft, claim, why)
 

@@ -9,6 +9,8 @@ from rayfleet.planner import backoffs, leaving
 from rayfleet.planner.draft import VOLUNTARY, Draft
 from rayfleet.planner.lifecycle import Effect, Sight, Step, advance
 
+_JOINING = frozenset({Phase.BOOTING, Phase.READY, Phase.DRAINING})
+
 
 def advance_claims(draft: Draft) -> None:
     """Advance every claim by the facts of this snapshot."""
@@ -69,8 +71,7 @@ def _relaunch(draft: Draft, batch: str, claims: list[Claim]) -> None:
     When one of its machines has been seen, the call has succeeded and the rest is only late.
     """
     offer = claims[0].offer
-    seen = any(c.batch == batch and c.phase not in {Phase.REQUESTED, Phase.FAILED} for c in draft.claims.values())
-    if seen:
+    if any(claim.batch == batch and _was_made(claim) for claim in draft.claims.values()):
         for claim in claims:
             draft.keep(replace(claim, accepted=True))
     elif not backoffs.active(draft, offer):
@@ -84,3 +85,8 @@ def _relaunch(draft: Draft, batch: str, claims: list[Claim]) -> None:
                 again=True,
             )
         )
+
+
+def _was_made(claim: Claim) -> bool:
+    """Say whether a machine of this claim has been seen: one that was cancelled on its way may never have been."""
+    return claim.phase in _JOINING or any(host.machine_id is not None for host in claim.hosts)

@@ -36,7 +36,8 @@ DRIFTED_SHARE = 0.5
 class Spare:
     """Counts per pool, in hosts, counted down as claims are let go.
 
-    `above_min`: how many may leave before the minimum is touched. `speed`: how many more may be leaving.
+    `above_min`: how many that are not outdated may leave before the minimum is touched, which is held without the
+    outdated ones. `speed`: how many more may be leaving.
     `drifted`: how many outdated ones may leave. `why`: why each claim that stays does.
     """
 
@@ -63,7 +64,7 @@ def _count(draft: Draft, spare: Spare) -> None:
     ready: dict[str, int] = {}
     away: dict[str, int] = {}
     for claim in draft.workers():
-        if claim.phase in CAPACITY:
+        if claim.phase in CAPACITY and not claim.drifted:
             capacity[claim.pool] = capacity.get(claim.pool, 0) + claim.count
         if claim.phase is Phase.READY:
             ready[claim.pool] = ready.get(claim.pool, 0) + claim.count
@@ -90,13 +91,23 @@ def _cancel(draft: Draft, spare: Spare, starting: list[Claim]) -> None:
             spare.why[claim.id] = draft.held
         elif claim.id in spare.needed:
             spare.why[claim.id] = _needed_by(spare.needed[claim.id].value)
-        elif spare.above_min.get(claim.pool, 0) < claim.count:
+        elif _holds_minimum(spare, claim):
             spare.why[claim.id] = _needed_by("the minimum of its pool")
         elif settled:
-            spare.above_min[claim.pool] -= claim.count
+            _count_down(spare, claim)
             leaving.release(draft, claim, reason(ReasonCode.UNNEEDED), How.CANCEL)
         else:
             spare.why[claim.id] = reason(ReasonCode.BOOTING)
+
+
+def _holds_minimum(spare: Spare, claim: Claim) -> bool:
+    """Say whether a pool's minimum needs a claim; for an outdated one another is launched, so it never does."""
+    return not claim.drifted and spare.above_min.get(claim.pool, 0) < claim.count
+
+
+def _count_down(spare: Spare, claim: Claim) -> None:
+    if not claim.drifted:
+        spare.above_min[claim.pool] -= claim.count
 
 
 def _just_joined(draft: Draft) -> bool:
@@ -174,7 +185,7 @@ def _busy(claim: Claim) -> Reason | None:
 def _drain(draft: Draft, spare: Spare, claim: Claim, why: Reason) -> None:
     pool = claim.pool
     outdated = why.code is ReasonCode.DRIFTED
-    if not outdated and spare.above_min.get(pool, 0) < claim.count:
+    if _holds_minimum(spare, claim):
         spare.why[claim.id] = _needed_by("the minimum of its pool")
     elif spare.speed.get(pool, 0) < claim.count:
         speed = draft.policy.downscaling_speed or 0.0
@@ -182,7 +193,7 @@ def _drain(draft: Draft, spare: Spare, claim: Claim, why: Reason) -> None:
     elif outdated and spare.drifted.get(pool, 0) < claim.count:
         spare.why[claim.id] = _needed_by("the others of its pool are being replaced")
     else:
-        spare.above_min[pool] -= claim.count
+        _count_down(spare, claim)
         spare.speed[pool] -= claim.count
         spare.drifted[pool] -= claim.count
         # An idle node that Ray lets go of leaves at once; the deadline only bounds one that hangs.

@@ -268,6 +268,21 @@ def test_outdated_machines_are_replaced_by_halves_when_they_are_idle() -> None:
     assert leaving(planned(pool("a", CPU=1), busy)) == {}
 
 
+def test_machines_that_replace_outdated_ones_stay_for_as_long_as_the_minimum_needs_them() -> None:
+    """Outdated ones that are still busy do not count towards the minimum: idle new ones are no surplus."""
+    small = pool("a", CPU=1, min_workers=2)
+    busy = [claim(f"old-{n}", "a", drifted=True, used={"CPU": 1}) for n in range(2)]
+    new = [claim(f"new-{n}", "a", make=small.make, idle_s=999.0) for n in range(3)]
+    assert leaving(planned(small, *busy, *new[:2])) == {}
+    assert len(leaving(planned(small, *busy, *new))) == 1
+
+
+def test_an_outdated_machine_that_only_starts_is_cancelled_when_its_replacement_holds_the_minimum() -> None:
+    small = pool("a", CPU=1, min_workers=1)
+    result = planned(small, claim("old", "a", Phase.BOOTING, drifted=True))
+    assert (launched(result), leaving(result)) == ({"a": 1}, {"old": ReasonCode.UNNEEDED})
+
+
 def test_a_machine_is_outdated_when_its_pool_has_changed_since_it_was_launched() -> None:
     """D5-113, D5-123: also when the change is taken back, and never the head."""
     small, large = pool("a", CPU=1), pool("a", CPU=2)

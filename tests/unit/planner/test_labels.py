@@ -57,6 +57,16 @@ def test_no_alternative_can_be_met() -> None:
     assert unmet(result) == [("tasks", 0, 2, ReasonCode.NO_POOL_FITS)]
 
 
+def test_a_try_that_was_undone_leaves_no_memory_of_labels() -> None:
+    """A gang that finds no place must not make later machines look like those that it was tried on."""
+    batch = pool("batch", CPU=2, labels={"tier": "batch"}, max_workers=1)
+    web = pool("web", CPU=2, labels={"tier": "web"})
+    wide = gang("STRICT_SPREAD", {"CPU": 2}, {"CPU": 2}, labels=[{"tier": "batch"}])
+    other = gang("STRICT_SPREAD", {"CPU": 1}, labels=[{"tier": "web"}])
+    small = gang("PACK", {"CPU": 1}, labels=[{"tier": "batch"}])
+    assert launched(planned(batch, web, wide, other, small)) == {"batch": 1, "web": 1}
+
+
 def test_bundles_of_a_gang_have_selectors() -> None:
     """D1-31: honoured; a bundle that is too big makes the gang infeasible."""
     fits = gang("PACK", {"CPU": 4}, {"CPU": 4}, labels=[{"tier": "batch"}])

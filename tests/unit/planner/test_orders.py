@@ -3,7 +3,19 @@
 import pytest
 from tests.unit.planner.looking import claim_of, found, launched, leaving, planned, unmet
 
-from rayfleet.model import How, MachineFact, Order, OrderKind, Phase, ReasonCode
+from rayfleet.model import (
+    Drain,
+    How,
+    MachineFact,
+    Order,
+    OrderKind,
+    Outcome,
+    OutcomeKind,
+    Phase,
+    ReasonCode,
+    Trouble,
+    reason,
+)
 from rayfleet.testing.snapshots import claim, pool, tasks
 
 CPU1 = pool("cpu1", CPU=1)
@@ -28,6 +40,20 @@ def test_a_machine_is_drained_by_any_of_its_names(target: str) -> None:
 def test_a_starting_machine_is_cancelled() -> None:
     result = planned(CPU1, claim("m1", "cpu1", Phase.BOOTING), tasks(1, CPU=1), orders=(order(OrderKind.DRAIN, "m1"),))
     assert [r.how for r in result.releases] == [How.CANCEL]
+
+
+def test_an_order_makes_an_idle_drain_one_that_has_to_be() -> None:
+    """Ray may refuse an idle drain; the machine would then stay although somebody wants it gone."""
+    why = reason(ReasonCode.IDLE, idle_s=70.0, idle_timeout_s=60.0)
+    asked = claim("m1", "cpu1", Phase.DRAINING, since=999.0, drain=Drain(why, 999.0, 1029.0))
+    result = planned(CPU1, asked, orders=(order(OrderKind.DRAIN, "m1"),))
+    assert [(d.claim, d.voluntary, d.deadline) for d in result.drains] == [("m1", False, 1300.0)]
+    ordered = claim_of(result, "m1")
+    assert ordered is not None
+    refused = Outcome(OutcomeKind.DRAIN, ("m1",), 1000.0, Trouble.REFUSED)
+    became = claim_of(planned(CPU1, ordered, outcomes=(refused,)), "m1")
+    assert became is not None
+    assert became.phase is Phase.DRAINING
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,16 @@ def test_a_machine_that_was_seen_is_a_success_whatever_the_call_says() -> None:
     assert [(c.id, c.phase) for c in result.claims] == [("m1", Phase.BOOTING)]
 
 
+def test_a_launch_is_asked_again_for_the_rest_when_one_of_its_claims_was_cancelled() -> None:
+    """A cancelled claim of which no machine was seen says nothing about how the call ended."""
+    two = [claim(name, "cpu1", Phase.REQUESTED, batch="b", listed_at=950.0) for name in ("m1", "m2")]
+    cancelled = claim("m3", "cpu1", Phase.RELEASING, batch="b", listed_at=950.0, since=999.0)
+    result = planned(CPU1, *two, cancelled, tasks(2, CPU=1))
+    assert [(x.batch, x.claims, x.again) for x in result.launches] == [("b", ("m1", "m2"), True)]
+    seen = claim("m3", "cpu1", Phase.RELEASING, batch="b", listed_at=950.0, since=999.0, machine_id="i-3")
+    assert launched(planned(CPU1, *two, seen, tasks(2, CPU=1))) == {}
+
+
 def test_a_flaky_launch_is_asked_again_under_its_token_after_a_moment() -> None:
     asked = claim("m1", "cpu1", Phase.REQUESTED, batch="b", machine=MachineFact.ABSENT, listed_at=999.0)
     first = planned(CPU1, asked, tasks(1, CPU=1), outcomes=(ended(OutcomeKind.LAUNCH, Trouble.FLAKY),))
