@@ -38,8 +38,8 @@ _OWN_ADDRESSES: Final = "127.77"  # of Linux's loopback network, all of which re
 _AGENT_NICENESS: Final = "5"
 SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 - no temporary file: where Linux keeps shared memory
 _SHORT_DIR: Final = "/tmp/rf-"  # noqa: S108 - followed by 40 random bits, made exclusively, for us alone
-_FAREWELL_S: Final = 5.0
-_GRACE_S: Final = 2.0
+_FAREWELL_S: Final = 3.0
+_GRACE_S: Final = 1.0  # a raylet that can leave does so within some 20 ms
 _END_S: Final = 20.0
 _DRAINED: Final = "AUTOSCALER_DRAIN_"  # how the raylet's log names the reason for leaving
 _LOG_TAIL_BYTES: Final = 8192
@@ -70,9 +70,8 @@ def start_worker(spec: dict[str, Any]) -> Watch:
     set_flags(argv, node_flags(spec, values["@IP@"], session))
     pid = spawn(argv, node_environment(spec, dict(os.environ)))
     log = os.path.join(session, "logs", f"{RAYLET}-{values['@NODE@']}")
-    watch = Watch({pid: {"kind": RAYLET}}, log=log, farewell=[*spec["farewell"], node_id])
-    watch.say_started(os.path.join(session, "sockets", RAYLET))
-    return watch
+    made_when_it_joins = os.path.join(session, "sockets", RAYLET)
+    return Watch({pid: {"kind": RAYLET}}, log=log, farewell=[*spec["farewell"], node_id], awaited=made_when_it_joins)
 
 
 def node_flags(spec: dict[str, Any], address: str, session: str) -> dict[str, str]:
@@ -250,28 +249,30 @@ class Watch:
     """The processes of one node. Those of a head except the raylet are started again when they die."""
 
     def __init__(
-        self, children: dict[int, dict[str, Any]], *, log: str, farewell: list[str], persistent: bool = False
+        self,
+        children: dict[int, dict[str, Any]],
+        *,
+        log: str,
+        farewell: list[str],
+        awaited: str = "",
+        persistent: bool = False,
     ) -> None:
         """Take process id -> {kind, argv, env} and the raylet's log file without its ending.
 
-        `farewell`: the command that tells the GCS of a raylet's death. `persistent`: the GCS may die and come back.
+        `farewell`: the command that tells the GCS of a raylet's death. `awaited`: the socket that a raylet makes when
+        it registers with the GCS, "" when it has. `persistent`: the GCS may die and come back.
         """
         self._children = children
         self._log = log
         self._farewell = farewell
+        self._awaited = awaited
         self._persistent = persistent
         self._restarts: dict[str, list[float]] = {}
 
-    def say_started(self, socket_path: str) -> None:
-        """Tell the provider when the raylet has made its socket, which is when it registers with the GCS."""
-        while not os.path.exists(socket_path):
-            time.sleep(0.005)
-            if ended(*self._children):
-                return  # `run` will say so
-        mark_started()
-
     def run(self) -> int:
-        """Wait until the node has ended by itself and return the exit code."""
+        """Tell the provider when the node has joined, wait until it has ended by itself and return the exit code."""
+        if self._awaited:
+            self._say_started()
         while True:
             pid, status = os.waitpid(-1, 0)
             child = self._children.pop(pid, None)
@@ -286,6 +287,21 @@ class Watch:
             say(f"{child['kind']} ended with {code}; started again")
             self._children[spawn(child["argv"], child["env"])] = child
 
+    def end(self) -> None:
+        """End all of the node, and tell the GCS of a raylet that could not say good-bye itself.
+
+        One that is asked to end while it registers never ends: it takes its leave before it has joined.
+        """
+        if not end_descendants():
+            self._say_farewell()
+
+    def _say_started(self) -> None:
+        while not os.path.exists(self._awaited):
+            time.sleep(0.005)
+            if ended(*self._children):
+                return  # `run` will say so
+        mark_started()
+
     def _end_of_raylet(self, code: int) -> int:
         """Return 0 after a drain. A raylet ends with 0 also when an agent of its has died, so its log has to tell."""
         last = last_lines(f"{self._log}.out")
@@ -296,15 +312,12 @@ class Watch:
             say(line)
         say(f"raylet ended with {code} without having been drained")
         if code:
+            end_descendants()  # first: they would fill every driver's screen with the raylet's log
             self._say_farewell()
         return 1
 
     def _say_farewell(self) -> None:
-        """Tell the GCS, which would notice a killed raylet only after 14 s, so that its work starts elsewhere at once.
-
-        Its agents and workers end first: they would fill every driver's screen with the raylet's log.
-        """
-        end_descendants()
+        """Tell the GCS, which would notice by itself only after 14 s, so that its work starts elsewhere at once."""
         if self._farewell:
             pid = spawn(self._farewell, dict(os.environ))
             deadline = time.monotonic() + _FAREWELL_S
@@ -353,8 +366,11 @@ def spawn(argv: list[str], env: dict[str, str]) -> int:
         os._exit(127)
 
 
-def end_descendants() -> None:
-    """End every descendant: politely (the raylet says good-bye to the GCS), then at once."""
+def end_descendants() -> bool:
+    """End every descendant: politely (the raylet says good-bye to the GCS), then at once.
+
+    Return whether no raylet had to be ended at once.
+    """
     me = os.getpid()
     waiting = [pid for pid in descendants(me) if program(pid) == RAYLET]
     send(signal.SIGTERM, waiting)
@@ -370,8 +386,9 @@ def end_descendants() -> None:
         send(signal.SIGKILL, descendants(me))
         if time.monotonic() > deadline:
             say(f"these processes do not end: {descendants(me)}")
-            return
+            break
         time.sleep(0.005)
+    return not waiting
 
 
 def send(signum: int, pids: list[int]) -> None:
@@ -475,6 +492,7 @@ def main(argv: list[str]) -> int:
     """Run one node until it ends; see the module's docstring for the arguments."""
     mode, spec = argv[1], json.loads(argv[2])
     adopt_orphans()
+    watch = None
     try:
         signal.signal(signal.SIGTERM, terminate)
         signal.signal(signal.SIGINT, terminate)
@@ -492,7 +510,10 @@ def main(argv: list[str]) -> int:
         return 1
     finally:
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))  # ending is not to be interrupted
-        end_descendants()
+        if watch:
+            watch.end()
+        else:
+            end_descendants()
         remove_note(spec.get("note", ""), spec.get("address", ""))
         remove_short_dir(os.environ["RAYFLEET_MACHINE_DIR"])
 

@@ -16,8 +16,8 @@ WORKLOADS = Path(__file__).parent / "workloads"
 """The folder of the workloads: scripts to run, no package."""
 
 ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
-"""Runs a program that the kernel ends with this process, however that ends: `kill -9` gives us no chance to, and Ray lets
-a driver whose cluster is gone wait for a minute and more. The tool is part of util-linux, and so of every Debian."""
+"""Runs a program that the kernel ends with this process, however that ends: `kill -9` gives us no chance to, and Ray
+lets a driver whose cluster is gone wait for a minute and more. Part of util-linux, and so of every Debian."""
 LINE_BYTES_MAX = 2**20
 END_GRACE_S = 5.0
 
