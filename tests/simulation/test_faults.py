@@ -281,6 +281,28 @@ def test_a_ledger_that_was_never_readable_decides_nothing() -> None:
     run_virtual(story())
 
 
+def test_what_was_saved_is_known_while_the_ledger_cannot_be_read() -> None:
+    """Else the machine that was just asked for would be asked for once more, and its claim be overwritten."""
+
+    async def story() -> None:
+        world = World(POLICY)
+        world.place.listing_delay_s = 5.0
+        world.engine.submit(CPU1, count=4, run_s=200)
+        async with world.controller():
+            await world.until(lambda: world.place.machines)
+            world.ledger.read_error = "ledger: database is locked"
+            await asyncio.sleep(3)
+            world.engine.submit(CPU1, count=1, run_s=200)
+            await world.until(lambda: len(world.place.machines) == 2, within_s=5)
+            await asyncio.sleep(20)
+            world.ledger.read_error = ""
+            await world.until(lambda: all(task.node for task in world.engine.tasks), within_s=20)
+        assert len(world.place.machines) == 2
+        assert [claim.phase for claim in world.claims] == [Phase.READY, Phase.READY]
+
+    run_virtual(story())
+
+
 # ---- the loop itself --------------------------------------------------------------------------------
 
 

@@ -58,11 +58,19 @@ class Inbox:
 
 @dataclass(frozen=True, slots=True)
 class Acted:
-    """What became of a plan. `acted_at`: when its calls were begun, 0 when there were none."""
+    """What became of a plan. `acted_at`: when its calls were begun, 0 when there were none.
 
-    saved: bool
+    `held`: what the ledger holds now; None when the plan could not be saved.
+    """
+
+    held: Record | None = None
     acted_at: float = 0.0
     troubles: tuple[str, ...] = ()
+
+    @property
+    def saved(self) -> bool:
+        """Say whether the ledger holds the plan."""
+        return self.held is not None
 
 
 class Actor:
@@ -82,8 +90,9 @@ class Actor:
         When it cannot be saved nothing is launched; claims that the ledger knows may leave all the same.
         """
         troubles: tuple[str, ...] = ()
+        saved: Record | None = None
         try:
-            await self._save(plan, held)
+            saved = await self._save(plan, held)
         except LedgerUnavailable as error:
             held_back = f"; {len(plan.launches)} launches are held" if plan.launches else ""
             troubles = (f"{error}{held_back}",)
@@ -101,8 +110,8 @@ class Actor:
         ]
         if any(begun):
             await asyncio.sleep(0)  # lets the calls begin, so that the time below is theirs
-            return Acted(not troubles, self._parts.clock.now(), troubles)
-        return Acted(not troubles, 0.0, troubles)
+            return Acted(saved, self._parts.clock.now(), troubles)
+        return Acted(saved, 0.0, troubles)
 
     @property
     def busy(self) -> bool:
@@ -117,11 +126,16 @@ class Actor:
                 call.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    async def _save(self, plan: Plan, held: Record) -> None:
+    async def _save(self, plan: Plan, held: Record) -> Record:
+        """Save what differs from `held`; return what the ledger holds then."""
         claims = lasting(plan.claims, held.claims)
         same = (claims, plan.backoffs, plan.serial) == (held.claims, held.backoffs, held.serial)
-        if not same or plan.answered:
-            await self._parts.ledger.save(Record(claims, plan.backoffs, (), plan.serial), answered=plan.answered)
+        if same and not plan.answered:
+            return held
+        standing = tuple(order for order in held.orders if order.id not in plan.answered)
+        record = Record(claims, plan.backoffs, standing, plan.serial)
+        await self._parts.ledger.save(record, answered=plan.answered)
+        return record
 
     # ---- the three kinds of call: each says whether it was begun ------------------------------------
 

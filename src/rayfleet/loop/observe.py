@@ -77,6 +77,10 @@ class Observer:
         troubles = tuple(text for text in (trouble, *edges) if text)
         return Sight(snapshot, self._record, seen_at, troubles)
 
+    def remember(self, held: Record) -> None:
+        """Take what the ledger holds now: the next look may find it unreadable, and must not plan with what it held."""
+        self._record = held
+
     def heard(self, at: float) -> None:
         """Remember when the engine had news that no snapshot has shown: demand to launch counts from there."""
         shown = self._used is not None and at <= self._used.received_at

@@ -60,7 +60,7 @@ class Reconciler:
     async def tick(self) -> TickReport:
         """Observe, plan, act, report once. Expected troubles and unexpected errors are in the report."""
         began = self._clock.now()
-        sight, plan, acted = None, Plan(), Acted(saved=False)
+        sight, plan, acted = None, Plan(), Acted()
         timings, error = Timings(), ""
         try:
             sight = await self._observer.observe(self.policy)
@@ -90,6 +90,8 @@ class Reconciler:
         Outcomes over which plan after plan fails are dropped: the facts of the next snapshots say the same more slowly.
         """
         self._failed_ticks = self._failed_ticks + 1 if failed else 0
+        if acted.held is not None:
+            self._observer.remember(acted.held)
         outcomes = sight.snapshot.outcomes if sight else ()
         if outcomes and self._failed_ticks > _TRIES_WITH_OUTCOMES:
             log.error("outcomes_dropped", outcomes=[str(outcome) for outcome in outcomes])
