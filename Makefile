@@ -44,12 +44,12 @@ demo: setup ## Show a real Ray cluster on this machine grow with its work and sh
 # ---- tests ------------------------------------------------------------------------------------------------------------
 
 # What runs where: pure and faked parts on all cores; then everything that starts real Ray, one at a time, for its own sake
-# and for the machine's. Guides, chaos and slow tests have targets of their own.
-QUICK := not ray and not redis and not slow and not guides
-REAL := (ray or redis) and not slow and not guides
+# and for the machine's. The command from end to end, guides, chaos and slow tests have targets of their own.
+QUICK := not ray and not redis and not slow and not guides and not e2e
+REAL := (ray or redis) and not slow and not guides and not e2e
 
 .PHONY: test
-test: setup test-servers ## All tests that every change must pass (a quarter of an hour on 2 cores; 10 minutes is the goal)
+test: setup test-servers ## The tests that every change must pass, with real Ray (ten minutes on 2 cores)
 	@$(PYTEST) tests -n auto --maxprocesses 8 -q -m '$(QUICK)' $(ARGS)
 	@scripts/real_tests.sh $(BIN)/python tests -q -m '$(REAL)' $(ARGS)
 
@@ -65,6 +65,10 @@ test-servers:
 test-matrix: $(FLOOR_VENV)/.ready ## The tests of the engine on the oldest supported Ray
 	@$(FLOOR_VENV)/bin/python -c 'import ray; print("Ray", ray.__version__)'
 	@scripts/real_tests.sh $(FLOOR_VENV)/bin/python tests/e2e/engine -q -m 'ray and not slow' $(ARGS)
+
+.PHONY: test-e2e
+test-e2e: setup ## The demo and the examples as a user runs them, and ends them
+	@scripts/real_tests.sh $(BIN)/python tests -q -m 'e2e and not slow and not guides' $(ARGS)
 
 .PHONY: test-guides
 test-guides: setup ## Type in what the users' guides show, and compare
