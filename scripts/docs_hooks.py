@@ -1,4 +1,4 @@
-"""What the documentation takes from its own folder while it is built: the list of decision notes, in nav and index.
+"""What the documentation gets while it is built: the list of decision notes, and the reference made from the code.
 
 A note is a file `docs/decisions/NNNN-title.md` that opens with a heading and has a line `Status: ...`; whoever adds
 one changes no other file.
@@ -6,6 +6,8 @@ one changes no other file.
 
 from pathlib import Path
 from typing import Any
+
+import reference_pages
 
 PLACE = "<!-- notes -->"  # where decisions/index.md wants the table
 NUMBER_DIGITS = 4
@@ -27,7 +29,10 @@ def on_config(config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
-    """Put the table of notes where the index asks for it."""
+    """Put the table of notes where the index asks for it, and each generated part of the reference into its page."""
+    folder, _, name = page.file.src_uri.removesuffix(".md").rpartition("/")
+    if folder == "reference" and name in reference_pages.PARTS:
+        return reference_pages.filled(name, markdown)
     if page.file.src_uri != "decisions/index.md":
         return markdown
     if PLACE not in markdown:

@@ -123,7 +123,7 @@ def config_show(file: File) -> None:
     print_json(shown(_text(file), _name(file)))
 
 
-def schema(of: Annotated[Format, typer.Argument(help="Which format.")]) -> None:
+def schema(of: Annotated[Format, typer.Argument(metavar="FORMAT", help="Which format.")]) -> None:
     """Print the JSON Schema of a public format.
 
     Examples:

@@ -1,0 +1,222 @@
+"""The generated parts of the reference: commands, reasons, configuration. Made from the code while the docs are built.
+
+python scripts/reference_pages.py commands|reasons|configuration      prints one of them
+"""
+
+import json
+import re
+import string
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from typer.main import get_command
+
+from rayfleet.cli.app import app
+from rayfleet.config import cluster_schema, settings_schema
+from rayfleet.model import TEXTS, Market, ReasonCode
+from rayfleet.model.meanings import SECTIONS, Meaning
+from rayfleet.wiring import registry
+
+KEPT = "\b\n"  # how the command line marks a paragraph whose lines stay as they are
+MARK = "<!-- {} -->"
+
+
+# ---- commands ---------------------------------------------------------------------------------------------------
+
+
+def commands() -> str:
+    """Return a section for every command that users see."""
+    return "\n\n".join(section(name, command) for name, command in visible(get_command(app), "rayfleet"))
+
+
+def visible(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Yield full name and command of this one and of everything below it, in the order of its help."""
+    if command.hidden:
+        return
+    yield name, command
+    for word, below in getattr(command, "commands", {}).items():
+        yield from visible(below, f"{name} {word}")
+
+
+def section(name: str, command: Any) -> str:
+    """Return one command: usage, help, examples, arguments and options."""
+    context = command.make_context(name, [], resilient_parsing=True)
+    usage = command.get_usage(context).removeprefix("Usage: ")
+    records = [(param, param.get_help_record(context)) for param in command.params if not param.hidden]
+    arguments = [
+        (param.metavar or param.name, help_of(param, record)) for param, record in records if is_argument(param)
+    ]
+    options = [(record[0], record[1]) for param, record in records if record and not is_argument(param)]
+    parts = [
+        f"## {name}",
+        fenced("text", usage),
+        *paragraphs(command.help or ""),
+        table(("argument", "what it is"), arguments),
+        table(("option", "what it does"), options),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def is_argument(param: Any) -> bool:
+    """Tell arguments from options."""
+    return bool(param.param_type_name == "argument")
+
+
+def help_of(param: Any, record: tuple[str, str] | None) -> str:
+    """Return what an argument says of itself, with its choices; required ones may leave that to the usage line."""
+    text = param.help or ("required" if param.required else "")
+    choices = re.search(r"<(\w+(?:\|\w+)+)>", record[0] if record else "")
+    return f"{text} One of `{choices[1].replace('|', '`, `')}`." if choices else text
+
+
+def paragraphs(text: str) -> Iterator[str]:
+    """Yield the paragraphs of a help text; those with lines of their own keep them."""
+    for paragraph in text.split("\n\n"):
+        if not paragraph.startswith(KEPT):
+            yield escaped(" ".join(paragraph.split()))
+            continue
+        title, *lines = paragraph.removeprefix(KEPT).splitlines()
+        yield escaped(title)
+        yield fenced("text", "\n".join(line.removeprefix("  ") for line in lines))
+
+
+# ---- reasons ----------------------------------------------------------------------------------------------------
+
+
+def reasons() -> str:
+    """Return a section for every reason code."""
+    parts: list[str] = []
+    for title, codes in SECTIONS.items():
+        parts.append(f"## {title}")
+        parts += (explained(code, meaning) for code, meaning in codes.items())
+    return "\n\n".join(parts)
+
+
+def explained(code: ReasonCode, meaning: Meaning) -> str:
+    """Return one code: its sentence, what it means, its details, what to do."""
+    parts = [
+        f"### {code.value}",
+        f"*{escaped(sentence(TEXTS[code]))}*",
+        escaped(meaning.says),
+        table(("detail", "what it is"), [(key, text) for key, text in meaning.details.items()]),
+        f"**What to do.** {escaped(meaning.do)}",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def sentence(template: str) -> str:
+    """Return a template with its details as bare names: how the figures are rounded is nobody's business."""
+    parts = string.Formatter().parse(template)
+    return "".join(text + (f"{{{name}}}" if name else "") for text, name, _, _ in parts)
+
+
+# ---- configuration ----------------------------------------------------------------------------------------------
+
+
+def configuration() -> str:
+    """Return the keys of a cluster file and of each provider's own section, from their schemas."""
+    whole = cluster_schema()
+    parts = ["## A cluster file", keys(whole)]
+    for name in sections(whole):
+        found = whole["$defs"][name]
+        parts += [f"### {title(name)}", escaped(found.get("description", "")), keys(found)]
+    for kind, provider in registry().items():
+        found = settings_schema(provider.settings)
+        parts += [f"## `provider`, with `type: {kind}`", keys(found)]
+    return "\n\n".join(parts)
+
+
+def sections(schema: dict[str, Any]) -> list[str]:
+    """Return the sections that have keys, in the order in which a reader meets them."""
+    found: list[str] = []
+    todo = [schema]
+    while todo:
+        names = re.findall(r"#/\$defs/(\w+)", str(todo.pop(0).get("properties", {})))
+        new = [name for name in dict.fromkeys(names) if name not in found and "properties" in schema["$defs"][name]]
+        found += new
+        todo += [schema["$defs"][name] for name in new]
+    return found
+
+
+def keys(section_of: dict[str, Any]) -> str:
+    """Return the table of a section's keys."""
+    rows = [(key, kind(of), default(of), escaped(of.get("description", ""))) for key, of in properties(section_of)]
+    head = ["| key | takes | default | meaning |", "|---|---|---|---|"]
+    return "\n".join([*head, *(f"| `{key}` | {what} | {value} | {text} |" for key, what, value, text in rows)])
+
+
+def properties(section_of: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the keys of a section with what its schema says of them."""
+    return list(section_of.get("properties", {}).items())
+
+
+def kind(of: dict[str, Any]) -> str:
+    """Return in words what a key takes; a section is a link to its table."""
+    if "$ref" in of:
+        name = of["$ref"].rsplit("/", 1)[-1]
+        return (
+            " or ".join(f"`{market}`" for market in Market)
+            if name == Market.__name__
+            else f"[{title(name)}](#{title(name).lower().replace(' ', '-')})"
+        )
+    if "anyOf" in of:
+        return ", ".join(dict.fromkeys(kind(one) for one in of["anyOf"]))
+    if of.get("type") == "array":
+        return f"list of: {kind(of['items'])}"
+    values = of.get("additionalProperties")
+    if of.get("type") == "object":
+        return f"names to: {kind(values)}" if isinstance(values, dict) else "any keys"
+    return {"string": "text", "integer": "whole number", "boolean": "true or false"}.get(of["type"], str(of["type"]))
+
+
+def default(of: dict[str, Any]) -> str:
+    """Return the default of a key. What nothing and null come to is told by its meaning, or by the section's keys."""
+    value = of.get("default")
+    if value is None or isinstance(value, dict):
+        return ""
+    return f"`{json.dumps(value)}`" if not isinstance(value, str) else f"`{value}`"
+
+
+def title(name: str) -> str:
+    """Return a section's name as a heading: `NodeTypeForm` is `Node type`."""
+    words = re.sub("(?<!^)([A-Z])", r" \1", name.removesuffix("Form"))
+    return words.capitalize()
+
+
+# ---- all --------------------------------------------------------------------------------------------------------
+
+
+def table(head: tuple[str, str], rows: list[tuple[str, str]]) -> str:
+    """Return a table of names and texts; nothing when there are no rows."""
+    if not rows:
+        return ""
+    lines = (f"| `{name}` | {escaped(text)} |".replace("  ", " ") for name, text in rows)
+    return "\n".join([f"| {head[0]} | {head[1]} |", "|---|---|", *lines])
+
+
+def fenced(language: str, text: str) -> str:
+    """Return text as it is typed."""
+    return f"```{language}\n{text}\n```"
+
+
+def escaped(text: str) -> str:
+    """Return text in which nothing is taken for HTML or for the edge of a table."""
+    parts = re.split("(`[^`]*`)", text)
+    return "".join(part if part.startswith("`") else re.sub(r"([<*_|\[])", r"\\\1", part) for part in parts)
+
+
+PARTS: dict[str, Callable[[], str]] = {"commands": commands, "reasons": reasons, "configuration": configuration}
+
+
+def filled(page: str, markdown: str) -> str:
+    """Put a generated part (`commands`, ...) into its page, where the page asks for it."""
+    mark = MARK.format(page)
+    if markdown.count(mark) != 1:
+        message = f"docs/reference/{page}.md must have {mark} once"
+        raise ValueError(message)
+    return markdown.replace(mark, PARTS[page]())
+
+
+if __name__ == "__main__":
+    print(PARTS[sys.argv[1]]())

@@ -1,0 +1,175 @@
+"""The reference is made from the code: every reason, command, key and public name is in it."""
+
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from scripts import reference_pages
+from typer.main import get_command
+
+import rayfleet
+from rayfleet import contracts, model
+from rayfleet.cli.app import app
+from rayfleet.config.cluster_form import ClusterForm, NodeTypeForm
+from rayfleet.model import ReasonCode
+from rayfleet.model.meanings import MEANINGS
+from rayfleet.wiring import registry
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+def written(page: str) -> str:
+    return (DOCS / "reference" / f"{page}.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module", params=["commands", "reasons", "configuration"])
+def part(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def reasons() -> str:
+    return reference_pages.filled("reasons", written("reasons"))
+
+
+@pytest.fixture(scope="module")
+def commands() -> str:
+    return reference_pages.filled("commands", written("commands"))
+
+
+def sections(page: str) -> dict[str, str]:
+    """Return heading -> text below it; a heading that comes twice is an error."""
+    parts = re.split(r"^#+ (.*)\n", page, flags=re.MULTILINE)
+    headings = parts[1::2]
+    assert len(headings) == len(set(headings))
+    return dict(zip(headings, parts[2::2], strict=True))
+
+
+# ---- reasons ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", list(ReasonCode))
+def test_every_reason_code_is_documented(code: ReasonCode, reasons: str) -> None:
+    text = sections(reasons)[code.value]
+    meaning = MEANINGS[code]
+    assert reference_pages.escaped(meaning.says) in text
+    assert reference_pages.escaped(meaning.do) in text
+    assert [detail for detail in meaning.details if f"| `{detail}` | " not in text] == []
+
+
+def test_what_a_reason_advises_can_be_typed() -> None:
+    known = {name for name, _ in names(app)}
+    advised = {
+        f"rayfleet {word}"
+        for meaning in MEANINGS.values()
+        for word in re.findall(r"`rayfleet (\w+)", f"{meaning.says} {meaning.do}")
+    }
+    assert len(advised) > 5
+    assert advised <= known
+
+
+# ---- commands ---------------------------------------------------------------------------------------------------
+
+
+def names(of: typer.Typer, before: str = "rayfleet") -> Iterator[tuple[str, bool]]:
+    """Yield every command by its full name, and whether users are to see it."""
+    for command in of.registered_commands:
+        assert command.callback is not None
+        yield f"{before} {command.name or command.callback.__name__}", not command.hidden
+    for group in of.registered_groups:
+        assert group.typer_instance is not None
+        yield f"{before} {group.name}", True
+        yield from names(group.typer_instance, f"{before} {group.name}")
+
+
+@pytest.mark.parametrize("name", [name for name, seen in names(app) if seen])
+def test_every_command_is_documented(name: str, commands: str) -> None:
+    text = sections(commands)[name]
+    command: Any = get_command(app)
+    for word in name.split()[1:]:
+        command = command.commands[word]
+    assert f"```text\n{name} [" in text
+    assert [
+        option for param in command.params for option in param.opts if option.startswith("-") and option not in text
+    ] == []
+    assert [p.name for p in command.params if p.help and reference_pages.escaped(p.help) not in text] == []
+    assert "commands" in dir(command) or f"\n{name}" in text.split("Examples:")[1]
+
+
+def test_commands_for_our_own_use_are_not_shown(commands: str) -> None:
+    hidden = {name for name, seen in names(app) if not seen}
+    assert hidden == {"rayfleet controller"}
+    assert not hidden & sections(commands).keys()
+
+
+def test_every_argument_is_in_the_usage(commands: str) -> None:
+    found = 0
+    for name, text in sections(commands).items():
+        usage = "".join(text.split("```")[1:2])
+        for table in re.findall(r"^\| argument \|.*?(?:\n\n|\Z)", text, re.DOTALL | re.MULTILINE):
+            for words in re.findall(r"^\| `(.*?)` \|", table, re.MULTILINE):
+                assert words in usage, name
+                found += 1
+    assert found > 10
+
+
+# ---- keys, names ------------------------------------------------------------------------------------------------
+
+
+def test_every_key_of_a_cluster_file_is_documented() -> None:
+    page = sections(reference_pages.filled("configuration", written("configuration")))
+    assert [key for key in ClusterForm.model_fields if f"| `{key}` |" not in page["A cluster file"]] == []
+    assert [key for key in NodeTypeForm.model_fields if f"| `{key}` |" not in page["Node type"]] == []
+    for kind, provider in registry().items():
+        text = page[f"`provider`, with `type: {kind}`"]
+        assert [key for key in provider.settings.model_fields if f"| `{key}` |" not in text] == []
+
+
+def test_every_link_to_a_section_has_one() -> None:
+    text = reference_pages.configuration()
+    slugs = {re.sub(r"[^\w ]", "", heading).lower().replace(" ", "-") for heading in sections(text)}
+    links = set(re.findall(r"\]\(#([\w-]+)\)", text))
+    assert len(links) > 5
+    assert links <= slugs
+
+
+def test_every_public_name_of_the_package_is_documented() -> None:
+    page = written("api")
+    public = set(rayfleet.__all__) - {"__version__"}
+    assert set(re.findall(r"^::: rayfleet\.api\.(\w+)$", page, re.MULTILINE)) == public
+
+
+@pytest.mark.parametrize(("page", "room"), [("contracts", contracts), ("model", model)])
+def test_every_public_name_of_a_room_is_documented(page: str, room: Any) -> None:
+    modules = [importlib.import_module(name) for name in re.findall(r"^::: ([\w.]+)$", written(page), re.MULTILINE)]
+    assert [name for name in room.__all__ if not any(hasattr(module, name) for module in modules)] == []
+
+
+# ---- the pages themselves ---------------------------------------------------------------------------------------
+
+
+def test_each_generated_page_is_linked_from_the_first_ones(part: str) -> None:
+    assert f"(reference/{part}.md)" in (DOCS / "index.md").read_text(encoding="utf-8")
+    assert f"(docs/reference/{part}.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_page_that_has_lost_its_mark_fails_the_build(part: str) -> None:
+    with pytest.raises(ValueError, match=f"{part}.md must have <!-- {part} --> once"):
+        reference_pages.filled(part, written(part).replace("<!--", "<!"))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a <b> c|d", r"a \<b> c\|d"),
+        ("see `a_b <c>` or a_b", r"see `a_b <c>` or a\_b"),
+        ("[x] and 2 * 3", r"\[x] and 2 \* 3"),
+    ],
+)
+def test_texts_are_no_markup(text: str, shown: str) -> None:
+    assert reference_pages.escaped(text) == shown
