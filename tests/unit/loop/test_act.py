@@ -3,6 +3,8 @@
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from rayfleet.contracts import LaunchRequest, Record
 from rayfleet.loop.act import CALLS_AT_ONCE, Actor, Inbox
 from rayfleet.model import (
@@ -154,17 +156,17 @@ def test_what_leaves_goes_in_one_call_per_provider_and_only_once() -> None:
     run_virtual(story())
 
 
-def test_a_refused_drain_is_an_outcome() -> None:
+@pytest.mark.parametrize(("down", "trouble"), [(False, Trouble.REFUSED), (True, Trouble.FLAKY)])
+def test_a_drain_that_fails_is_an_outcome(down: bool, trouble: Trouble) -> None:
     async def story() -> None:
         stage = Stage()
         stage.world.engine.needs_head = False
+        stage.world.engine.down = down
         claim = replace(requested("c1", "b1"), phase=Phase.DRAINING, drain=Drain(WHY, START, START + 9))
         drain = DrainNodes("c1", ("c1",), ("unknown-node",), START + 9, WHY, voluntary=True)
         await stage.act(Plan(drains=(drain,), claims=(claim,)))
         await asyncio.sleep(1)
-        assert [(o.kind, o.claims, o.trouble) for o in stage.inbox.outcomes] == [
-            (OutcomeKind.DRAIN, ("c1",), Trouble.REFUSED)
-        ]
+        assert [(o.kind, o.claims, o.trouble) for o in stage.inbox.outcomes] == [(OutcomeKind.DRAIN, ("c1",), trouble)]
 
     run_virtual(story())
 
