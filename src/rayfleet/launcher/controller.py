@@ -23,10 +23,11 @@ from typing import Any, Final
 
 import structlog
 
+from rayfleet.config import ConfigInvalid
 from rayfleet.launcher import home as homes
 from rayfleet.launcher import lease, logs
 from rayfleet.launcher.daemon import FOREGROUND, OWNER
-from rayfleet.launcher.errors import AlreadyControlled, LauncherError
+from rayfleet.launcher.errors import LauncherError
 from rayfleet.launcher.home import Home
 from rayfleet.launcher.orders import Author, shutdown
 from rayfleet.launcher.spec import assemble
@@ -37,7 +38,6 @@ from rayfleet.wiring import Assembly
 
 log = structlog.get_logger("rayfleet.controller")
 
-EXIT_CRASHED: Final = 1
 EXIT_REFUSED: Final = 2
 
 
@@ -53,14 +53,17 @@ class Task:
 def main(arguments: list[str]) -> int:
     """Control the cluster that is named until told to stop; return the exit code."""
     task = _parsed(arguments)
+    # Whoever orders something may send it as soon as we hold the lease. The first tick reads the order in any case.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
         home = homes.find(task.cluster)
         logs.configure(home, also_here=task.foreground)
         with lease.lease(home):
             return asyncio.run(_control(home, task))
-    except LauncherError as error:
-        print(f"error: {error}\n hint: {error.hint}", file=sys.stderr)  # noqa: T201 - for whoever started us
-        return EXIT_REFUSED if isinstance(error, AlreadyControlled) else EXIT_CRASHED
+    except (LauncherError, ConfigInvalid) as error:
+        hint = f"\n hint: {error.hint}" if isinstance(error, LauncherError) and error.hint else ""
+        print(f"error: {error}{hint}", file=sys.stderr)  # noqa: T201 - for whoever started us
+        return EXIT_REFUSED
     except Exception:
         log.exception("controller_crashed", cluster=task.cluster)
         raise
@@ -99,6 +102,7 @@ class _Controller:
         loop.add_signal_handler(signal.SIGTERM, self.stop.set)
         loop.add_signal_handler(signal.SIGUSR1, self._assembly.reconciler.wake, "order")
         loop.add_signal_handler(signal.SIGINT, self._interrupted if self._task.foreground else self.stop.set)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))  # see `daemon.become_controller`
         if self._task.owner is not None:
             self._follow(self._task.owner)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from typing import NoReturn
@@ -38,7 +39,11 @@ def spawn(home: Home, owner: ProcessKey | None = None) -> subprocess.Popen[bytes
 
 
 def become_controller(name: str, *options: str) -> NoReturn:
-    """Turn this process into the controller, so that nothing of the command line stays in its memory."""
+    """Turn this process into the controller, so that nothing of the command line stays in its memory.
+
+    A Ctrl-C that comes before it listens waits for it: the interpreter would answer with a traceback.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
     command = _command(name, *options)
     os.execve(command[0], command, _environment())  # noqa: S606 - our own module, under our own interpreter
 
