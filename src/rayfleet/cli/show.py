@@ -64,6 +64,7 @@ def why(
       rayfleet why cpu4
       rayfleet why m3
       rayfleet why '{"CPU": 1, "GPU": 1}'
+      rayfleet why upscaling_speed     what a reason's code means, and what to do about it
     """
     from rayfleet.launcher.known import choose, split
     from rayfleet.launcher.view import why_lines

@@ -1,7 +1,7 @@
 """Why a pool, a machine or a shape is as it is, from the record. Pure.
 
 What is asked about is looked up in this order: a pool; a machine (by any of its names: ours, the provider's, the
-engine's); a shape. Nothing: everything that waits, starts or leaves.
+engine's); a shape; a reason's code. Nothing: everything that waits, starts or leaves.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
-from rayfleet.model import LEAVING, STARTING, Claim, Gang, Host, Phase, Pool, Resources, TickReport, Unmet
+from rayfleet.model import LEAVING, STARTING, Claim, Gang, Host, Phase, Pool, ReasonCode, Resources, TickReport, Unmet
+from rayfleet.model.meanings import MEANINGS
 from rayfleet.reports.amounts import duration, shape
 from rayfleet.reports.events import Event
 from rayfleet.reports.status_json import current_claims
@@ -38,6 +39,8 @@ def why(report: TickReport, subject: str = "", events: Iterable[Event] = ()) -> 
     asked = parse_shape(subject)
     if asked is not None:
         return _of_shape(report, asked)
+    if subject in MEANINGS:
+        return _of_code(ReasonCode(subject))
     told = _lately(events, {subject}, report)
     return [f"{subject} is not here (any more)", *told] if told else _unknown(report, subject)
 
@@ -164,6 +167,15 @@ def _of_unmet(unmet: Unmet) -> list[str]:
 
 def _demanded(unmet: Unmet) -> str:
     return gang_text(unmet.demand) if isinstance(unmet.demand, Gang) else shape(unmet.demand.shape)
+
+
+# ---- a code -------------------------------------------------------------------------------------------
+
+
+def _of_code(code: ReasonCode) -> list[str]:
+    meaning = MEANINGS[code]
+    details = (f"  {key}: {what}" for key, what in meaning.details.items())
+    return [f"{code.value}: {meaning.says}", *details, f"what to do: {meaning.do}"]
 
 
 # ---- both ---------------------------------------------------------------------------------------------

@@ -48,6 +48,13 @@ def test_a_machine_that_is_gone_is_told_from_the_record() -> None:
     assert lines == ["c9 is not here (any more)", "0 s ago: c9: machine m-c9 carried our tag but had no claim"]
 
 
+def test_a_code_says_what_it_means_and_what_to_do() -> None:
+    lines = why(REPORT, "idle")
+    assert lines[0].startswith("idle: Nothing has run on the machine for longer than the time-out")
+    assert "  idle_timeout_s: the time-out that holds for its pool, in seconds" in lines
+    assert lines[-1].startswith("what to do: To keep idle machines longer: `rayfleet set idle_timeout_s=N`")
+
+
 @pytest.mark.parametrize("text", ["{CPU: 64}", '{"CPU": 64}', "CPU:64", "CPU=64", "CPU: 64.0"])
 def test_a_shape_that_nothing_holds_names_each_pool(text: str) -> None:
     lines = why(REPORT, text)
