@@ -23,7 +23,7 @@ from rayfleet.model.demand import (
     TaskDemand,
 )
 from rayfleet.model.frozen import NO_LABELS, FrozenMap, Labels
-from rayfleet.model.labels import ANYWHERE, MARKET_LABEL, ZONE_LABEL, LabelMatch, LabelSelector
+from rayfleet.model.labels import ANYWHERE, MARKET_LABEL, NODE_GROUP_LABEL, ZONE_LABEL, LabelMatch, LabelSelector
 from rayfleet.model.plan import (
     Action,
     Cost,
@@ -38,7 +38,7 @@ from rayfleet.model.plan import (
     Release,
     Unmet,
 )
-from rayfleet.model.policy import DEFAULT_OFFERS, Market, Offer, OfferKey, Policy, Pool
+from rayfleet.model.policy import DEFAULT_OFFERS, Market, Offer, OfferKey, Policy, Pool, offer_labels
 from rayfleet.model.reason import TEXTS, Detail, Reason, ReasonCode, reason
 from rayfleet.model.report import TickReport, Timings
 from rayfleet.model.resources import (
@@ -66,11 +66,11 @@ from rayfleet.model.timeouts import Timeouts
 
 __all__ = [
     "ANYWHERE", "CAPACITY", "CPU", "DEFAULT_OFFERS", "EXISTING", "GPU", "IMPLICIT_PREFIX", "LEAVING", "MARKET_LABEL",
-    "MEMORY", "NOTHING", "NO_LABELS", "OBJECT_STORE", "STARTING", "TEXTS", "UNITS", "ZONE_LABEL",
+    "MEMORY", "NODE_GROUP_LABEL", "NOTHING", "NO_LABELS", "OBJECT_STORE", "STARTING", "TEXTS", "UNITS", "ZONE_LABEL",
     "Action", "Backoff", "Bundle", "Claim", "Cost", "Demand", "DemandKind", "Detail", "Drain", "DrainNodes", "Finding",
     "FrozenMap", "Gang", "Host", "How", "Kept", "LabelMatch", "LabelSelector", "Labels", "Launch", "MachineFact",
     "Market", "NodeFact", "Offer", "OfferKey", "Order", "OrderKind", "Outcome", "OutcomeKind", "Phase", "Placement",
     "Plan", "Policy", "Pool", "PoolVerdict", "Reason", "ReasonCode", "Release", "RequestedDemand", "Resources",
     "Selectors", "Snapshot", "Strategy", "Stray", "TaskDemand", "TickReport", "Timeouts", "Timings", "Trouble", "Unmet",
-    "amount", "reason",
+    "amount", "offer_labels", "reason",
 ]  # fmt: skip

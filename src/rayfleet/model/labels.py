@@ -12,6 +12,7 @@ from rayfleet.model.frozen import NO_LABELS, FrozenMap, Labels
 __all__ = [
     "ANYWHERE",
     "MARKET_LABEL",
+    "NODE_GROUP_LABEL",
     "NO_LABELS",
     "ZONE_LABEL",
     "FrozenMap",
@@ -20,6 +21,7 @@ __all__ = [
     "Labels",
 ]
 
+NODE_GROUP_LABEL: Final = "ray.io/node-group"
 ZONE_LABEL: Final = "ray.io/availability-zone"
 MARKET_LABEL: Final = "ray.io/market-type"
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rayfleet.model.frozen import NO_LABELS, Labels
+from rayfleet.model.labels import MARKET_LABEL, NODE_GROUP_LABEL, ZONE_LABEL
 from rayfleet.model.resources import Resources
 from rayfleet.model.timeouts import Timeouts
 
@@ -99,3 +100,12 @@ class Policy:
         """Return the worker pool or head pool of that name, or None."""
         known = (*self.pools, self.head) if self.head else self.pools
         return next((pool for pool in known if pool.name == name), None)
+
+
+def offer_labels(pool: Pool | None, key: OfferKey) -> Labels:
+    """Return the labels of a node: its pool's name and what its offer says, overridden by what its pool says."""
+    said = {NODE_GROUP_LABEL: key.pool, MARKET_LABEL: "spot" if key.market is Market.SPOT else "on-demand"}
+    if key.zone is not None:
+        said[ZONE_LABEL] = key.zone
+    labels = Labels(said)
+    return labels.merged(pool.labels) if pool and pool.labels else labels

@@ -15,20 +15,18 @@ import numpy.typing as npt
 
 from rayfleet.model import (
     CAPACITY,
-    MARKET_LABEL,
     OBJECT_STORE,
     UNITS,
-    ZONE_LABEL,
     Claim,
     Host,
     Labels,
     LabelSelector,
     Market,
     NodeFact,
-    OfferKey,
     Phase,
     Pool,
     Resources,
+    offer_labels,
 )
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.weights import has_accelerator
@@ -69,15 +67,6 @@ class Terms:
         if not self.label_keys:
             return ()
         return tuple((key, value) for key, value in labels.items() if key in self.label_keys)
-
-
-def offer_labels(pool: Pool | None, key: OfferKey) -> Labels:
-    """Return the labels of a machine: what its offer says, overridden by what its pool says."""
-    said = {MARKET_LABEL: "spot" if key.market is Market.SPOT else "on-demand"}
-    if key.zone is not None:
-        said[ZONE_LABEL] = key.zone
-    labels = Labels(said)
-    return labels.merged(pool.labels) if pool and pool.labels else labels
 
 
 def amounts(terms: Terms, total: Resources, *, joined: bool) -> list[int]:
@@ -216,8 +205,9 @@ class _Rows:
         if host.total is not None and host.total is not resources:
             offers = amounts(terms, host.total, joined=True)
             accelerated = has_accelerator(host.total)
-        if host.labels and terms.label_keys:
-            known = terms.labels(labels.merged(host.labels))
+        if terms.label_keys and (host.labels or claim.foreign):
+            # Of a node that somebody else started nothing is known but what it says itself.
+            known = terms.labels(host.labels if claim.foreign else labels.merged(host.labels))
         left = offers
         if host.used:
             left = [o - host.used.get(name, 0) for o, name in zip(offers, terms.names, strict=True)]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from rayfleet.model import Offer, OfferKey, Pool, Resources
+from rayfleet.model import Offer, OfferKey, Pool, Resources, offer_labels
 from rayfleet.planner import backoffs
-from rayfleet.planner.capacity import Terms, amounts, offer_labels
+from rayfleet.planner.capacity import Terms, amounts
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.weights import has_accelerator, stand_in_price, weight
 

@@ -19,10 +19,11 @@ from rayfleet.model import (
     Strategy,
     Unmet,
     amount,
+    offer_labels,
     reason,
 )
 from rayfleet.planner import backoffs
-from rayfleet.planner.capacity import IMPLICIT_UNIT_PREFIX, offer_labels
+from rayfleet.planner.capacity import IMPLICIT_UNIT_PREFIX
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.gangs import Missing
 from rayfleet.planner.layout import Layout

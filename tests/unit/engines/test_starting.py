@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from rayfleet.engines.ray import head_boot, node_main
 from rayfleet.engines.ray.boot import start_script
 from rayfleet.engines.ray.environment import client_environment
 from rayfleet.engines.ray.settings import Ports, RaySettings, choose_ports, free_ports, is_free, new_settings
-from rayfleet.model import FrozenMap, Pool, Resources
+from rayfleet.model import FrozenMap, Market, Offer, Pool, Resources
 
 POOL = Pool("cpu4", Resources.of({"CPU": 4, "gold": 2, "memory": 10**9}), FrozenMap({"zone": "a"}))
 
@@ -84,7 +85,14 @@ def test_the_script_is_pure_and_holds_no_token(settings: RaySettings, *, head: b
     assert int(script.env["RAY_gcs_pull_resource_loads_period_milliseconds"]) <= 100
     spec = json.loads(script.argv[-1])
     assert spec["resources"] == {"CPU": 4, "gold": 2, "memory": 10**9}
-    assert spec["labels"] == {"ray.io/node-group": "cpu4", "zone": "a"}
+    assert spec["labels"] == {"ray.io/market-type": "on-demand", "ray.io/node-group": "cpu4", "zone": "a"}
+
+
+def test_a_node_has_the_labels_that_all_offers_of_its_pool_agree_on(settings: RaySettings) -> None:
+    offers = (Offer(market=Market.SPOT, zone="a"), Offer(market=Market.ON_DEMAND, zone="a"))
+    script = start_script(settings, replace(POOL, offers=offers), head=False)
+    labels = {"ray.io/availability-zone": "a", "ray.io/node-group": "cpu4", "zone": "a"}
+    assert json.loads(script.argv[-1])["labels"] == labels
 
 
 def test_a_worker_starts_without_the_packages_of_its_environment(settings: RaySettings) -> None:
@@ -102,7 +110,7 @@ def test_arguments_of_a_head(settings: RaySettings, monkeypatch: pytest.MonkeyPa
         "--num-cpus=2",
         "--num-gpus=0",
         '--resources={"gold": 2}',
-        "--labels=ray.io/node-group=head",
+        "--labels=ray.io/market-type=on-demand,ray.io/node-group=head",
         "--port=6379",
         "--dashboard-port=8265",
         "--ray-client-server-port=10001",

@@ -22,6 +22,20 @@ def test_a_running_node_with_the_label_is_used() -> None:
     assert placed(planned(PLAIN, labelled, tasks(1, {"tier": "batch"}, CPU=1))) == {"m1": 1}
 
 
+def test_every_node_has_its_pool_as_a_label() -> None:
+    """Ray's own label of the node type, known before there is any node."""
+    wants = tasks(1, {"ray.io/node-group": "batch"}, CPU=1)
+    assert launched(planned(PLAIN, BATCH, wants)) == {"batch": 1}
+    assert placed(planned(PLAIN, BATCH, claim("m1", "batch", Phase.BOOTING), wants)) == {"m1": 1}
+
+
+def test_of_a_node_joined_by_hand_only_its_own_labels_are_known() -> None:
+    by_hand = claim("f", "batch", foreign=True, total={"CPU": 4}, labels={"rack": "r1"})
+    assert placed(planned(BATCH, by_hand, tasks(1, {"rack": "r1"}, CPU=1))) == {"f": 1}
+    for selector in ({"tier": "batch"}, {MARKET_LABEL: "on-demand"}, {"ray.io/node-group": "batch"}):
+        assert launched(planned(BATCH, by_hand, tasks(1, selector, CPU=1))) == {"batch": 1}
+
+
 def test_a_label_of_the_machine_overrides_its_pool() -> None:
     other = claim("m1", "batch", labels={"tier": "web"})
     assert launched(planned(BATCH, other, tasks(1, {"tier": "batch"}, CPU=1))) == {"batch": 1}

@@ -8,7 +8,7 @@ from typing import Any
 
 from rayfleet.contracts import StartScript
 from rayfleet.engines.ray.settings import RaySettings
-from rayfleet.model import FrozenMap, Pool
+from rayfleet.model import FrozenMap, Pool, offer_labels
 
 _NODE_MAIN = Path(__file__).with_name("node_main.py")
 
@@ -53,12 +53,17 @@ def node_environment(settings: RaySettings) -> dict[str, str]:
     }
 
 
+def _labels(pool: Pool) -> dict[str, str]:
+    """Return the labels that every node of a pool has, whichever of its offers it comes from: plans count on them."""
+    first, *others = (offer_labels(pool, offer.key(pool.name)) for offer in pool.offers)
+    return {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
+
+
 def _spec(settings: RaySettings, pool: Pool, *, head: bool) -> dict[str, Any]:
-    labels = {"ray.io/node-group": pool.name, **pool.labels}
     spec = {
         "pool": pool.name,
         "resources": pool.resources.amounts(),
-        "labels": labels,
+        "labels": _labels(pool),
         "object_store_bytes": settings.object_store_bytes,
         "python": settings.python,
         "head_path": str(settings.head_path),
