@@ -14,7 +14,7 @@ from tests.guides.answers import (
 from tests.guides.entries import Checks, Entry, Guide, Proof, Run, State, typed
 from tests.unit.config import guide_files
 
-_CHECKED = "`config check` finds it fine, alone"
+_CHECKED = "`config check` finds nothing wrong, alone"
 _METRICS = f"metrics and alerts: {LATER}"
 _NOT_HERE = "metrics and alerts are not available in this version"
 _BY_RAY = "Ray's own page; with the token that `rayfleet env` names"

@@ -24,7 +24,7 @@ ENTRIES = (
     ),
     _entry(
         "file", "Cluster file", guide_files.AWS, State.WORKS, Checks(guide_files.AWS, (f"provider aws {LATER}",)),
-        "`config check` finds it fine", "cluster.yaml with a head, CPU and GPU types on AWS",
+        "`config check` finds nothing wrong", "cluster.yaml with a head, CPU and GPU types on AWS",
     ),
     _entry(
         "up-aws", "Start the cluster", "ray up cluster.yaml", State.PLANNED, place_missing("aws", text=guide_files.AWS),
@@ -88,15 +88,16 @@ ENTRIES = (
     ),
     _entry(
         "node-types", "Node types", guide_files.NODE_TYPES, State.WORKS, Checks(guide_files.NODE_TYPES),
-        "`config check` finds it fine, alone", "available_node_types for CPU and GPU work",
+        "`config check` finds nothing wrong, alone", "available_node_types for CPU and GPU work",
     ),
     _entry(
         "spot", "Cost", guide_files.SPOT_MARKET, State.WORKS, Checks(guide_files.SPOT_MARKET),
-        "`config check` finds it fine, alone; spot machines come with the clouds",
+        "`config check` finds nothing wrong, alone; spot machines come with the clouds",
         "worker_node_config with a spot market and a maximum price",
     ),
     _entry(
         "image", "Quick starts", guide_files.CUSTOM_IMAGE, State.WORKS, Checks(guide_files.CUSTOM_IMAGE),
-        "`config check` finds it fine, alone; images come with the clouds", "node_config with an image of one's own",
+        "`config check` finds nothing wrong, alone; images come with the clouds",
+        "node_config with an image of one's own",
     ),
 )  # fmt: skip

@@ -92,8 +92,11 @@ def replay(file: File, as_json: AsJson = False) -> None:
 def config_check(file: File, as_json: AsJson = False) -> None:
     """Check a cluster file; every problem at once, each with its line and a hint.
 
+    Files that this version cannot run yet are checked as far as it knows them, and it says so.
+
     Examples:
       rayfleet config check cluster.yaml
+      rayfleet config check cluster.yaml --json
     """
     from rayfleet.launcher.spec import checked
 
@@ -101,7 +104,7 @@ def config_check(file: File, as_json: AsJson = False) -> None:
     if as_json:
         told = {"problems": found.problems, "notices": found.notices}
         lists = {key: [problem.as_json() for problem in problems] for key, problems in told.items()}
-        print_json({"ok": not found.problems, **lists})
+        print_json({"ok": not found.problems, "can_run": found.can_run, **lists})
         if found.problems:
             raise typer.Exit(EXIT_USAGE)
         return
@@ -109,7 +112,7 @@ def config_check(file: File, as_json: AsJson = False) -> None:
         print(f"note: {notice}")
     if found.problems:
         fail("\n".join(str(problem) for problem in found.problems))
-    print(f"{_name(file)} is fine")
+    print(found.verdict(_name(file)))
 
 
 def config_show(file: File) -> None:

@@ -29,11 +29,24 @@ LATER = ("local", "aws", "gcp", "azure", "aliyun", "kuberay", "pods", "external"
 
 
 class Checked(NamedTuple):
-    """What is known of a file. `spec` None: it has problems. `notices`: nothing is wrong, but good to know."""
+    """What is known of a file. `spec` None: it has problems, or describes a cluster that this version cannot read.
+
+    `notices`: nothing is wrong, but good to know. `can_run`: `up` takes it.
+    """
 
     spec: ClusterSpec | None
     problems: tuple[Problem, ...]
     notices: tuple[Problem, ...]
+    can_run: bool = False
+
+    def verdict(self, file: str) -> str:
+        """Return in one line what a file without problems is good for, and how far that has been looked at."""
+        if self.can_run:
+            return f"{file} is fine"
+        looked = "it is known, but not checked"
+        if self.spec is not None:
+            looked = f"nothing is wrong as far as it can be checked without provider {self.spec.provider}"
+        return f"{file}: {looked}; `rayfleet up` cannot run it in this version"
 
 
 def load(text: str, registry: Registry, file: str) -> ClusterSpec:
@@ -42,12 +55,12 @@ def load(text: str, registry: Registry, file: str) -> ClusterSpec:
     Raises:
         ConfigInvalid: with everything that is wrong; also when the file's place is not installed.
     """
-    spec, problems, notices = check(text, registry, file)
-    if spec is None:
-        raise ConfigInvalid(problems or notices)
-    if spec.provider not in registry:
-        raise ConfigInvalid([notice for notice in notices if notice.path == "provider.type"])
-    return spec
+    found = check(text, registry, file)
+    if found.spec is None:
+        raise ConfigInvalid(found.problems or found.notices)
+    if not found.can_run:
+        raise ConfigInvalid([notice for notice in found.notices if notice.path == "provider.type"])
+    return found.spec
 
 
 def check(text: str, registry: Registry, file: str) -> Checked:
@@ -100,7 +113,7 @@ def _cluster(document: Document, registry: Registry) -> Checked:
         notes=tuple(in_order(notices)),
         raw=document.value,
     )
-    return Checked(spec, (), spec.notes)
+    return Checked(spec, (), spec.notes, can_run=place in registry)
 
 
 def _provider(document: Document, registry: Registry) -> tuple[str, Any, list[Problem]]:

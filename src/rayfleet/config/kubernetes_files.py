@@ -18,7 +18,7 @@ def looks_like_kubernetes(document: Document) -> Told | None:
     if isinstance(kind, str) and isinstance(group, str):
         if group.startswith(OUR_GROUP):
             return (), (document.problem(("kind",), f"{kind} resources are not available in this version"),)
-        return (document.problem(("kind",), f"a {kind} describes no Ray cluster"),), ()
+        return (document.problem(("kind",), f"a file of kind {kind} describes no Ray cluster"),), ()
     if _is_sidecar(document.value):
         message = "a part of spec.autoscalerOptions; RayCluster resources are not available in this version"
         return (), (document.problem((), message),)

@@ -120,9 +120,33 @@ def test_a_good_file_is_fine(tmp_path: Path) -> None:
     path = tmp_path / "fine.yaml"
     path.write_text(CLUSTER)
     assert run("config", "check", str(path)).stdout.endswith("fine.yaml is fine\n")
-    assert json.loads(run("config", "check", str(path), "--json").stdout)["ok"]
+    told = json.loads(run("config", "check", str(path), "--json").stdout)
+    assert (told["ok"], told["can_run"]) == (True, True)
     shown = json.loads(run("config", "show", str(path)).stdout)
     assert (shown["cluster_name"], shown["policy"]["max_workers"]) == ("fine", 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        (
+            CLUSTER.replace("type: process", "type: aws"),
+            "nothing is wrong as far as it can be checked without provider aws",
+        ),
+        ("apiVersion: ray.io/v1\nkind: RayCluster\nspec: {nonsense: 1}\n", "it is known, but not checked"),
+    ],
+)
+def test_a_file_that_up_cannot_run_is_not_called_fine(text: str, verdict: str, tmp_path: Path) -> None:
+    path = tmp_path / "later.yaml"
+    path.write_text(text)
+    result = run("config", "check", str(path))
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == f"{path}: {verdict}; `rayfleet up` cannot run it in this version"
+    told = json.loads(run("config", "check", str(path), "--json").stdout)
+    assert (told["ok"], told["can_run"]) == (True, False)
+    refused = run("up", str(path))
+    assert refused.exit_code == 2
+    assert "not available in this version" in refused.stderr
 
 
 def test_every_mistake_of_a_file_is_told_with_its_line() -> None:

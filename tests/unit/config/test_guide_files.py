@@ -50,7 +50,7 @@ def test_kubernetes_files_are_named_as_what_they_are(name: str) -> None:
 def test_files_for_other_programs_are_refused_with_a_reason() -> None:
     checked = check(guide_files.LOG_CONFIG, HERE, "log.yaml")
     assert [str(problem) for problem in checked.problems] == [
-        "log.yaml:2:7: kind: a AliyunLogConfig describes no Ray cluster"
+        "log.yaml:2:7: kind: a file of kind AliyunLogConfig describes no Ray cluster"
     ]
     assert [p.path for p in check(guide_files.HELM_VALUES, HERE, "values.yaml").problems] == ["worker"]
 
