@@ -11,17 +11,22 @@ from collections.abc import Iterator
 from rayfleet.model import (
     CAPACITY,
     EXISTING,
+    NO_LABELS,
     OBJECT_STORE,
     UNITS,
     Claim,
     DemandKind,
     Finding,
+    Labels,
     Placement,
     Plan,
     Policy,
     ReasonCode,
     Resources,
+    Selectors,
     Snapshot,
+    Strategy,
+    offer_labels,
     reason,
 )
 from rayfleet.planner.capacity import IMPLICIT_UNIT_PREFIX, INTERNAL_HEAD
@@ -43,7 +48,13 @@ def check(snapshot: Snapshot, plan: Plan) -> tuple[Finding, ...]:
         _limits(policy, plan),
         _minimums(policy, plan),
     )
-    broken = [*(hit for rule in rules for hit in rule), *_demand_adds_up(snapshot, plan), *_hosts_hold(snapshot, plan)]
+    placements = (
+        _demand_adds_up(snapshot, plan),
+        _hosts_hold(snapshot, plan),
+        _labels_hold(snapshot, plan),
+        _strict_gangs(snapshot, plan),
+    )
+    broken = [hit for rule in (*rules, *placements) for hit in rule]
     return tuple(
         Finding(subject, reason(ReasonCode.BROKEN_INVARIANT, rule=rule, what=what)) for subject, rule, what in broken
     )
@@ -246,3 +257,57 @@ def _shape(snapshot: Snapshot, placement: Placement) -> Resources:
             return demand.requested[placement.index].shape
         case DemandKind.GANG:
             return demand.gangs[placement.index].bundles[placement.bundle or 0].shape
+
+
+def _labels_hold(snapshot: Snapshot, plan: Plan) -> Broken:
+    """Nothing is placed where none of its label selectors holds."""
+    chosen = [(placement, _selectors(snapshot, placement)) for placement in plan.placements]
+    chosen = [(placement, selectors) for placement, selectors in chosen if selectors]
+    labels = _labels_of_hosts(snapshot, plan) if chosen else {}
+    for placement, selectors in chosen:
+        have = labels.get(placement.on, NO_LABELS)
+        if not any(selector.holds(have) for selector in selectors):
+            yield placement.on, "a host has the labels that are asked for", f"{placement.kind.value} {placement.index}"
+
+
+def _selectors(snapshot: Snapshot, placement: Placement) -> Selectors:
+    demand = snapshot.demand
+    match placement.kind:
+        case DemandKind.TASKS:
+            return demand.tasks[placement.index].selectors
+        case DemandKind.REQUESTED:
+            return demand.requested[placement.index].selectors
+        case DemandKind.GANG:
+            return demand.gangs[placement.index].bundles[placement.bundle or 0].selectors
+
+
+def _labels_of_hosts(snapshot: Snapshot, plan: Plan) -> dict[str, Labels]:
+    policy = snapshot.policy
+    labels: dict[str, Labels] = {}
+    for claim in (*plan.claims, *snapshot.claims):
+        pool = policy.head if claim.head and policy.head else policy.pool(claim.pool)
+        known = NO_LABELS if claim.foreign else offer_labels(pool, claim.offer)
+        labels.update({host.id: known.merged(host.labels) for host in claim.hosts})
+    number = 0
+    for launch in plan.launches:
+        known = offer_labels(policy.pool(launch.offer.pool), launch.offer)
+        labels.update({f"new:{number + n}": known for n in range(launch.count)})
+        number += launch.count
+    return labels
+
+
+def _strict_gangs(snapshot: Snapshot, plan: Plan) -> Broken:
+    """STRICT_PACK shares a host, STRICT_SPREAD never does, as far as counts of equal gangs tell."""
+    loads: dict[tuple[int, str], dict[int, int]] = {}
+    for placement in plan.placements:
+        if placement.kind is DemandKind.GANG:
+            loads.setdefault((placement.index, placement.on), {})[placement.bundle or 0] = placement.count
+    unmet = {u.index: u.count for u in plan.unmet if u.kind is DemandKind.GANG}
+    for (index, host), load in loads.items():
+        gang = snapshot.demand.gangs[index]
+        if gang.strategy is Strategy.STRICT_PACK:
+            whole = len(load) == len(gang.bundles) - len(gang.placed) and len({*load.values()}) == 1
+            if not whole:
+                yield f"gang {index}", "STRICT_PACK shares a host", f"{load} on {host}"
+        elif gang.strategy is Strategy.STRICT_SPREAD and sum(load.values()) > gang.count - unmet.get(index, 0):
+            yield f"gang {index}", "STRICT_SPREAD shares no host", f"{load} on {host}"

@@ -1,6 +1,7 @@
 """Every reason that the planner can give is given by some snapshot here, and each can be read."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -146,3 +147,31 @@ def test_a_broken_plan_is_found_out() -> None:
     texts = " ".join(f.reason.text for f in check(of, crowd))
     assert "pool maximum: 3 of 2" in texts
     assert "demand is placed or unmet: 3 of 1" in texts
+
+
+def placed_otherwise(of: Snapshot, on: str) -> list[str]:
+    """Plan, move the first placement to the host `on`, and return what the check says of that."""
+    good = plan(of)
+    assert check(of, good) == ()
+    moved = (replace(good.placements[0], on=on), *good.placements[1:])
+    return [finding.reason.text for finding in check(of, replace(good, placements=moved))]
+
+
+def test_work_on_a_host_without_its_labels_is_found_out() -> None:
+    hosts = [claim("m1", "p", labels={"a": "b"}), claim("m2", "p")]
+    of = snapshot(pool("p", CPU=1), *hosts, tasks(1, {"a": "b"}, CPU=1))
+    assert placed_otherwise(of, "m2") == ["a host has the labels that are asked for: tasks 0"]
+    new = snapshot(
+        pool("p", CPU=1, labels={"a": "b"}), *hosts[1:], tasks(1, {"ray.io/node-group": "p", "a": "b"}, CPU=1)
+    )
+    assert check(new, plan(new)) == ()
+
+
+@pytest.mark.parametrize(
+    ("strategy", "on", "broken"),
+    [("STRICT_PACK", "m2", "STRICT_PACK shares a host"), ("STRICT_SPREAD", "m2", "STRICT_SPREAD shares no host")],
+)
+def test_strict_gangs_that_are_not_are_found_out(strategy: str, on: str, broken: str) -> None:
+    hosts = [claim("m1", "p", used={"CPU": 1}), claim("m2", "p")]
+    of = snapshot(pool("p", CPU=4), *hosts, gang(strategy, {"CPU": 1}, {"CPU": 1}))
+    assert any(text.startswith(broken) for text in placed_otherwise(of, on))
