@@ -50,9 +50,9 @@ def up(
     from rayfleet.launcher.up import up_and_serving
 
     wanted = resolve(config, name)
-    if foreground:
-        _stay(wanted)
     try:
+        if foreground:
+            _stay(wanted)
         with waiting(f"starting {wanted.name}") as progress:
             standing = asyncio.run(up_and_serving(wanted, progress))
     except KeyboardInterrupt:
@@ -85,8 +85,12 @@ def down(
     except NoCluster as nothing:  # which is what was asked for
         print_json([]) if as_json else print(nothing)
         return
-    with waiting(f"ending {home.name}") as progress:
-        ended = asyncio.run(bring_down(home, progress))
+    try:
+        with waiting(f"ending {home.name}") as progress:
+            ended = asyncio.run(bring_down(home, progress))
+    except KeyboardInterrupt:
+        hint = f"rayfleet list says whether it is down, rayfleet down {home.name} sees it through"
+        fail(f"interrupted; cluster {home.name} goes on ending if it had begun", hint, EXIT_INTERRUPTED)
     if as_json:
         print_json(ended.as_json())
     else:
@@ -127,24 +131,28 @@ def controller(
 def _stay(wanted: Wanted) -> NoReturn:
     """Become the controller of the cluster, in this terminal; does not return."""
     from rayfleet.launcher.daemon import FOREGROUND, become_controller
-    from rayfleet.launcher.up import prepare
+    from rayfleet.launcher.up import prepare, take_up
 
     home, _held = prepare(wanted)  # a name, so that what holds the ports goes along
+    asyncio.run(take_up(home, wanted))
     become_controller(home.name, FOREGROUND)
 
 
 def _undo(wanted: Wanted) -> NoReturn:
     """End what an interrupted `up` has begun; leaves alone what ran before."""
-    from rayfleet.launcher.home import find
+    from rayfleet.launcher.home import Home, root
 
+    home = Home(root() / wanted.name)
     if not wanted.fresh:
         fail(f"interrupted; cluster {wanted.name} keeps running", f"rayfleet status {wanted.name}", EXIT_INTERRUPTED)
+    if not home.is_up and not home.settings.exists():
+        fail("interrupted; nothing was started", code=EXIT_INTERRUPTED)
     complain("interrupted: ending what was started", "Ctrl-C again leaves it as it is")
     try:
         with waiting(f"ending {wanted.name}") as progress:
             from rayfleet.launcher.down import down as bring_down
 
-            asyncio.run(bring_down(find(wanted.name), progress))
+            asyncio.run(bring_down(home, progress))
     except KeyboardInterrupt:
         hint = f"rayfleet up {wanted.name} goes on, rayfleet down {wanted.name} ends it"
         fail(f"cluster {wanted.name} is left half started", hint, EXIT_INTERRUPTED)

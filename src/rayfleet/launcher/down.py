@@ -10,6 +10,7 @@ import asyncio
 import getpass
 import signal
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -21,6 +22,9 @@ from rayfleet.launcher.orders import Author, shutdown
 from rayfleet.launcher.progress import Progress, Step, unseen
 from rayfleet.launcher.traces import end_leftovers, remove_traces
 from rayfleet.ledger.sqlite import SqliteLedger
+from rayfleet.model import TickReport
+from rayfleet.providers.process.leftovers import Leftover
+from rayfleet.reports.history import HistoryUnavailable
 
 DOWN_TIMEOUT_S: Final = 120.0
 _POLL_S: Final = 0.1
@@ -50,10 +54,7 @@ async def down(home: Home, progress: Progress = unseen, timeout_s: float = DOWN_
     """
     began = time.monotonic()
     released = await _release_all(home, progress, timeout_s) if home.settings.exists() else 0
-    progress(Step("looking for what is left"))
-    left = await end_leftovers(home)
-    if not left:
-        remove_traces(home)
+    left = await _sweep(home, progress)
     took_s = round(time.monotonic() - began, 3)
     return Ended(home.name, released, took_s, tuple(f"{each.key.pid} {each.command}" for each in left))
 
@@ -62,21 +63,37 @@ async def _release_all(home: Home, progress: Progress, timeout_s: float) -> int:
     """Order the shutdown and wait until a controller has carried it out; return how many machines there were."""
     before = await _order(home)
     deadline = time.monotonic() + timeout_s
-    running = lease.controller(home)
-    if running is not None:
+    while home.settings.exists():
+        running = lease.controller(home)
+        if running is None:  # there was none, or it ended without having finished
+            child = daemon.spawn(home)
+            while child.poll() is None:
+                await _tell(home, before, progress, deadline)
+            if lease.controller(home) is None:  # else it met one that somebody else started meanwhile
+                break
+            continue
         if running.role == lease.CONTROLLER:  # else it may be this very process, in an `up` that was interrupted
             running.send(signal.SIGUSR1)
         # Until its process has ended: it lets go of the lease a moment before. But it may be this one (see above).
         while running.alive and (running.role == lease.CONTROLLER or not lease.is_free(home)):
             await _tell(home, before, progress, deadline)
-    if home.settings.exists():  # there was no controller, or it ended without having finished
-        child = daemon.spawn(home)
-        while child.poll() is None:
-            await _tell(home, before, progress, deadline)
     if home.settings.exists():
         progress(Step("no controller can run: ending processes one by one"))
         await _give_up_claims(home)
     return before
+
+
+async def _sweep(home: Home, progress: Progress) -> tuple[Leftover, ...]:
+    """End what is left and remove its traces, while nobody can take the cluster up again."""
+    while (other := lease.controller(home)) is not None and other.role == lease.DOWN:
+        progress(Step(f"it is being ended already: {other}"))
+        await asyncio.sleep(_POLL_S)
+    with lease.lease(home, lease.DOWN):
+        progress(Step("looking for what is left"))
+        left = await end_leftovers(home)
+        if not left:
+            remove_traces(home)
+    return left
 
 
 async def _order(home: Home) -> int:
@@ -90,7 +107,7 @@ async def _order(home: Home) -> int:
 
 
 async def _tell(home: Home, before: int, progress: Progress, deadline: float) -> None:
-    report = view.newest(home)
+    report = _newest(home)
     left = sum(claim.count for claim in report.plan.claims) if report else before
     progress(Step(f"{left} machines left", max(0, before - left), max(before, left)))
     if time.monotonic() > deadline:
@@ -99,9 +116,16 @@ async def _tell(home: Home, before: int, progress: Progress, deadline: float) ->
     await asyncio.sleep(_POLL_S)
 
 
+def _newest(home: Home) -> TickReport | None:
+    """Return the newest report, None also when the history is damaged: a cluster ends without one as well."""
+    with suppress(HistoryUnavailable):
+        return view.newest(home)
+    return None
+
+
 async def _give_up_claims(home: Home) -> None:
     """Empty the ledger: what it speaks of is about to be ended by its tag."""
-    with lease.lease(home, "down"):
+    with lease.lease(home, lease.DOWN):
         ledger = SqliteLedger(home.ledger)
         try:
             held = await ledger.load()

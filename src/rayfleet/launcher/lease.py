@@ -27,6 +27,8 @@ _LOOK_S = 0.01
 
 CONTROLLER = "controller"
 """The role of the process that `up` starts; others hold the lease for a moment."""
+UP = "up"
+DOWN = "down"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,11 @@ def lease(home: Home, role: str = CONTROLLER) -> Iterator[None]:
     with home.lock.open("a", encoding="utf-8") as file:
         if not _locked(file.fileno()):
             raise _taken(home)
-        home.write(home.controller, json.dumps(asdict(_me(role)), indent=1) + "\n")
+        try:
+            home.write(home.controller, json.dumps(asdict(_me(role)), indent=1) + "\n")
+        except OSError:
+            if role != DOWN:  # a full disk must not keep a cluster from ending
+                raise
         yield
 
 
@@ -117,7 +123,7 @@ def _taken(home: Home) -> AlreadyControlled:
     who = str(first) if first else "a process that has not said its name yet"
     return AlreadyControlled(
         f"cluster {home.name} is controlled already: {who}",
-        f"there is nothing to start; rayfleet status {home.name} shows the cluster, rayfleet down {home.name} ends it",
+        f"rayfleet status {home.name} shows the cluster, rayfleet down {home.name} ends it",
     )
 
 

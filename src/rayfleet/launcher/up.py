@@ -11,11 +11,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from rayfleet.contracts import LedgerUnavailable
 from rayfleet.engines.ray.settings import RaySettings
 from rayfleet.launcher import daemon, lease, logs, orders, view
 from rayfleet.launcher import home as homes
@@ -122,7 +123,7 @@ async def _answers(host: str, port: int) -> bool:
 
 
 def prepare(wanted: Wanted) -> tuple[Home, ExitStack]:
-    """Write down the cluster's configuration and, the first time, its addresses and token.
+    """Make the cluster's folder and, the first time, write down its configuration, addresses and token.
 
     The second value holds its ports, until it is closed; its head should have them by then.
 
@@ -131,8 +132,22 @@ def prepare(wanted: Wanted) -> tuple[Home, ExitStack]:
     """
     home = homes.create(wanted.name)
     held = settle(home)
-    home.write(home.config, wanted.text)
+    if not home.config.exists():
+        home.write(home.config, wanted.text)
     return home, held
+
+
+async def take_up(home: Home, wanted: Wanted) -> None:
+    """Write the configuration down and take back the order of a `down` that nobody finished.
+
+    For whoever starts a controller next, and only while there is none: what is written is what one works by.
+
+    Raises:
+        AlreadyControlled: there is one; nothing was changed.
+    """
+    with lease.lease(home, lease.UP):
+        home.write(home.config, wanted.text)
+        await _withdraw_shutdown(home)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +160,23 @@ class Limit:
 
 async def _ensure_controller(home: Home, wanted: Wanted, owner: ProcessKey | None) -> subprocess.Popen[bytes] | None:
     """Start a controller when there is none, or when the one there is works by an older configuration."""
-    running = lease.controller(home)
-    if running is not None and (running.role != lease.CONTROLLER or _is_ending(home)):
-        raise AlreadyControlled(f"cluster {home.name} is being ended: {running}", "wait until it is down")
-    if running is not None and not wanted.stale:
-        return None
-    await stop_controller(home)
-    await _withdraw_shutdown(home)
+    while (running := lease.controller(home)) is not None:
+        if running.role == lease.CONTROLLER:
+            if await _is_ending(home):
+                raise _ending(home, running)
+            if not wanted.stale:
+                return None
+            await stop_controller(home)
+            break
+        if running.role != lease.UP:
+            raise _ending(home, running)
+        await asyncio.sleep(_POLL_S)  # another `up` writes things down, which takes a moment
+    await take_up(home, wanted)
     return daemon.spawn(home, owner)
+
+
+def _ending(home: Home, by: lease.Holder) -> AlreadyControlled:
+    return AlreadyControlled(f"cluster {home.name} is being ended: {by}", "wait until it is down")
 
 
 async def _settle(home: Home, child: subprocess.Popen[bytes] | None) -> None:
@@ -165,22 +189,42 @@ async def _settle(home: Home, child: subprocess.Popen[bytes] | None) -> None:
         await asyncio.sleep(_POLL_S)
 
 
-def _is_ending(home: Home) -> bool:
-    report = view.newest(home)
+async def _is_ending(home: Home) -> bool:
+    """Say whether its controller ends the cluster: the order stands, or was carried out and is being tidied up after.
+
+    Only what this very controller has recorded counts: the last words of the one before may be of its end.
+    """
+    if await _shutdowns(home):
+        return True
+    try:
+        began = home.controller.stat().st_mtime
+    except FileNotFoundError:
+        return True
+    report = view.newest(home, since=began)
     return report is not None and any(order.kind is OrderKind.SHUTDOWN for order in report.plan.orders)
+
+
+async def _shutdowns(home: Home) -> tuple[str, ...]:
+    """Return the ids of standing orders to end the cluster; none when the ledger cannot be read, as its loop says."""
+    ledger = SqliteLedger(home.ledger)
+    try:
+        with suppress(LedgerUnavailable):
+            return tuple(order.id for order in (await ledger.load()).orders if order.kind is OrderKind.SHUTDOWN)
+        return ()
+    finally:
+        await ledger.close()
 
 
 async def _withdraw_shutdown(home: Home) -> None:
     """Take back the order of a `down` that nobody finished: who asks for `up` now wants the cluster."""
-    with lease.lease(home, "up"):
-        ledger = SqliteLedger(home.ledger)
-        try:
-            record = await ledger.load()
-            standing = tuple(order.id for order in record.orders if order.kind is OrderKind.SHUTDOWN)
-            if standing:
-                await ledger.save(record, answered=standing)
-        finally:
-            await ledger.close()
+    ledger = SqliteLedger(home.ledger)
+    try:
+        record = await ledger.load()
+        standing = tuple(order.id for order in record.orders if order.kind is OrderKind.SHUTDOWN)
+        if standing:
+            await ledger.save(record, answered=standing)
+    finally:
+        await ledger.close()
 
 
 async def stop_controller(home: Home) -> None:
@@ -216,11 +260,17 @@ async def _watch(
         if step is None:
             return
         progress(step)
-        if (child is not None and child.poll() is not None) or (child is None and lease.controller(home) is None):
+        if _is_alone(home, child):
             raise _died(home, child)
         if time.monotonic() > limit.deadline:
             raise TookTooLong(f"cluster {home.name} is not up yet: {step.text}", _advice(report, home))
         await asyncio.sleep(_POLL_S)
+
+
+def _is_alone(home: Home, child: subprocess.Popen[bytes] | None) -> bool:
+    """Say whether nobody controls the cluster. Of two `up` at once one meets the other's controller, which will do."""
+    ours = child is not None and child.poll() is None
+    return not ours and lease.controller(home) is None
 
 
 def head_step(report: TickReport | None) -> Step | None:
@@ -264,7 +314,7 @@ def _standing(home: Home, head_ready_s: float, took_s: float) -> Standing:
 
 
 def _died(home: Home, child: subprocess.Popen[bytes] | None) -> Exception:
-    """Return the controller's last words; a second one that refused names the first, in its own words."""
+    """Return the controller's last words."""
     code = child.poll() if child else None
     words = logs.last_lines(home.logs / logs.OUTPUT_LOG, _LAST_WORDS) or logs.tail(home, _LAST_WORDS)
     how = f" with code {code}" if code is not None else ""
