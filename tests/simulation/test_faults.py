@@ -228,6 +228,21 @@ def test_a_refused_drain_is_tried_again_later() -> None:
     run_virtual(story())
 
 
+def test_a_node_that_hangs_after_its_drain_is_ended_at_its_deadline() -> None:
+    async def story() -> None:
+        world = World(POLICY)
+        world.engine.submit(CPU1, count=4, run_s=2)
+        world.engine.hangs = True
+        async with world.controller():
+            await world.until(lambda: world.engine.drains, within_s=60)
+            left_after_s = await world.until(lambda: not world.place.existing(), within_s=60)
+            assert TIMEOUTS.node_timeout_s <= left_after_s < TIMEOUTS.node_timeout_s + 1
+            await world.until(lambda: not world.claims, within_s=10)
+        assert world.engine.drains == [("ray-w1-1", True)]
+
+    run_virtual(story())
+
+
 # ---- ledger -----------------------------------------------------------------------------------------
 
 

@@ -58,7 +58,8 @@ class FakeEngine:
 
     `join_s`: from a machine's running to its node's joining. `never_join`: machine ids or pools whose nodes never do.
     `needs_head`: without a living head node nobody answers. `look_s`: how long an answer takes.
-    `down`: nobody answers. `refuses`: every voluntary drain is refused. `reports`: what was published.
+    `down`: nobody answers. `refuses`: every voluntary drain is refused. `hangs`: nodes take a drain and do not leave.
+    `reports`: what was published.
     """
 
     clock: Clock
@@ -71,6 +72,7 @@ class FakeEngine:
     look_s: float = 0.0
     down: bool = False
     refuses: bool = False
+    hangs: bool = False
     looks: int = 0
     drains: list[tuple[str, bool]] = field(default_factory=list)
     reports: list[TickReport] = field(default_factory=list)
@@ -100,7 +102,7 @@ class FakeEngine:
         if node is None or node.head or (voluntary and (self.refuses or self._used(node))):
             raise DrainRefused(f"{node_id} is in use, unknown or the head")
         if node.state is NodeFact.ALIVE:
-            node.state = NodeFact.DRAINING if self._used(node) else NodeFact.DEAD
+            node.state = NodeFact.DRAINING if self.hangs or self._used(node) else NodeFact.DEAD
 
     async def publish(self, report: TickReport) -> None:
         """Remember the report."""
@@ -171,7 +173,7 @@ class FakeEngine:
                 self.done += 1
                 node.since_idle = max(node.since_idle, task.ends_at)
         for node in self.nodes.values():
-            if node.state is NodeFact.DRAINING and not self._used(node):
+            if node.state is NodeFact.DRAINING and not self.hangs and not self._used(node):
                 node.state = NodeFact.DEAD
         free = {n.id: n.total - self._used(n) for n in self.nodes.values() if n.state is NodeFact.ALIVE}
         for task in [task for task in self.tasks if task.node is None]:
