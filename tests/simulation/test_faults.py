@@ -238,7 +238,7 @@ def test_a_node_that_hangs_after_its_drain_is_ended_at_its_deadline() -> None:
             left_after_s = await world.until(lambda: not world.place.existing(), within_s=60)
             assert TIMEOUTS.node_timeout_s <= left_after_s < TIMEOUTS.node_timeout_s + 1
             await world.until(lambda: not world.claims, within_s=10)
-        assert world.engine.drains == [("ray-w1-1", True)]
+        assert len(world.engine.drains) == 1, "it is not asked again"
 
     run_virtual(story())
 
