@@ -194,21 +194,34 @@ def status(*, cluster: str | None = None) -> dict[str, Any]:
 
 
 def set_policy(
-    *, cluster: str | None = None, pools: Mapping[str, Mapping[str, Any]] | None = None, **settings: Any
+    *,
+    cluster: str | None = None,
+    pools: Mapping[str, Mapping[str, Any]] | None = None,
+    clear: str | Sequence[str] = (),
+    **settings: Any,
 ) -> None:
-    """Change limits and preferences of a running cluster; they stand until changed again.
+    """Change limits and preferences of a running cluster; they stand until changed again, or cleared.
 
     `settings`: max_workers, idle_timeout_s, upscaling_speed, downscaling_speed, max_usd_per_hour; `pools`: name ->
-    min_workers, max_workers, priority, idle_timeout_s. None means: no limit.
+    min_workers, max_workers, priority, idle_timeout_s. None means: no limit. `clear`: names of settings that are to
+    have the values of the cluster's configuration again; those of a pool are written `POOL.setting`.
+
+        rayfleet.set_policy(max_workers=10, pools={"cpu4": {"max_workers": 4}})
+        rayfleet.set_policy(clear=["max_workers", "cpu4.max_workers"])
 
     Raises:
         LauncherError: no such setting, pool or value (nothing is changed then), or nobody controls the cluster.
+        ValueError: a setting is both changed and cleared.
     """
     changes = [(key, _text(value)) for key, value in settings.items()]
     for pool, given in (pools or {}).items():
         changes += [(f"{pool}.{key}", _text(value)) for key, value in given.items()]
+    cleared = (clear,) if isinstance(clear, str) else tuple(clear)
+    both = sorted({key for key, _ in changes}.intersection(cleared))
+    if both:
+        raise ValueError(f"changed and cleared at the same time: {', '.join(both)}")
     home = choose(cluster)
-    _run(lambda: command.change(home, changes, "rayfleet.set_policy"))
+    _run(lambda: command.change(home, changes, "rayfleet.set_policy", cleared=cleared))
 
 
 def request_resources(

@@ -1,15 +1,23 @@
 """The public names of the package, and what they refuse before anything is started."""
 
+import asyncio
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import rayfleet
 from rayfleet import api
-from rayfleet.launcher.errors import NoCluster
+from rayfleet.launcher import home as homes
+from rayfleet.launcher.errors import InvalidOrder, NoCluster
 from rayfleet.launcher.known import CLUSTER_VARIABLE
+from rayfleet.ledger.sqlite import SqliteLedger
+from rayfleet.model import Order, TickReport
+from rayfleet.planner import plan
+from rayfleet.reports.history import History
+from rayfleet.testing.snapshots import pool, snapshot
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +65,77 @@ def test_clusters_get_different_names() -> None:
 
 def test_ending_what_was_never_started_is_done_already() -> None:
     rayfleet.LocalCluster(name="never").stop()
+
+
+# ---- set_policy, towards a cluster whose controller only holds its lease ----------------------------------------
+
+HOLD = """
+import signal, sys
+from rayfleet.launcher import home, lease
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)     # the call that there are new orders
+with lease.lease(home.Home(home.root() / "one")):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def controlled(nothing_is_up: None) -> Iterator[homes.Home]:
+    """Return a cluster with a pool cpu4 that has recorded one tick, and whose controller lives."""
+    home = homes.create("one")
+    home.write(home.config, "cluster_name: one\n")
+    of = snapshot(pool("cpu4", CPU=4, max_workers=3), max_workers=8)
+
+    async def record() -> None:
+        history = History(home.history)
+        await history.write(TickReport(1, "one", of, plan(of)))
+        await history.close()
+
+    asyncio.run(record())
+    with subprocess.Popen([sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        yield home
+        holder.kill()
+
+
+def ordered(home: homes.Home) -> list[tuple[str, str, str]]:
+    """Return kind, target and value of every order that waits, in the order in which they were given."""
+
+    async def read() -> tuple[Order, ...]:
+        ledger = SqliteLedger(home.ledger)
+        try:
+            return (await ledger.load()).orders
+        finally:
+            await ledger.close()
+
+    return sorted((order.kind.value, order.target, order.value) for order in asyncio.run(read()))
+
+
+def test_settings_are_ordered_as_on_the_command_line(controlled: homes.Home) -> None:
+    rayfleet.set_policy(max_workers=None, pools={"cpu4": {"max_workers": 2}})
+    assert ordered(controlled) == [("set", "cpu4.max_workers", "2"), ("set", "max_workers", "null")]
+
+
+def test_settings_are_cleared_alone_and_beside_others(controlled: homes.Home) -> None:
+    rayfleet.set_policy(clear=["cpu4.max_workers", "upscaling_speed"], idle_timeout_s=5)
+    rayfleet.set_policy(cluster="one", clear="max_workers")
+    assert ordered(controlled) == [
+        ("set", "idle_timeout_s", "5.0"),
+        ("unset", "cpu4.max_workers", ""),
+        ("unset", "max_workers", ""),
+        ("unset", "upscaling_speed", ""),
+    ]
+
+
+@pytest.mark.parametrize("clear", [["cpu4.max_worker"], ["max_workers", "cpu5.max_workers"], "idle_timeout"])
+def test_a_wrong_name_clears_and_changes_nothing(clear: str | list[str], controlled: homes.Home) -> None:
+    with pytest.raises(InvalidOrder, match="there is no"):
+        rayfleet.set_policy(clear=clear, idle_timeout_s=5)
+    assert ordered(controlled) == []
+
+
+def test_a_setting_is_not_changed_and_cleared_at_once(controlled: homes.Home) -> None:
+    with pytest.raises(ValueError, match=r"at the same time: cpu4\.priority"):
+        rayfleet.set_policy(pools={"cpu4": {"priority": 1}}, clear=["cpu4.priority", "max_workers"])
+    assert ordered(controlled) == []

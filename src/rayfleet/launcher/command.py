@@ -87,16 +87,23 @@ async def until_done(home: Home, given: Answer, progress: Progress) -> Answer:
     return replace(given, text=f"{order.target} has left", done=True)
 
 
-async def change(home: Home, changes: Sequence[tuple[str, str]], why: str = "") -> Answer:
-    """Change settings of the policy (key, value as text); all are checked before the first is ordered.
+async def change(
+    home: Home, changes: Sequence[tuple[str, str]], why: str = "", *, cleared: Sequence[str] = ()
+) -> Answer:
+    """Change settings of the policy (key, value as text), and give those of `cleared` the configuration's values back.
+
+    All are checked before the first is ordered.
 
     Raises:
         InvalidOrder, NotRunning: see `scale`.
     """
     policy, author = _standing(home).snapshot.policy, _author(why)
-    given = tuple(orders.change(policy, key, value, author) for key, value in changes)
-    await _give(home, *given)
-    return Answer("\n".join(f"{order.target} = {order.value}" for order in given), given)
+    changed = tuple(orders.change(policy, key, value, author) for key, value in changes)
+    unset_ = tuple(orders.unset(policy, key, author) for key in cleared)
+    await _give(home, *changed, *unset_)
+    lines = [f"{order.target} = {order.value}" for order in changed]
+    lines += [f"{key} = {orders.configured(policy, key)}, as configured" for key in cleared]
+    return Answer("\n".join(lines), (*changed, *unset_))
 
 
 async def unset(home: Home, keys: Sequence[str], why: str = "") -> Answer:
@@ -105,11 +112,7 @@ async def unset(home: Home, keys: Sequence[str], why: str = "") -> Answer:
     Raises:
         InvalidOrder, NotRunning: see `scale`.
     """
-    policy, author = _standing(home).snapshot.policy, _author(why)
-    given = tuple(orders.unset(policy, key, author) for key in keys)
-    await _give(home, *given)
-    lines = (f"{key} = {orders.configured(policy, key)}, as configured" for key in keys)
-    return Answer("\n".join(lines), given)
+    return await change(home, (), why, cleared=keys)
 
 
 def _author(why: str) -> Author:
