@@ -40,8 +40,9 @@ class LocalCluster:
 
     `pools`: name -> resources (`{"CPU": 4}`) or a whole entry as in `available_node_types`
     (`{"resources": {"CPU": 4}, "min_workers": 1, "labels": {...}}`). `config`: a cluster file instead. Neither: pools
-    that this computer can carry. `name`: a fresh one by default, so that clusters never meet. `max_workers`: of all
-    pools together; `idle_timeout_s`: a worker with nothing to do for so long leaves (a file says both by itself).
+    that this computer can carry. `name`: a fresh one by default, so that clusters never meet; one that is up is
+    refused. `max_workers`: of all pools together; `idle_timeout_s`: a worker with nothing to do for so long leaves (a
+    file says both by itself).
     `timeout_s`: how long to wait for the head and the minimums.
 
     While it is up the process's environment holds its address and where its token is, so `ray.init()` and programs that
@@ -77,8 +78,12 @@ class LocalCluster:
     # ---- life -----------------------------------------------------------------------------------------
 
     def start(self) -> Self:
-        """Bring it up and set the environment. Also done on entering a `with` block."""
+        """Bring it up and set the environment. Also done on entering a `with` block; nothing happens when it is up."""
+        if self._standing is not None:
+            return self
         plan = self._wanted()
+        if not plan.fresh:  # it would take another configuration, and would go at the end of our block
+            raise LauncherError(f"cluster {self.name} is up already, and not ours", "leave the name out, or choose one")
         try:
             self._standing = _run(lambda: up(plan, timeout_s=self._timeout_s, owner=_me()))
             self._export()
@@ -251,6 +256,8 @@ def request_resources(
 def _wishes(
     num_cpus: float | None, bundles: Sequence[Mapping[str, float]], selectors: Sequence[Mapping[str, str]] | None
 ) -> tuple[RequestedDemand, ...]:
+    if num_cpus is not None and num_cpus < 0:
+        raise ValueError(f"nobody can have {num_cpus} CPUs")
     where = selectors if selectors is not None else [{}] * len(bundles)
     wishes = [_wish(bundle, labels) for bundle, labels in zip(bundles, where, strict=True)]
     if num_cpus:

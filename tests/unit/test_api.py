@@ -5,13 +5,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import rayfleet
 from rayfleet import api
+from rayfleet.engines.ray.settings import new_settings
 from rayfleet.launcher import home as homes
-from rayfleet.launcher.errors import InvalidOrder, NoCluster
+from rayfleet.launcher.errors import InvalidOrder, LauncherError, NoCluster
 from rayfleet.launcher.known import CLUSTER_VARIABLE
 from rayfleet.ledger.sqlite import SqliteLedger
 from rayfleet.model import Order, TickReport
@@ -65,6 +67,26 @@ def test_clusters_get_different_names() -> None:
 
 def test_ending_what_was_never_started_is_done_already() -> None:
     rayfleet.LocalCluster(name="never").stop()
+
+
+def test_a_cluster_that_somebody_else_has_started_is_left_alone() -> None:
+    home = homes.create("theirs")
+    home.write(home.config, "cluster_name: theirs\n")
+    home.write(home.controller, "{}")
+    with pytest.raises(LauncherError, match="theirs is up already"), rayfleet.LocalCluster(name="theirs"):
+        pass
+    assert home.is_up
+    assert home.config.read_text() == "cluster_name: theirs\n"
+
+
+@pytest.mark.parametrize("wishes", [{"num_cpus": -1}, {"bundles": [{"CPU": -1}]}])
+def test_nobody_wishes_for_less_than_nothing(wishes: dict[str, Any]) -> None:
+    home = homes.create("one")
+    home.write(home.config, "cluster_name: one\n")
+    home.write(home.controller, "{}")
+    new_settings("one", home.path, preferred_default=False).save()
+    with pytest.raises(ValueError, match=r"nobody can have|less than nothing"):
+        rayfleet.request_resources(**wishes)
 
 
 # ---- set_policy, towards a cluster whose controller only holds its lease ----------------------------------------

@@ -163,6 +163,8 @@ def _text(path: Path) -> str:
         fail(f"{path} is a folder", "give the path of a file")
     except UnicodeDecodeError as error:
         fail(f"{path} is not text: {error}")
+    except OSError as error:
+        fail(f"{path} cannot be read: {error.strerror}")
 
 
 def _name(path: Path) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import isfinite
+from math import inf, isfinite
 from typing import Any, Final
 
 from rayfleet.launcher.errors import InvalidOrder, did_you_mean
 from rayfleet.model import EXISTING, Claim, Order, OrderKind, Policy, Pool
+from rayfleet.planner.orders import MACHINES_MAX
 
 NOTHING_TEXT: Final = "null"
 _NOTHING: Final = frozenset({"null", "none", "~", ""})
+_NODE_ID_LEAST: Final = 6
+"""So many characters of a node's id name it. A slip of the pen or the name of a machine that is gone has fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Setting:
     what: str
     read: Callable[[str], float]
     least: float = 0.0
+    most: float = inf
     optional: bool = True
 
 
@@ -44,15 +48,15 @@ def _seconds(text: str) -> float:
 
 
 POLICY_SETTINGS: Final = (
-    Setting("max_workers", "a number of machines", int),
+    Setting("max_workers", "a number of machines", int, most=MACHINES_MAX),
     Setting("idle_timeout_s", "seconds", _seconds, optional=False),
     Setting("upscaling_speed", "a rate per machine that is up (1 doubles)", float),
     Setting("downscaling_speed", "a rate per machine that is up", float),
     Setting("max_usd_per_hour", "USD per hour", float),
 )
 POOL_SETTINGS: Final = (
-    Setting("min_workers", "a number of machines", int, optional=False),
-    Setting("max_workers", "a number of machines", int),
+    Setting("min_workers", "a number of machines", int, most=MACHINES_MAX, optional=False),
+    Setting("max_workers", "a number of machines", int, most=MACHINES_MAX),
     Setting("priority", "a whole number, higher is tried first", int, least=-1_000_000, optional=False),
     Setting("idle_timeout_s", "seconds", _seconds),
 )
@@ -73,8 +77,8 @@ def scale(policy: Policy, pool: str, count: int, author: Author) -> Order:
         InvalidOrder: no such pool, or its limits forbid that many.
     """
     found = worker_pool(policy, pool)
-    if count < 0:
-        raise InvalidOrder(f"a pool cannot have {count} machines", "give 0 or more")
+    if not 0 <= count <= MACHINES_MAX:
+        raise InvalidOrder(f"a pool cannot have {count} machines", f"give 0 to {MACHINES_MAX}")
     _within(found.max_workers, count, f"pool {pool}", f"{pool}.max_workers")
     _within(policy.max_workers, count, "the cluster", "max_workers")
     return author.order(OrderKind.SCALE, pool, str(count))
@@ -172,7 +176,8 @@ def _within(limit: int | None, count: int, whose: str, key: str) -> None:
 def _machine(claims: tuple[Claim, ...], node: str) -> tuple[Claim, str]:
     present = [(claim, host) for claim in claims if claim.phase in EXISTING for host in claim.hosts]
     exact = [(c, h.id) for c, h in present if node in (h.id, c.id, h.machine_id, h.node_id)]
-    likely = exact or [(c, h.id) for c, h in present if node and (h.node_id or "").startswith(node)]
+    part = len(node) >= _NODE_ID_LEAST
+    likely = exact or [(c, h.id) for c, h in present if part and (h.node_id or "").startswith(node)]
     if not likely:
         names = [host.id for claim, host in present if not claim.head]
         raise InvalidOrder(f"no machine is called {node!r}", did_you_mean(node, names) or "no machine is up")
@@ -215,6 +220,7 @@ def _checked(setting: Setting, key: str, text: str) -> str:
     except ValueError:
         hint = f"it is {setting.what}" + (", or null for none" if setting.optional else "")
         raise InvalidOrder(f"{key} cannot be {text!r}", hint) from None
-    if not isfinite(value) or value < setting.least:
-        raise InvalidOrder(f"{key} cannot be {text}", f"it is {setting.what}, {setting.least:g} or more")
+    if not isfinite(value) or not setting.least <= value <= setting.most:
+        span = f"{setting.least:g} or more" if setting.most == inf else f"{setting.least:g} to {setting.most:.0f}"
+        raise InvalidOrder(f"{key} cannot be {text}", f"it is {setting.what}, {span}")
     return repr(value)

@@ -48,6 +48,8 @@ def resolve(word: str | None, name: str | None = None) -> Wanted:
     """
     if word is not None and not is_config(word):
         home = homes.find(word)
+        if name not in (None, home.name):
+            raise LauncherError(f"cluster {home.name} has its name already", f"rayfleet up {home.config} --name {name}")
         return wanted(_stored_text(home), str(home.config), home.name)
     if word is not None:
         return wanted(_read(Path(word)), word, name)

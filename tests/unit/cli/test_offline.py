@@ -110,6 +110,11 @@ def test_a_scenario_with_mistakes_is_refused_with_each_line() -> None:
     assert "did you mean demand?" in result.stderr
 
 
+def test_a_path_that_cannot_be_is_a_mistake_of_whoever_typed_it(scenario: str) -> None:
+    result = run("plan", f"{scenario}/more")
+    assert (result.exit_code, f"{scenario}/more cannot be read: Not a directory" in result.stderr) == (2, True)
+
+
 def test_what_is_no_record_cannot_be_replayed(scenario: str) -> None:
     result = run("replay", "-", stdin="[]")
     assert result.exit_code == 2

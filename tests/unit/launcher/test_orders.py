@@ -15,9 +15,9 @@ POLICY = Policy(
 )
 CLAIMS = (
     Claim("h", OfferKey("head"), hosts=(Host("h"),), head=True),
-    Claim("m1", OfferKey("cpu4"), hosts=(Host("m1", machine_id="p-1", node_id="ab12ff"),)),
-    Claim("m2", OfferKey("cpu4"), hosts=(Host("m2", machine_id="p-2", node_id="ab34ff"),)),
-    Claim("r1", OfferKey("gpu"), hosts=(Host("r1.0", node_id="cd00"), Host("r1.1", node_id="cd11"))),
+    Claim("m1", OfferKey("cpu4"), hosts=(Host("m1", machine_id="p-1", node_id="ab12ff77"),)),
+    Claim("m2", OfferKey("cpu4"), hosts=(Host("m2", machine_id="p-2", node_id="ab12ff88"),)),
+    Claim("r1", OfferKey("gpu"), hosts=(Host("r1.0", node_id="cdcdcd00"), Host("r1.1", node_id="cdcdcd11"))),
     Claim("gone", OfferKey("gpu"), phase=Phase.FAILED, hosts=(Host("gone"),)),
     Claim("x", OfferKey(""), hosts=(Host("x"),), foreign=True),
 )
@@ -40,7 +40,8 @@ def test_a_newer_order_about_the_same_replaces_the_older() -> None:
         ("cpu5", 1, "there is no pool 'cpu5'", "did you mean cpu4?"),
         ("zzz", 1, "there is no pool 'zzz'", "known: cpu4, gpu"),
         ("head", 1, "pool head is the head's", ""),
-        ("cpu4", -1, "a pool cannot have -1 machines", "give 0 or more"),
+        ("cpu4", -1, "a pool cannot have -1 machines", "give 0 to 100000"),
+        ("gpu", 100_001, "a pool cannot have 100001 machines", "give 0 to 100000"),
         ("cpu4", 6, "pool cpu4 may have at most 5 machines, not 6", "rayfleet set cpu4.max_workers=6"),
         ("gpu", 9, "the cluster may have at most 8 machines, not 9", "rayfleet set max_workers=9"),
     ],
@@ -65,7 +66,8 @@ def test_clearing_names_the_pool() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "target"), [("m1", "m1"), ("p-2", "m2"), ("ab12ff", "m1"), ("ab3", "m2"), ("r1", "r1.0"), ("cd", "r1.0")]
+    ("word", "target"),
+    [("m1", "m1"), ("p-2", "m2"), ("ab12ff77", "m1"), ("ab12ff8", "m2"), ("r1", "r1.0"), ("cdcdcd", "r1.0")],
 )
 def test_a_machine_goes_by_any_of_its_names(word: str, target: str) -> None:
     assert orders.drain(CLAIMS, word, ME).target == target
@@ -77,7 +79,9 @@ def test_a_machine_goes_by_any_of_its_names(word: str, target: str) -> None:
         ("m9", "no machine is called 'm9'"),
         ("gone", "no machine is called 'gone'"),
         ("", "no machine is called ''"),
-        ("ab", "'ab' fits several machines: m1, m2"),
+        ("ab12ff", "'ab12ff' fits several machines: m1, m2"),
+        ("ab12f", "no machine is called 'ab12f'"),
+        ("c", "no machine is called 'c'"),
         ("h", "h is the head"),
         ("x", "x was joined by hand"),
     ],
@@ -138,7 +142,8 @@ def test_no_limit_is_a_value_where_there_may_be_none(key: str, text: str) -> Non
         ("cpu5.max_workers", "3", "there is no pool 'cpu5'", "did you mean cpu4?"),
         ("max_workers", "many", "max_workers cannot be 'many'", "it is a number of machines, or null for none"),
         ("max_workers", "1.5", "max_workers cannot be '1.5'", "it is a number of machines, or null for none"),
-        ("max_workers", "-1", "max_workers cannot be -1", "it is a number of machines, 0 or more"),
+        ("max_workers", "-1", "max_workers cannot be -1", "it is a number of machines, 0 to 100000"),
+        ("cpu4.min_workers", "100001", "cpu4.min_workers cannot be 100001", "it is a number of machines, 0 to 100000"),
         ("idle_timeout_s", "5m", "idle_timeout_s cannot be '5m'", "it is seconds"),
         ("idle_timeout_s", "inf", "idle_timeout_s cannot be inf", "it is seconds, 0 or more"),
         ("idle_timeout_s", "nan", "idle_timeout_s cannot be nan", "it is seconds, 0 or more"),

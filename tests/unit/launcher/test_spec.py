@@ -41,6 +41,14 @@ def test_a_file_names_its_cluster_and_a_user_may_name_it_otherwise() -> None:
     assert (other.name, other.spec.name, other.text, other.fresh, other.stale) == ("other", "other", FILE, True, False)
 
 
+def test_a_cluster_by_name_cannot_be_called_otherwise() -> None:
+    stand("ours", FILE, up=False)
+    with pytest.raises(LauncherError, match="ours has its name already") as caught:
+        spec.resolve("ours", "other")
+    assert caught.value.hint.endswith("ours/cluster.yaml --name other")
+    assert spec.resolve("ours", "ours").name == "ours"
+
+
 def test_a_cluster_that_is_up_under_another_text_is_stale() -> None:
     stand("ours", FILE, up=True)
     same = spec.resolve("ours.yaml")
