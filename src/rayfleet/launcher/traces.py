@@ -7,6 +7,7 @@ import json
 import shutil
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +28,8 @@ async def end_leftovers(home: Home) -> tuple[Leftover, ...]:
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + LEAVE_TIMEOUT_S
         for each in left:
-            procfs.send_signal(each.key, number)
+            with suppress(PermissionError):  # it runs with another user's rights, and will be named as left
+                procfs.send_signal(each.key, number)
         while left and time.monotonic() < deadline:
             await asyncio.sleep(_POLL_S)
             left = leftovers.left_behind(home.name, home.path)

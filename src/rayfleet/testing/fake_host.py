@@ -23,13 +23,18 @@ from rayfleet.providers.process.procfs import ProcessKey
 
 @dataclass(slots=True)
 class FakeProcess:
-    """One process. `obeys_sigterm`: ends on SIGTERM; `immortal`: not even SIGKILL ends it (it hangs in the kernel)."""
+    """One process.
+
+    `obeys_sigterm`: ends on SIGTERM; `immortal`: not even SIGKILL ends it (it hangs in the kernel); `untouchable`: it
+    has another user's rights, so that we may not signal it.
+    """
 
     key: ProcessKey
     machine_id: str
     leader: bool = True
     obeys_sigterm: bool = True
     immortal: bool = False
+    untouchable: bool = False
     exit_code: int | None = None
 
 
@@ -132,6 +137,8 @@ class FakeHost:
     def signal(self, process: ProcessKey, signum: signal.Signals) -> None:
         """Record the signal, and end the process if it obeys."""
         found = self.table[process]
+        if found.untouchable:
+            raise PermissionError(errno.EPERM, "not permitted")
         self.signals.append((found.machine_id, signum))
         ends = found.obeys_sigterm if signum is signal.SIGTERM else not found.immortal
         if ends and found.exit_code is None:

@@ -392,9 +392,9 @@ def end_descendants() -> bool:
 
 
 def send(signum: int, pids: list[int]) -> None:
-    """Signal processes that may be gone already."""
+    """Signal processes that may be gone already, or have another user's rights; the others get it all the same."""
     for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signum)
 
 

@@ -33,11 +33,11 @@ class ProcessStat:
 
 
 def stat(pid: int) -> ProcessStat | None:
-    """Read one process; None when there is none of that pid."""
+    """Read one process; None when there is none of that pid that we may see (some hosts hide other users')."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 (read for every machine on every listing: twice as fast)
             text = file.read()
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
     # The second field is the command's name in brackets, which may itself hold spaces and brackets.
     fields = text[text.rindex(b")") + 2 :].split()
@@ -70,7 +70,7 @@ def boot_id() -> str:
 
 
 def send_signal(key: ProcessKey, signum: signal.Signals) -> bool:
-    """Signal this very process and no other; False when it is gone.
+    """Signal this very process and no other; False when it is gone. PermissionError: it has another user's rights.
 
     The pidfd is opened before identity is checked, so the pid cannot change hands in between.
     """

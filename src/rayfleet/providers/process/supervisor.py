@@ -6,8 +6,9 @@ to be called again. The provider calls everything but `listing` from one thread.
 
 import secrets
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -111,11 +112,7 @@ class Supervisor:
         self._census = None
         self._refused.clear()
         for record in self._in_order():
-            try:
-                self._advance(record)
-            except OSError as error:
-                self._refused.add(record.id)
-                log.warning("machine_step_failed", machine=record.id, stage=record.stage, error=str(error))
+            self._attempted(record, partial(self._advance, record))
         self._start_queued()
         self._save_unsaved()
         self._publish()
@@ -126,6 +123,14 @@ class Supervisor:
         published = self._published
         unseen = any(record.stage is Stage.RUNNING and not self._is_alive(record) for record in published)
         return tuple(_machine(record) for record in published), unseen
+
+    def _attempted(self, record: Record, work: Callable[[], None]) -> None:
+        """Do something for one machine; what this computer refuses is tried again, and holds up no other machine."""
+        try:
+            work()
+        except OSError as error:
+            self._refused.add(record.id)
+            log.warning("machine_step_failed", machine=record.id, stage=record.stage, error=str(error))
 
     # ---- one machine, by stage ---------------------------------------------------------------------------------
 
@@ -212,7 +217,7 @@ class Supervisor:
         now = self._host.now()
         due = [record for record in self._in_order() if record.stage is Stage.QUEUED and record.not_before <= now]
         for record in due[: max(0, self._site.starts_max - booting)]:
-            self._start(record, now)
+            self._attempted(record, partial(self._start, record, now))
 
     def _start(self, record: Record, now: float) -> None:
         """Say so in the registry, then start the process, then say which it is."""
@@ -262,10 +267,20 @@ class Supervisor:
         return record.process is not None and self._host.is_alive(record.process)
 
     def _kill(self, record: Record) -> int:
-        """Kill every process of the machine; return how many there were. 0: all have ended."""
+        """Kill every process of the machine; return how many there were. 0: all have ended.
+
+        Raises:
+            PermissionError: one has another user's rights; the others were killed.
+        """
         found = self._processes_of(record.id)
+        refused: PermissionError | None = None
         for process in found:
-            self._host.signal(process.key, signal.SIGKILL)
+            try:
+                self._host.signal(process.key, signal.SIGKILL)
+            except PermissionError as error:
+                refused = error
+        if refused is not None:
+            raise refused
         return len(found)
 
     def _processes_of(self, machine_id: str) -> list[Leftover]:

@@ -314,6 +314,38 @@ def test_a_node_that_dies_is_listed_as_failed_until_it_is_released(world: World,
     assert world.machines() == ()
 
 
+@pytest.mark.parametrize("released", [True, False])
+def test_a_program_with_another_users_rights_keeps_nothing_else_alive(world: World, released: bool) -> None:
+    machine_id = world.running_machine()
+    world.host.add_child(machine_id).untouchable = True
+    world.host.add_child(machine_id)
+    world.host.exit(machine_id, code=1)
+    if released:
+        world.supervisor.stop((machine_id,))
+    assert world.step() == DISK_RETRY_S
+    assert world.host.alive(machine_id) == 1
+    world.host.table.popitem()
+    world.host.table.popitem()
+    world.step(DISK_RETRY_S)
+    assert world.states() == ([] if released else ["failed"])
+
+
+def test_what_an_attempt_left_and_cannot_be_ended_holds_up_no_other_machine(world: World) -> None:
+    world.ask("c1", "c2")
+    world.step()
+    first, second = (machine.id for machine in world.machines())
+    world.host.join(second)
+    child = world.host.add_child(first)
+    child.untouchable = True
+    world.host.exit(first, code=1)
+    world.step(POLL_S)
+    assert world.step(RULES.retry_delay_s) == DISK_RETRY_S
+    assert world.states() == ["starting", "running"]
+    child.exit_code = 0
+    world.step(DISK_RETRY_S)
+    assert len(world.host.spawned) == 3
+
+
 def test_a_directory_that_cannot_be_removed_is_tried_again_without_haste(world: World) -> None:
     machine_id = world.running_machine()
     world.host.remove_error = OSError(16, "Device or resource busy")
