@@ -1,6 +1,7 @@
 """The house numbers, measured: sizes, names and docstrings of the package, and no mock library in its tests."""
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,3 +156,29 @@ def test_each_way_to_patch_is_seen(line: str) -> None:
 )
 def test_variables_and_folders_may_be_set(line: str) -> None:
     assert not list(mock_uses(ast.parse(line)))
+
+
+# ---- whom the package ends -------------------------------------------------------------------------------------------
+
+SIGNALLERS = {
+    "src/rayfleet/providers/process/procfs.py": "whoever has this pid and start time",
+    "src/rayfleet/engines/ray/node_main.py": "its own descendants",
+    "src/rayfleet/launcher/demo/drivers.py": "its own children",
+}
+SENDS = {"kill", "killpg", "pidfd_send_signal", "send_signal", "terminate"}
+BY_NAME = re.compile(r"\b(pkill|killall|ray stop)\b|[\"']stop[\"'], *[\"']--force")
+
+
+def signals(tree: ast.Module) -> bool:
+    """Say whether a file sends signals by itself."""
+    calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    senders = (call for call in calls if isinstance(call, ast.Attribute) and call.attr in SENDS)
+    return any(not isinstance(call.value, ast.Name) or call.value.id not in {"ray", "procfs"} for call in senders)
+
+
+def test_signals_are_sent_from_few_places_and_never_by_name() -> None:
+    """Everything else asks `procfs`, which looks at the start time first."""
+    package = list(sources(ROOT / "src"))
+    assert {path for path, text in package if signals(ast.parse(text))} == SIGNALLERS.keys()
+    assert [path for path, text in package if BY_NAME.search(text)] == []
+    assert BY_NAME.search("subprocess.run(['ray', 'stop', '--force'])")
