@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from tests.properties.strategies import snapshots
+from tests.snapshots import likely
 
 from rayfleet.model import Demand, Plan, ReasonCode, Snapshot
 from rayfleet.planner import plan
@@ -29,7 +29,7 @@ def counts(of: Plan) -> tuple[Counter[str], Counter[str], Counter[str]]:
 
 
 @FEW
-@given(snapshots())
+@given(likely())
 def test_every_plan_keeps_the_invariants(snapshot: Snapshot) -> None:
     """Caps, minimums, whole gangs, placements that fit, nothing in use released for idleness."""
     made = plan(snapshot)
@@ -38,13 +38,13 @@ def test_every_plan_keeps_the_invariants(snapshot: Snapshot) -> None:
 
 
 @FEW
-@given(snapshots())
+@given(likely())
 def test_every_plan_is_repeated_exactly(snapshot: Snapshot) -> None:
     assert repr(plan(snapshot)) == repr(plan(snapshot))
 
 
 @FEW
-@given(snapshots(), st.randoms(use_true_random=False))
+@given(likely(), st.randoms(use_true_random=False))
 def test_the_order_of_claims_and_demand_does_not_matter(snapshot: Snapshot, chance: object) -> None:
     def shuffled(values: tuple) -> tuple:  # type: ignore[type-arg]  # of anything
         many = list(values)
@@ -61,7 +61,7 @@ def test_the_order_of_claims_and_demand_does_not_matter(snapshot: Snapshot, chan
 
 
 @FEW
-@given(snapshots())
+@given(likely())
 def test_every_reason_has_a_text(snapshot: Snapshot) -> None:
     made = plan(snapshot)
     reasons = [action.reason for action in made.actions] + [kept.reason for kept in made.kept]
@@ -71,7 +71,7 @@ def test_every_reason_has_a_text(snapshot: Snapshot) -> None:
 
 
 @FEW
-@given(snapshots())
+@given(likely())
 def test_every_host_that_stays_has_a_reason(snapshot: Snapshot) -> None:
     made = plan(snapshot)
     before = {host.id for claim in snapshot.claims for host in claim.hosts}
@@ -84,7 +84,7 @@ def test_every_host_that_stays_has_a_reason(snapshot: Snapshot) -> None:
 
 
 @FEW
-@given(snapshots(quiet=True))
+@given(likely(quiet=True))
 def test_a_plan_that_has_come_true_is_followed_by_no_launch(snapshot: Snapshot) -> None:
     """No churn: what was launched is enough, and what left is not wanted back."""
     made = plan(snapshot)
@@ -98,7 +98,7 @@ def test_a_plan_that_has_come_true_is_followed_by_no_launch(snapshot: Snapshot) 
 
 
 @FEW
-@given(snapshots(quiet=True))
+@given(likely(quiet=True))
 def test_what_was_launched_is_not_cancelled_by_the_next_plan(snapshot: Snapshot) -> None:
     """The same demand again, with the machines on their way: nothing is launched, cancelled or moved."""
     made = plan(snapshot)

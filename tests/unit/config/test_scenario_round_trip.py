@@ -5,7 +5,7 @@ from dataclasses import fields
 
 import jsonschema
 from hypothesis import HealthCheck, given, settings
-from tests.unit.config.snapshots import SNAPSHOTS
+from tests.snapshots import RECORDABLE
 
 from rayfleet.config import scenario_schema, snapshot_from_json, snapshot_to_json
 from rayfleet.config.scenario_form import MachineForm, ScenarioForm, TimeoutsForm
@@ -16,20 +16,20 @@ GENEROUS = settings(max_examples=40, deadline=None, suppress_health_check=list(H
 
 
 @GENEROUS
-@given(SNAPSHOTS)
+@given(RECORDABLE)
 def test_a_snapshot_survives_its_file(snapshot: Snapshot) -> None:
     text = json.dumps(snapshot_to_json(snapshot))
     assert snapshot_from_json(json.loads(text)) == snapshot
 
 
 @GENEROUS
-@given(SNAPSHOTS)
+@given(RECORDABLE)
 def test_what_is_written_is_valid_by_the_published_schema(snapshot: Snapshot) -> None:
     assert not list(SCHEMA.iter_errors(json.loads(json.dumps(snapshot_to_json(snapshot)))))
 
 
 @GENEROUS
-@given(SNAPSHOTS)
+@given(RECORDABLE)
 def test_equal_snapshots_have_equal_files(snapshot: Snapshot) -> None:
     again = snapshot_from_json(snapshot_to_json(snapshot))
     assert json.dumps(snapshot_to_json(again)) == json.dumps(snapshot_to_json(snapshot))
