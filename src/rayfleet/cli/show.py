@@ -38,12 +38,15 @@ def status(
       rayfleet status
       rayfleet status --watch
       rayfleet status second --json
+      rayfleet status --watch --json   one object a second
     """
     from rayfleet.launcher.known import choose
     from rayfleet.launcher.view import status_json, status_text
 
     home = choose(cluster)
-    if watch:
+    if watch and as_json:
+        _until_interrupted(lambda: _forever(lambda: _print_each(status_json(home))))
+    elif watch:
         _watch(home, status_text)
     elif as_json:
         print_json(status_json(home))
@@ -164,6 +167,12 @@ def _watch(home: Home, text: Callable[[Home], str]) -> None:
             live.update(Text(text(home)), refresh=True)
 
         _until_interrupted(lambda: _forever(again))
+
+
+def _print_each(value: Any) -> None:
+    print_json(value)
+    sys.stdout.flush()
+    time.sleep(_REFRESH_S)
 
 
 def _print_news(text: Callable[[], str]) -> None:
