@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rayfleet.engines.ray.events import Event, Severity, Told, news
-from rayfleet.engines.ray.report_state import autoscaling_state, next_version
+from rayfleet.engines.ray.report_state import Attempts, attempts, autoscaling_state, next_version
 from rayfleet.engines.ray.session_logs import append_events, append_status
 from rayfleet.engines.ray.status_block import status_block
 from rayfleet.model import (
@@ -135,7 +135,7 @@ def test_each_pending_host_is_one_entry_since_ray_ignores_counts() -> None:
     plan = Plan(
         claims=(replica, claim(2, Phase.REQUESTED), claim(3, Phase.BOOTING), claim(4), claim(5, Phase.DRAINING))
     )
-    state = autoscaling_state(tick(plan), 9, 7, lambda _shape, _where: None)
+    state = autoscaling_state(tick(plan), 9, 7, lambda _shape, _where: None, {})
     assert [entry.ray_node_type_name for entry in state.pending_instance_requests] == ["cpu4"] * 3
     assert [(entry.instance_id, entry.details) for entry in state.pending_instances] == [("m3", "booting")]
     assert (state.autoscaler_state_version, state.last_seen_cluster_resource_state_version) == (9, 7)
@@ -154,10 +154,23 @@ def test_back_offs_are_failures_and_hopeless_tasks_are_echoed() -> None:
     def original(shape: Resources, where: Any) -> Any:
         asked.append((shape, where))
 
-    state = autoscaling_state(tick(plan), 1, 1, original)
+    state = autoscaling_state(tick(plan), 1, 1, original, {})
     (failure,) = state.failed_instance_requests
     assert (failure.ray_node_type_name, failure.count, failure.reason) == ("gpu", 3, "OutOfStock: none left")
     assert asked == [(TASK.shape, TASK.selectors)]
+
+
+def test_a_failure_keeps_the_moment_at_which_it_was_first_seen() -> None:
+    """Ray shows `start_ts` as the latest attempt; without one it would be in 1970."""
+    known: Attempts = {}
+    shown = []
+    for now, failures in ((100.0, 1), (102.0, 1), (130.0, 2)):
+        report = tick(Plan(backoffs=(Backoff(CPU4, now + 15, Trouble.FLAKY, failures),)))
+        report = replace(report, snapshot=replace(report.snapshot, now=now))
+        known = attempts(report, known)
+        (failed,) = autoscaling_state(report, 1, 1, lambda _shape, _where: None, known).failed_instance_requests
+        shown.append((failed.start_ts, failed.failed_ts))
+    assert shown == [(100, 100), (100, 100), (130, 130)]
 
 
 @pytest.mark.parametrize(

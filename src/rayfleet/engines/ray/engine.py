@@ -16,7 +16,7 @@ from rayfleet.engines.ray import boot
 from rayfleet.engines.ray.events import Told, news
 from rayfleet.engines.ray.gcs import Gcs
 from rayfleet.engines.ray.protobufs import autoscaler
-from rayfleet.engines.ray.report_state import autoscaling_state, next_version
+from rayfleet.engines.ray.report_state import Attempts, attempts, autoscaling_state, next_version
 from rayfleet.engines.ray.session_logs import append_events, append_status
 from rayfleet.engines.ray.settings import RaySettings
 from rayfleet.engines.ray.status_block import status_block
@@ -49,6 +49,7 @@ class RayEngine:
         self._settled_at = 0.0
         self._reported_version: int | None = None
         self._told = Told()
+        self._failed_at: Attempts = {}
         self._status = ""
 
     def start_script(self, pool: Pool, *, head: bool) -> StartScript:
@@ -105,7 +106,8 @@ class RayEngine:
             self._reported_version = await self._gcs.reported_version()
         version = next_version(self._reported_version, now)
         seen_version = self._answer.state.cluster_resource_state_version if self._answer else 0
-        await self._gcs.report(autoscaling_state(report, version, seen_version, self._original))
+        self._failed_at = attempts(report, self._failed_at)
+        await self._gcs.report(autoscaling_state(report, version, seen_version, self._original, self._failed_at))
         self._reported_version = version
 
     async def close(self) -> None:
