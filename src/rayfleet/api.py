@@ -67,13 +67,14 @@ class LocalCluster:
         """Describe the cluster; nothing is started yet. ValueError when `config` comes with what it should say."""
         if config is not None and (pools, max_workers, idle_timeout_s) != (None, None, None):
             raise ValueError("config says what the pools and limits are: give either it or them")
-        self.name = name or f"local-{secrets.token_hex(4)}"
+        self.name = homes.check_name(name or f"local-{secrets.token_hex(4)}")
         self._pools = pools
         self._config = config
         self._limits = Limits(max_workers, idle_timeout_s)
         self._timeout_s = timeout_s
         self._before: dict[str, str | None] = {}
         self._standing: Standing | None = None
+        self._begun = False
 
     # ---- life -----------------------------------------------------------------------------------------
 
@@ -84,6 +85,7 @@ class LocalCluster:
         plan = self._wanted()
         if not plan.fresh:  # it would take another configuration, and would go at the end of our block
             raise LauncherError(f"cluster {self.name} is up already, and not ours", "leave the name out, or choose one")
+        self._begun = True
         try:
             self._standing = _run(lambda: up(plan, timeout_s=self._timeout_s, owner=_me()))
             self._export()
@@ -93,18 +95,20 @@ class LocalCluster:
         return self
 
     def stop(self) -> None:
-        """End it and put the environment back; nothing happens when it is down. LauncherError when some of it stays."""
+        """End what `start` has begun, and put the environment back. LauncherError when some of it stays."""
+        if not self._begun:
+            return
         if self._before:
             this_process.disconnect()
         self._restore()
         self._standing = None
         home = homes.Home(homes.root() / self.name)
-        if not home.path.exists():
-            return
-        ended = _run(lambda: down(home))
-        if ended.left_behind:
-            raise LauncherError(f"still there: {', '.join(ended.left_behind)}", f"rayfleet down {self.name}")
-        homes.remove(home)
+        if home.path.exists():
+            ended = _run(lambda: down(home))
+            if ended.left_behind:
+                raise LauncherError(f"still there: {', '.join(ended.left_behind)}", f"rayfleet down {self.name}")
+            homes.remove(home)
+        self._begun = False
 
     def __enter__(self) -> Self:
         """Bring it up."""

@@ -65,8 +65,15 @@ def test_clusters_get_different_names() -> None:
     assert rayfleet.LocalCluster().name != rayfleet.LocalCluster().name
 
 
-def test_ending_what_was_never_started_is_done_already() -> None:
+def test_ending_what_was_never_started_ends_nothing() -> None:
+    home = homes.create("never")
     rayfleet.LocalCluster(name="never").stop()
+    assert home.path.exists()
+
+
+def test_a_path_is_no_name() -> None:
+    with pytest.raises(LauncherError, match="cannot be the name of a cluster"):
+        rayfleet.LocalCluster(name="/tmp")
 
 
 def test_a_cluster_that_somebody_else_has_started_is_left_alone() -> None:

@@ -137,7 +137,8 @@ def find(name: str) -> Home:
         UnknownCluster: there is none; the hint names those that are.
     """
     home = Home(root() / name)
-    if not home.config.exists():
+    # A path is no name: it would lead out of our folder, and `down --forget` would remove whatever is there.
+    if not _NAME.fullmatch(name) or not home.config.exists():
         names = [each.name for each in known()]
         hint = did_you_mean(name, names) or "none was started here yet: rayfleet up"
         raise UnknownCluster(f"no cluster is called {name!r} on this machine", hint)

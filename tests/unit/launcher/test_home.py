@@ -75,6 +75,16 @@ def test_an_unknown_name_is_answered_with_all_names() -> None:
     assert caught.value.hint == "known: a, b"
 
 
+@pytest.mark.parametrize("word", ["{there}", "{there}/", "../../../project", ".", "", "a/../a"])
+def test_a_path_is_no_name_of_a_cluster(word: str, tmp_path: Path) -> None:
+    made("a")
+    there = tmp_path / "project"
+    there.mkdir()
+    (there / "cluster.yaml").write_text("cluster_name: a\n")
+    with pytest.raises(UnknownCluster):
+        homes.find(word.format(there=there))
+
+
 def test_without_a_name_the_only_one_that_is_up_is_meant() -> None:
     made("down")
     up = made("up", up=True)
