@@ -18,6 +18,10 @@ _MODULE = "rayfleet.launcher.controller"
 # Of a shell or job inside some cluster; in the controller they would send it, and all that it starts, to that cluster.
 _OTHERS = ("RAYFLEET_", "RAY_ADDRESS", "RAY_JOB_", "RAY_AUTH_")
 
+# Kept for as long as they run: one that nobody asks how it ended would stay listed as a zombie, and Python complains of
+# one that is forgotten. It matters to programs that live on, such as a notebook with a cluster of its own.
+_STARTED: list[subprocess.Popen[bytes]] = []
+
 
 def spawn(home: Home, owner: ProcessKey | None = None) -> subprocess.Popen[bytes]:
     """Start the controller in a session of its own: no terminal's Ctrl-C or hang-up reaches it.
@@ -26,8 +30,9 @@ def spawn(home: Home, owner: ProcessKey | None = None) -> subprocess.Popen[bytes
     process.
     """
     # Appended to, because an earlier controller's last words are worth keeping; a crash says little, so it stays small.
+    reap()
     with (home.logs / OUTPUT_LOG).open("ab") as output:
-        return subprocess.Popen(
+        child = subprocess.Popen(
             _command(home.name, *([OWNER, f"{owner.pid}:{owner.started}"] if owner else [])),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -36,6 +41,13 @@ def spawn(home: Home, owner: ProcessKey | None = None) -> subprocess.Popen[bytes
             env=_environment(),
             start_new_session=True,
         )
+    _STARTED.append(child)
+    return child
+
+
+def reap() -> None:
+    """Take leave of the controllers started by this process that have ended."""
+    _STARTED[:] = [child for child in _STARTED if child.poll() is None]
 
 
 def become_controller(name: str, *options: str) -> NoReturn:

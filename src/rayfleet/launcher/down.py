@@ -54,6 +54,7 @@ async def down(home: Home, progress: Progress = unseen, timeout_s: float = DOWN_
     """
     began = time.monotonic()
     released = await _release_all(home, progress, timeout_s) if home.settings.exists() else 0
+    daemon.reap()
     left = await _sweep(home, progress)
     took_s = round(time.monotonic() - began, 3)
     return Ended(home.name, released, took_s, tuple(f"{each.key.pid} {each.command}" for each in left))

@@ -1,15 +1,19 @@
 """`up` and `down` beside each other: what one has begun, the other neither undoes nor mistakes for something else."""
 
+import asyncio
+import gc
+import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from rayfleet.launcher import daemon, lease
 from rayfleet.launcher import home as homes
-from rayfleet.launcher import lease
 from rayfleet.launcher.down import down
 from rayfleet.launcher.errors import AlreadyControlled, TookTooLong
 from rayfleet.launcher.home import Home
@@ -19,6 +23,7 @@ from rayfleet.launcher.spec import Wanted, pools_text, wanted
 from rayfleet.launcher.up import prepare, take_up, up
 from rayfleet.ledger.sqlite import SqliteLedger
 from rayfleet.model import Order, Plan, Policy, Snapshot, TickReport
+from rayfleet.providers.process import procfs
 from rayfleet.reports.history import History
 
 END = shutdown(Author("ann", 1.0))
@@ -120,6 +125,18 @@ async def test_while_traces_are_removed_nobody_takes_it_up(home: Home) -> None:
     ended = await down(home, look(home))
     assert seen == [("looking for what is left", False)]
     assert (ended.left_behind, home.is_up, lease.is_free(home)) == ((), False, True)
+
+
+def test_a_controller_that_has_ended_stays_no_zombie_of_whoever_started_it(home: Home) -> None:
+    home.write(home.config, asked_for().text)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        pid = daemon.spawn(home).pid  # ends at once, for the cluster has no address
+        gc.collect()
+    assert told == []
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    asyncio.run(down(home))
+    assert procfs.stat(pid) is None
 
 
 async def test_a_cluster_that_somebody_controls_is_not_swept(home: Home) -> None:
