@@ -44,7 +44,6 @@ from rayfleet.model.report import TickReport, Timings
 from rayfleet.model.resources import (
     CPU,
     GPU,
-    IMPLICIT_PREFIX,
     MEMORY,
     NOTHING,
     OBJECT_STORE,
@@ -65,7 +64,7 @@ from rayfleet.model.snapshot import (
 from rayfleet.model.timeouts import Timeouts
 
 __all__ = [
-    "ANYWHERE", "CAPACITY", "CPU", "DEFAULT_OFFERS", "EXISTING", "GPU", "IMPLICIT_PREFIX", "LEAVING", "MARKET_LABEL",
+    "ANYWHERE", "CAPACITY", "CPU", "DEFAULT_OFFERS", "EXISTING", "GPU", "LEAVING", "MARKET_LABEL",
     "MEMORY", "NODE_GROUP_LABEL", "NOTHING", "NO_LABELS", "OBJECT_STORE", "STARTING", "TEXTS", "UNITS", "ZONE_LABEL",
     "Action", "Backoff", "Bundle", "Claim", "Cost", "Demand", "DemandKind", "Detail", "Drain", "DrainNodes", "Finding",
     "FrozenMap", "Gang", "Host", "How", "Kept", "LabelMatch", "LabelSelector", "Labels", "Launch", "MachineFact",

@@ -18,8 +18,6 @@ CPU: Final = "CPU"
 GPU: Final = "GPU"
 MEMORY: Final = "memory"
 OBJECT_STORE: Final = "object_store_memory"
-IMPLICIT_PREFIX: Final = "node:"
-"""Every node offers one of each resource whose name starts so, if it carries that name."""
 
 
 class Resources(FrozenMap[int]):

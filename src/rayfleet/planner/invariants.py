@@ -30,8 +30,7 @@ from rayfleet.model import (
     reason,
 )
 from rayfleet.planner.capacity import IMPLICIT_UNIT_PREFIX, INTERNAL_HEAD
-from rayfleet.planner.draft import Draft
-from rayfleet.planner.orders import apply_orders
+from rayfleet.planner.orders import effective_policy
 
 Broken = Iterator[tuple[str, str, str]]
 """(subject, rule, what is wrong)."""
@@ -41,7 +40,7 @@ _UNASKED = frozenset({ReasonCode.IDLE, ReasonCode.UNNEEDED, ReasonCode.DRIFTED})
 
 def check(snapshot: Snapshot, plan: Plan) -> tuple[Finding, ...]:
     """Return a finding for every rule that the plan breaks; none for a sound plan."""
-    policy = _effective(snapshot)
+    policy = effective_policy(snapshot)
     rules = (
         _records(snapshot, plan),
         _departures(snapshot, plan),
@@ -58,12 +57,6 @@ def check(snapshot: Snapshot, plan: Plan) -> tuple[Finding, ...]:
     return tuple(
         Finding(subject, reason(ReasonCode.BROKEN_INVARIANT, rule=rule, what=what)) for subject, rule, what in broken
     )
-
-
-def _effective(snapshot: Snapshot) -> Policy:
-    draft = Draft(snapshot, snapshot.policy, {claim.id: claim for claim in snapshot.claims})
-    apply_orders(draft)
-    return draft.policy
 
 
 def _records(snapshot: Snapshot, plan: Plan) -> Broken:

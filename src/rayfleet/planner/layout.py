@@ -6,13 +6,12 @@ before it took and launched.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
-from rayfleet.model import ANYWHERE, Demand, DemandKind, LabelSelector, ReasonCode
+from rayfleet.model import Demand, DemandKind, LabelSelector, ReasonCode
 from rayfleet.planner import fill
 from rayfleet.planner.capacity import Capacity, Counts, Mask, SavedCapacity, Terms
 from rayfleet.planner.draft import Draft
@@ -192,17 +191,6 @@ class Layout:
             if claim is not None:
                 claims.setdefault(claim, placed.kind)
         return claims
-
-    def anywhere(self) -> Mask:
-        """Return the mask of all hosts."""
-        return self.capacity.matches(ANYWHERE)
-
-    def made_hosts(self) -> Counter[str]:
-        """Count new hosts by pool."""
-        counts: Counter[str] = Counter()
-        for made in self.made:
-            counts[made.variant.pool.name] += made.replicas * made.variant.hosts
-        return counts
 
 
 def _first(fit: Counts, count: int) -> Counts:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from rayfleet.model import STARTING, Claim, Drain, DrainNodes, How, NodeFact, Phase, Reason, Release
+from dataclasses import replace
+
+from rayfleet.model import STARTING, Claim, Drain, DrainNodes, How, Launch, NodeFact, Phase, Reason, Release
 from rayfleet.planner.draft import Draft, moved
 
 
@@ -10,12 +12,20 @@ def release(draft: Draft, claim: Claim, reason: Reason, how: How) -> None:
     """Give a claim's machines back now.
 
     A machine that is not known yet (its launch is still on the way) is released when it appears:
-    `retry_at` is then already due.
+    `retry_at` is then already due. Whatever was to be launched for it in this plan is not.
     """
     known = all(host.machine_id is not None for host in claim.hosts)
     retry_at = draft.now + draft.timeouts.release_retry_s if known else draft.now
     draft.keep(moved(claim, Phase.RELEASING, draft.now, drain=None, ending=reason, retry_at=retry_at))
+    draft.launches = [rest for launch in draft.launches if (rest := _without(launch, claim)).claims]
     ask_release(draft, claim, reason, how)
+
+
+def _without(launch: Launch, claim: Claim) -> Launch:
+    if claim.id not in launch.claims:
+        return launch
+    others = tuple(name for name in launch.claims if name != claim.id)
+    return replace(launch, claims=others, count=launch.count - claim.count)
 
 
 def ask_release(draft: Draft, claim: Claim, reason: Reason, how: How) -> None:

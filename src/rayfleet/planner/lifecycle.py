@@ -317,9 +317,12 @@ def _entered(sight: Sight, phase: Phase, cause: Reason | None) -> Claim:
 
 
 def _seen_or_not(sight: Sight) -> Claim:
-    """Return the claim with the time since when a reachable engine does not know its node."""
+    """Return the claim with the time since when a reachable engine does not know its node.
+
+    While the engine is away that time does not run: nodes come back to it one after the other.
+    """
     claim = sight.claim
-    if claim.phase is not Phase.READY or not sight.engine_up:
+    if claim.phase is not Phase.READY:
         return claim
     if not sight.nodes(NodeFact.ABSENT):
         return replace(claim, unseen_since=None) if claim.unseen_since is not None else claim

@@ -201,6 +201,14 @@ def test_a_node_that_the_engine_does_not_know_is_waited_for_and_then_replaced() 
     assert again.unseen_since is None
 
 
+def test_an_engine_that_comes_back_is_given_time_to_know_its_nodes_again() -> None:
+    lost = one(Phase.READY, PRESENT, UNKNOWN, unseen_since=990.0)
+    away = after(one(Phase.READY, PRESENT, None, unseen_since=990.0), engine_up=False)[1]
+    assert away is not None
+    back = with_host(away, node=UNKNOWN)
+    assert (phase_after(lost, now=1100.0), phase_after(back, now=1100.0)) == (Phase.RELEASING, Phase.READY)
+
+
 def test_facts_of_nodes_mean_nothing_while_the_engine_is_down() -> None:
     """D5-131: left alone."""
     assert phase_after(one(Phase.READY, PRESENT, UNKNOWN, unseen_since=0.0), engine_up=False) is Phase.READY

@@ -10,6 +10,8 @@ from rayfleet.model import (
     Market,
     NodeFact,
     OfferKey,
+    Order,
+    OrderKind,
     Outcome,
     OutcomeKind,
     Phase,
@@ -103,6 +105,15 @@ def test_a_launch_is_asked_again_for_the_rest_when_one_of_its_claims_was_cancell
     assert [(x.batch, x.claims, x.again) for x in result.launches] == [("b", ("m1", "m2"), True)]
     seen = claim("m3", "cpu1", Phase.RELEASING, batch="b", listed_at=950.0, since=999.0, machine_id="i-3")
     assert launched(planned(CPU1, *two, seen, tasks(2, CPU=1))) == {}
+
+
+def test_what_leaves_is_not_asked_for_again_in_the_same_plan() -> None:
+    """Neither what nobody needs any more, nor anything at all while the cluster shuts down."""
+    three = [claim(f"m{n}", "cpu1", Phase.REQUESTED, batch="b", listed_at=950.0) for n in (1, 2, 3)]
+    fewer = planned(CPU1, *three, tasks(1, CPU=1))
+    assert [(x.claims, x.count, x.again) for x in fewer.launches] == [(("m1",), 1, True)]
+    down = planned(CPU1, *three, tasks(3, CPU=1), orders=(Order("o", OrderKind.SHUTDOWN),))
+    assert (down.launches, len(down.releases)) == ((), 3)
 
 
 def test_a_flaky_launch_is_asked_again_under_its_token_after_a_moment() -> None:

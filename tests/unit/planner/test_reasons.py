@@ -50,7 +50,9 @@ CASES: dict[ReasonCode, Snapshot] = {
     ReasonCode.GANG: snapshot(CPU1, gang("PACK", {"CPU": 1})),
     ReasonCode.REQUESTED: snapshot(CPU1, requested(1, CPU=1)),
     ReasonCode.SCALE_ORDER: snapshot(CPU1, orders=order(OrderKind.SCALE, "p", "1")),
-    ReasonCode.RELAUNCH: machine(Phase.REQUESTED, machine=ABSENT, listed_at=999.0),
+    ReasonCode.RELAUNCH: snapshot(
+        CPU1, claim("m", "p", Phase.REQUESTED, machine=ABSENT, listed_at=999.0), tasks(1, CPU=1)
+    ),
     ReasonCode.IDLE: machine(idle_s=99.0),
     ReasonCode.UNNEEDED: machine(Phase.BOOTING),
     ReasonCode.OVER_MAX: snapshot(CPU1, claim("m", "p"), max_workers=0),
