@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from rayfleet.engines.ray import head_boot, node_main
 from rayfleet.engines.ray.boot import start_script
 from rayfleet.engines.ray.environment import client_environment
+from rayfleet.engines.ray.head_traces import Traces
 from rayfleet.engines.ray.settings import Ports, RaySettings, choose_ports, free_ports, is_free, new_settings
 from rayfleet.model import FrozenMap, Market, Offer, Pool, Resources
 
@@ -134,6 +136,73 @@ def test_a_dead_heads_note_is_removed_and_a_strangers_kept(
     note.write_text("10.0.0.2:6379")
     head_boot.prepare_temp_dir(spec)
     assert note.exists()
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Path:
+    """Return a temporary directory that other Ray has used: one session, which is the latest."""
+    (tmp_path / "session_1_99/logs").mkdir(parents=True)
+    (tmp_path / "session_latest").symlink_to(tmp_path / "session_1_99")
+    return tmp_path
+
+
+def session(of: Path, name: str) -> Path:
+    """Do as Ray does at the start of a head called `name`."""
+    (of / name / "logs").mkdir(parents=True)
+    (of / name / "logs" / "gcs_server.out").write_text("a\nthe port is taken\n")
+    (of / "session_latest").unlink(missing_ok=True)
+    (of / "session_latest").symlink_to(of / name)
+    return of / name
+
+
+def test_a_start_that_failed_takes_back_its_session_and_no_other(shared: Path) -> None:
+    earlier = shared / f"session_1_{os.getpid()}"  # a process of the same number, long ago
+    earlier.mkdir()
+    traces = Traces.before(shared, shared / "gcs")
+    ours = session(shared, f"session_2_{os.getpid()}")
+    (shared / f"session_2_1{os.getpid()}").mkdir()  # somebody else starts at the same time
+    (shared / f"session_3_{os.getpid()}").symlink_to(earlier)
+    assert traces.own() == [ours]
+    assert traces.last_words() == ["gcs_server.out: a", "gcs_server.out: the port is taken"]
+    traces.take_back()
+    assert sorted(path.name for path in shared.iterdir()) == sorted(
+        [earlier.name, "session_1_99", f"session_2_1{os.getpid()}", f"session_3_{os.getpid()}", "session_latest"]
+    )
+    assert (shared / "session_latest").readlink() == shared / "session_1_99"
+
+
+def test_a_start_that_made_nothing_takes_nothing_back(shared: Path) -> None:
+    before = sorted(shared.rglob("*"))
+    traces = Traces.before(shared, shared / "gcs")
+    assert (traces.own(), traces.last_words()) == ([], [])
+    traces.take_back()
+    assert sorted(shared.rglob("*")) == before
+
+
+def test_a_session_that_was_taken_up_is_ours_only_when_this_start_made_it_anew(shared: Path) -> None:
+    """With tables that are kept the session has the name that its first start gave it."""
+    (shared / "gcs").mkdir()
+    (shared / "gcs/session_name").write_text("session_0_5")
+    traces = Traces.before(shared, shared / "gcs")
+    ours = session(shared, "session_0_5")
+    assert traces.own() == [ours]
+    assert Traces.before(shared, shared / "gcs").own() == []
+
+
+def test_a_later_start_of_somebody_else_keeps_being_the_latest(shared: Path) -> None:
+    traces = Traces.before(shared, shared / "gcs")
+    session(shared, f"session_2_{os.getpid()}")
+    theirs = session(shared, "session_3_7")
+    traces.take_back()
+    assert (shared / "session_latest").readlink() == theirs
+
+
+def test_a_link_to_a_session_that_is_gone_is_not_put_back(shared: Path) -> None:
+    traces = Traces.before(shared, shared / "gcs")
+    session(shared, f"session_2_{os.getpid()}")
+    shutil.rmtree(shared / "session_1_99")
+    traces.take_back()
+    assert not (shared / "session_latest").is_symlink()
 
 
 # ---- on the machine --------------------------------------------------------------------------------------------------

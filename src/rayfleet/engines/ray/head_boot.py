@@ -21,6 +21,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from rayfleet.engines.ray import node_main
+from rayfleet.engines.ray.head_traces import Traces
 from rayfleet.engines.ray.settings import DEFAULT_TEMP_DIR
 
 _LONGEST_SESSION = "session_2000-01-01_00-00-00_000000_4194304"  # as Ray names sessions; the last number is a pid
@@ -103,8 +104,10 @@ class Dashboard:
 
         def start(node: Any, **arguments: Any) -> None:
             node._webui_url = self._address  # what it will be, since a given port is the only one tried
-            self._threads.append(threading.Thread(target=self._start, args=(original, node, arguments)))
-            self._threads[-1].start()
+            # When the rest of the start fails, nobody waits for a dashboard that will never answer.
+            thread = threading.Thread(target=self._start, args=(original, node, arguments), daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
         Node.start_api_server = start
         try:
@@ -200,36 +203,59 @@ def persistent(spec: dict[str, Any]) -> bool:
 def use_persistent_tables(spec: dict[str, Any]) -> None:
     """Have the GCS keep its tables in the cluster's folder."""
     if persistent(spec):
-        tables = Path(spec["head_path"]).with_name("gcs")
+        tables = tables_dir(spec)
         tables.mkdir(exist_ok=True)
         os.environ.update(RAY_gcs_storage="rocksdb", RAY_gcs_storage_path=str(tables))
 
 
-def give_up(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """End what has been started so far."""
+def tables_dir(spec: dict[str, Any]) -> Path:
+    """Return where the GCS keeps its tables, if it does."""
+    return Path(spec["head_path"]).with_name("gcs")
+
+
+def end_on_signals(traces: Traces | None = None) -> None:
+    """Have a signal end what has been started so far. `traces`: they go too, as long as the node is not up."""
+
+    def give_up(_signal: int, _frame: FrameType | None) -> NoReturn:
+        node_main.end_descendants()
+        if traces is not None:
+            traces.take_back()
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, give_up)
+    signal.signal(signal.SIGINT, give_up)
+
+
+def clear_away(spec: dict[str, Any], traces: Traces) -> None:
+    """End what a start that failed has started, tell what its logs say, and remove what it has made."""
     node_main.end_descendants()
-    os._exit(0)
+    for line in traces.last_words():
+        node_main.say(line)
+    traces.take_back()
+    node_main.remove_note(str(traces.temp_dir / _CURRENT_CLUSTER), f"{spec['host']}:{spec['gcs_port']}")
 
 
 def main(argv: list[str]) -> None:
     """Start the head that SPEC (JSON) describes; see `boot.start_script` for its content."""
     spec = json.loads(argv[1])
     node_main.adopt_orphans()
-    signal.signal(signal.SIGTERM, give_up)
-    signal.signal(signal.SIGINT, give_up)
+    end_on_signals()
     os.environ.update(node_main.node_environment(spec, dict(os.environ)))
     # All heads of a machine would otherwise want the same port for their dashboard's own metrics.
     os.environ["DASHBOARD_METRIC_PORT"] = str(node_main.reserve_ports(1)[0])
     Path(spec["head_path"]).unlink(missing_ok=True)
     temp_dir = prepare_temp_dir(spec)
+    traces = Traces.before(Path(temp_dir), tables_dir(spec))
+    end_on_signals(traces)
     try:
         use_persistent_tables(spec)
         dashboard = start_head(spec, temp_dir)
         logs_dir = describe_head(spec, temp_dir)
+        end_on_signals()
         node_main.mark_started()
         dashboard.wait()
     except BaseException:
-        node_main.end_descendants()
+        clear_away(spec, traces)
         raise
     watch(spec, logs_dir)
 
