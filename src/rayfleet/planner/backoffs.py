@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rayfleet.model import Backoff, OfferKey, Timeouts, Trouble
+from rayfleet.model import Backoff, Claim, OfferKey, Timeouts, Trouble
 from rayfleet.planner.draft import Draft
 
 
@@ -27,10 +27,21 @@ def _wait_s(trouble: Trouble, failures: int, timeouts: Timeouts) -> float:
     return min(timeouts.backoff_max_s, first * 2.0**doublings)
 
 
-def succeed(draft: Draft, offer: OfferKey) -> None:
-    """Forget the failures of an offer that has just given us a machine."""
+def succeed(draft: Draft, claim: Claim) -> None:
+    """Forget the failures of an offer that has just given us a machine, unless they say more than that machine."""
     if draft.backoffs:
-        draft.backoffs = [b for b in draft.backoffs if not b.scope.covers(offer)]
+        draft.backoffs = [
+            b for b in draft.backoffs if not b.scope.covers(claim.offer) or _is_news(b, claim, draft.timeouts)
+        ]
+
+
+def _is_news(backoff: Backoff, claim: Claim, timeouts: Timeouts) -> bool:
+    """Say whether an offer was refused after a machine was asked for, which then says nothing about what there is now.
+
+    An answer that never came may have been that of this very machine.
+    """
+    noted_at = backoff.until - _wait_s(backoff.trouble, backoff.failures, timeouts)
+    return backoff.trouble is not Trouble.FLAKY and noted_at > claim.created
 
 
 def forget_old(draft: Draft) -> None:

@@ -50,7 +50,7 @@ def _write(draft: Draft, claim: Claim, step: Step) -> None:
         return
     draft.keep(step.claim)
     if step.effect is Effect.JOINED:
-        backoffs.succeed(draft, claim.offer)
+        backoffs.succeed(draft, claim)
     if step.effect is Effect.DRAIN_AGAIN and claim.drain:
         voluntary = claim.drain.reason.code in VOLUNTARY
         leaving.ask_drain(draft, claim, claim.drain.reason, deadline=claim.drain.deadline, voluntary=voluntary)

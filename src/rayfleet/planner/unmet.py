@@ -83,7 +83,7 @@ def _of_gang(draft: Draft, layout: Layout, demand: Demand, missing: Missing) -> 
     bundle = _hardest(draft, layout, gang)
     verdicts = _verdicts(draft, layout, bundle, hosts=missing.needed)
     if missing.machines is None:
-        why = reason(ReasonCode.NO_POOL_FITS, shape=str(bundle.shape))
+        why = _main(tuple(v for v in verdicts if _waits(v.reason)), bundle.shape)
     else:
         why = reason(ReasonCode.GANG_TOO_WIDE, bundles=len(gang.bundles), missing=missing.machines)
         limit = next((v.reason for v in _by_urgency(verdicts)), None)
@@ -91,19 +91,25 @@ def _of_gang(draft: Draft, layout: Layout, demand: Demand, missing: Missing) -> 
     return [Unmet(DemandKind.GANG, n, demand.gangs[n], c, why, verdicts) for n, c in missing.waiting.items() if c]
 
 
+def _waits(verdict: Reason) -> bool:
+    """Say whether a pool may take it once its offers are asked again; no higher limit is what it lacks."""
+    return ReasonCode.BACKED_OFF in {verdict.code, *(link.code for link in verdict.chain)}
+
+
 def _hardest(draft: Draft, layout: Layout, gang: Gang) -> Bundle:
     """Return the part of a gang that fewest pools can take: the sum for STRICT_PACK, else the first such bundle."""
+    loose = [bundle for number, bundle in enumerate(gang.bundles) if str(number) not in gang.placed]
     if gang.strategy is Strategy.STRICT_PACK:
         total = Resources()
-        for bundle in gang.bundles:
+        for bundle in loose:
             total = total + bundle.shape
-        return Bundle(total, gang.bundles[0].selectors if gang.bundles else ())
+        return Bundle(total, loose[0].selectors if loose else ())
 
     def takers(bundle: Bundle) -> int:
         verdicts = _verdicts(draft, layout, bundle, hosts=1)
         return sum(verdict.reason.code not in NEVER for verdict in verdicts) - len(verdicts)
 
-    distinct = list(dict.fromkeys(gang.bundles))
+    distinct = list(dict.fromkeys(loose))
     return min(distinct, key=takers, default=Bundle(Resources()))
 
 

@@ -3,7 +3,7 @@
 import pytest
 from tests.unit.planner.looking import launched, placed, planned, unmet
 
-from rayfleet.model import Claim, ReasonCode
+from rayfleet.model import Backoff, Claim, OfferKey, ReasonCode, Trouble
 from rayfleet.testing.snapshots import Demanded, claim, gang, pool, requested, tasks
 
 CPU2 = pool("cpu2", CPU=2)
@@ -25,6 +25,15 @@ def test_a_gang_that_no_machine_holds_is_infeasible_as_a_whole() -> None:
     """D1-20: 2 x 3 CPU together on machines of 2 CPUs: nothing is launched, one gang is unmet."""
     result = planned(CPU2, gang("STRICT_PACK", {"CPU": 3}, {"CPU": 3}))
     assert (launched(result), unmet(result)) == ({}, [("gang", 0, 1, ReasonCode.NO_POOL_FITS)])
+
+
+@pytest.mark.parametrize("strategy", ["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"])
+def test_a_gang_whose_pool_backs_off_is_not_called_impossible(strategy: str) -> None:
+    resting = Backoff(OfferKey("cpu2"), 1010.0, Trouble.OUT_OF_STOCK)
+    result = planned(CPU2, gang(strategy, ONE, ONE), backoffs=(resting,))
+    assert unmet(result) == [("gang", 0, 1, ReasonCode.BACKED_OFF)]
+    result = planned(CPU2, gang(strategy, ONE, {"CPU": 3}), backoffs=(resting,))
+    assert unmet(result) == [("gang", 0, 1, ReasonCode.NO_POOL_FITS)]
 
 
 @pytest.mark.parametrize("strategy", ["PACK", "SPREAD", "STRICT_SPREAD"])

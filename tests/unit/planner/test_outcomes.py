@@ -127,9 +127,14 @@ def test_a_flaky_launch_is_asked_again_under_its_token_after_a_moment() -> None:
 
 
 def test_a_node_that_joins_ends_the_back_off_of_its_offer() -> None:
+    """Unless it was asked for before the failure: then it says nothing about what there is now."""
     joined = claim("m1", "cpu1", Phase.BOOTING, machine=MachineFact.PRESENT, machine_id="i", node=NodeFact.ALIVE)
-    result = planned(CPU1, joined, tasks(1, CPU=1), backoffs=(Backoff(KEY, 9999.0, Trouble.OUT_OF_STOCK, 5),))
-    assert result.backoffs == ()
+    asked_after = Backoff(KEY, 1100.0, Trouble.OUT_OF_STOCK, 5)  # the fifth wait is 240 s: it began at 860
+    assert planned(CPU1, joined, tasks(1, CPU=1), backoffs=(asked_after,)).backoffs == ()
+    asked_before = Backoff(KEY, 1200.0, Trouble.OUT_OF_STOCK, 5)
+    assert planned(CPU1, joined, tasks(1, CPU=1), backoffs=(asked_before,)).backoffs == (asked_before,)
+    no_answer = Backoff(KEY, 1002.0, Trouble.FLAKY)  # perhaps to the call that has made this machine
+    assert planned(CPU1, joined, tasks(1, CPU=1), backoffs=(no_answer,)).backoffs == ()
 
 
 def test_old_failures_are_forgotten() -> None:
