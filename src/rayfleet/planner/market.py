@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from rayfleet.model import Offer, OfferKey, Pool, Resources, offer_labels
+from rayfleet.model import OBJECT_STORE, Offer, OfferKey, Pool, Resources, offer_labels
 from rayfleet.planner import backoffs
 from rayfleet.planner.capacity import Terms, amounts
 from rayfleet.planner.draft import Draft
@@ -41,16 +41,31 @@ class Variant:
 def variants(draft: Draft, terms: Terms) -> list[Variant]:
     """Return what can be launched, in file order; offers that differ in nothing asked for are one, the cheapest."""
     found: list[Variant] = []
+    stores = _object_stores(draft) if OBJECT_STORE in terms.names else {}
     for pool in draft.policy.pools:
         seen = set()
+        resources = pool.resources
+        if pool.name in stores and OBJECT_STORE not in resources:
+            resources = Resources(resources.merged({OBJECT_STORE: stores[pool.name]}))
+        of_host = amounts(terms, resources, joined=False)
         for offer in by_price(pool):
             key = offer.key(pool.name)
             labels = terms.labels(offer_labels(pool, key))
             if labels in seen or backoffs.active(draft, key):
                 continue
             seen.add(labels)
-            found.append(_variant(len(found), pool, offer, labels, terms))
+            found.append(_variant(len(found), pool, offer, labels, of_host))
     return found
+
+
+def _object_stores(draft: Draft) -> dict[str, int]:
+    """Return the largest object store that nodes of each pool have told of: new ones will hardly have more."""
+    stores: dict[str, int] = {}
+    for claim in draft.workers():
+        for host in claim.hosts:
+            if host.total is not None and OBJECT_STORE in host.total:
+                stores[claim.pool] = max(stores.get(claim.pool, 0), host.total[OBJECT_STORE])
+    return stores
 
 
 def by_price(pool: Pool) -> list[Offer]:
@@ -58,7 +73,7 @@ def by_price(pool: Pool) -> list[Offer]:
     return sorted(pool.offers, key=lambda o: (o.usd_per_hour is None, o.usd_per_hour or 0.0))
 
 
-def _variant(order: int, pool: Pool, offer: Offer, labels: tuple[tuple[str, str], ...], terms: Terms) -> Variant:
+def _variant(order: int, pool: Pool, offer: Offer, labels: tuple[tuple[str, str], ...], of_host: list[int]) -> Variant:
     resources: Resources = pool.resources
     price = stand_in_price(resources) if offer.usd_per_hour is None else max(offer.usd_per_hour, FREE_USD_PER_HOUR)
     return Variant(
@@ -67,7 +82,7 @@ def _variant(order: int, pool: Pool, offer: Offer, labels: tuple[tuple[str, str]
         offer=offer,
         key=offer.key(pool.name),
         price=price * pool.hosts_per_replica,
-        offers=amounts(terms, resources, joined=False),
+        offers=of_host,
         labels=labels,
         accelerated=has_accelerator(resources),
         weight=weight(resources) * pool.hosts_per_replica,

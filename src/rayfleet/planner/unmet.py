@@ -23,7 +23,7 @@ from rayfleet.model import (
     reason,
 )
 from rayfleet.planner import backoffs
-from rayfleet.planner.capacity import IMPLICIT_UNIT_PREFIX
+from rayfleet.planner.capacity import IMPLICIT_UNIT_PREFIX, PLENTY
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.gangs import Missing
 from rayfleet.planner.layout import Layout
@@ -120,21 +120,27 @@ def _verdicts(draft: Draft, layout: Layout, piece: Bundle, *, hosts: int) -> tup
     """Return why each pool does not take a piece. `hosts`: so many new ones a gang needs; 0 for other demand."""
     found = []
     for pool in draft.policy.pools:
-        verdict = _too_small(pool, piece.shape) or _labels_differ(pool, piece.selectors)
+        verdict = _too_small(layout, pool, piece.shape) or _labels_differ(pool, piece.selectors)
         verdict = verdict or _no_room(draft, layout, pool, hosts=hosts)
         if verdict is not None:
             found.append(PoolVerdict(pool.name, verdict))
     return tuple(found)
 
 
-def _too_small(pool: Pool, shape: Resources) -> Reason | None:
+def _too_small(layout: Layout, pool: Pool, shape: Resources) -> Reason | None:
     for name, units in shape.items():
         have = pool.resources.get(name, UNITS if name.startswith(IMPLICIT_UNIT_PREFIX) else 0)
         if name == OBJECT_STORE and name not in pool.resources:
-            continue
+            have = _object_store(layout, pool)
         if units > have:
             return reason(ReasonCode.TOO_SMALL, resource=name, have=amount(have), need=amount(units))
     return None
+
+
+def _object_store(layout: Layout, pool: Pool) -> int:
+    """Return what a pool that does not say is taken to have."""
+    row = layout.terms.names.index(OBJECT_STORE)
+    return next((variant.offers[row] for variant in layout.variants if variant.pool.name == pool.name), PLENTY)
 
 
 def _labels_differ(pool: Pool, selectors: Selectors) -> Reason | None:

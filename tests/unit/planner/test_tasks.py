@@ -243,3 +243,19 @@ def test_nothing_fits_names_every_pool_and_what_it_lacks() -> None:
     assert unmet(result) == [("tasks", 0, 2, ReasonCode.NO_POOL_FITS)]
     verdicts = {verdict.pool: verdict.reason.text for verdict in result.unmet[0].pools}
     assert verdicts == {"cpu1": "has 1 CPU, 8 are needed", "cpu4": "has 4 CPU, 8 are needed"}
+
+
+def test_an_object_store_that_real_nodes_do_not_have_is_not_launched_for_again_and_again() -> None:
+    """A pool that does not say how much it has may have plenty, until one of its nodes tells."""
+    wants = tasks(1, CPU=1, object_store_memory=5e9)
+    plain = pool("p", CPU=1)
+    assert launched(planned(plain, wants)) == {"p": 1}
+    small = claim("p-1", "p", total={"CPU": 1, "object_store_memory": 1e9})
+    result = planned(plain, small, wants)
+    assert (launched(result), unmet(result)) == ({}, [("tasks", 0, 1, ReasonCode.NO_POOL_FITS)])
+    assert [v.reason.text for v in result.unmet[0].pools] == [
+        "has 1000000000 object_store_memory, 5000000000 are needed"
+    ]
+    large = claim("p-2", "p", total={"CPU": 1, "object_store_memory": 9e9}, used={"CPU": 1})
+    assert launched(planned(plain, small, large, wants)) == {"p": 1}
+    assert launched(planned(pool("p", CPU=1, object_store_memory=6e9), small, wants)) == {"p": 1}
