@@ -24,6 +24,7 @@ _OPTIONS: Final = (
     # Proxies are for the world outside; the head is one of ours.
     ("grpc.enable_http_proxy", 0),
 )
+_WORDS: Final = "grpc-status-details-bin"
 _GONE: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED})
 
 
@@ -109,4 +110,10 @@ async def _translated(answer: Awaitable[T], address: str) -> T:
             raise EngineDown(f"Ray's GCS at {address} does not answer: {error.details()}") from error
         if error.code() is grpc.StatusCode.UNAUTHENTICATED:
             raise EngineDown(f"Ray's GCS at {address} refuses the cluster's token: {error.details()}") from error
-        raise EngineError(f"Ray's GCS at {address}: {error.code().name}: {error.details()}") from error
+        raise EngineError(f"Ray's GCS at {address}: {error.code().name}: {_said(error)}") from error
+
+
+def _said(error: grpc.aio.AioRpcError) -> str:
+    """Return what Ray has to say about its refusal: its status has only the kind ("Invalid"), the words come behind."""
+    words = dict(error.trailing_metadata() or ()).get(_WORDS)
+    return words.decode(errors="replace") if isinstance(words, bytes) else str(error.details())
