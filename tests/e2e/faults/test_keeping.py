@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 POOLS = {
     "plain": "resources: {CPU: 1, plain: 1, object_store_memory: 100e6}, max_workers: 3",
     "gpu": "resources: {CPU: 4, GPU: 1, object_store_memory: 100e6}, max_workers: 1",
+    "tpu": "resources: {CPU: 1, TPU: 4, object_store_memory: 100e6}, max_workers: 1",
 }
 HOLD = """
 @ray.remote(num_cpus=1, resources={"plain": 1})
@@ -210,7 +211,24 @@ tell(big=ray.get(big.remote()))
 """
     )
     assert empty.one("plain")["node_id"] == driver.says()["small"]
-    assert empty.machines("gpu", None) == []
+    assert len(empty.machines(None, None)) == 1
     go(empty, "big")
     assert empty.one("gpu")["node_id"] == driver.says()["big"]
+    driver.finish()
+
+
+def test_machines_with_a_gpu_or_a_tpu_come_for_the_work_that_needs_one(empty: Site) -> None:
+    driver = empty.driver(
+        """
+@ray.remote(num_cpus=1)
+def work(): await_file("end.go"); return where()
+gpu, tpu = work.options(num_gpus=1).remote(), work.options(resources={"TPU": 4}).remote()
+tell(gpu=ray.get(gpu), tpu=ray.get(tpu))
+"""
+    )
+    status = empty.until(lambda s: {m["pool"] for m in workers(s)} == {"gpu", "tpu"})
+    assert len(workers(status, None, None)) == 2
+    came = {m["pool"]: m["node_id"] for m in workers(status)}
+    go(empty, "end")
+    assert driver.says() == came
     driver.finish()
