@@ -16,18 +16,20 @@ from typing import Any, Final
 
 from rayfleet.contracts import Record
 from rayfleet.launcher import daemon, lease, view
-from rayfleet.launcher.errors import TookTooLong
+from rayfleet.launcher.errors import AlreadyControlled, TookTooLong
 from rayfleet.launcher.home import Home
 from rayfleet.launcher.orders import Author, shutdown
 from rayfleet.launcher.progress import Progress, Step, unseen
 from rayfleet.launcher.traces import end_leftovers, remove_traces
 from rayfleet.ledger.sqlite import SqliteLedger
-from rayfleet.model import TickReport
+from rayfleet.model import OrderKind, TickReport
 from rayfleet.providers.process.leftovers import Leftover
 from rayfleet.reports.history import HistoryUnavailable
 
 DOWN_TIMEOUT_S: Final = 120.0
 _POLL_S: Final = 0.1
+_READ_S: Final = 2.0
+"""A tick that begins so long after an order has read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,15 @@ class Ended:
     def as_json(self) -> dict[str, Any]:
         """Return it for programs."""
         return {**asdict(self), "left_behind": list(self.left_behind), "ok": not self.left_behind}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked for: when (seconds since the epoch), with how many machines, and until when (monotonic)."""
+
+    at: float
+    machines: int
+    deadline: float
 
 
 async def down(home: Home, progress: Progress = unseen, timeout_s: float = DOWN_TIMEOUT_S) -> Ended:
@@ -62,14 +73,14 @@ async def down(home: Home, progress: Progress = unseen, timeout_s: float = DOWN_
 
 async def _release_all(home: Home, progress: Progress, timeout_s: float) -> int:
     """Order the shutdown and wait until a controller has carried it out; return how many machines there were."""
-    before = await _order(home)
-    deadline = time.monotonic() + timeout_s
+    asked = Asked(time.time(), await _order(home), time.monotonic() + timeout_s)
     while home.settings.exists():
         running = lease.controller(home)
         if running is None:  # there was none, or it ended without having finished
+            _still_wanted_down(home, asked)
             child = daemon.spawn(home)
             while child.poll() is None:
-                await _tell(home, before, progress, deadline)
+                await _tell(home, asked, progress)
             if lease.controller(home) is None:  # else it met one that somebody else started meanwhile
                 break
             continue
@@ -77,11 +88,11 @@ async def _release_all(home: Home, progress: Progress, timeout_s: float) -> int:
             running.send(signal.SIGUSR1)
         # Until its process has ended: it lets go of the lease a moment before. But it may be this one (see above).
         while running.alive and (running.role == lease.CONTROLLER or not lease.is_free(home)):
-            await _tell(home, before, progress, deadline)
+            await _tell(home, asked, progress)
     if home.settings.exists():
         progress(Step("no controller can run: ending processes one by one"))
         await _give_up_claims(home)
-    return before
+    return asked.machines
 
 
 async def _sweep(home: Home, progress: Progress) -> tuple[Leftover, ...]:
@@ -107,14 +118,34 @@ async def _order(home: Home) -> int:
         await ledger.close()
 
 
-async def _tell(home: Home, before: int, progress: Progress, deadline: float) -> None:
-    report = _newest(home)
+async def _tell(home: Home, asked: Asked, progress: Progress) -> None:
+    report, before = _newest(home), asked.machines
+    if report is not None and _goes_on(report, asked):
+        raise _taken_up(home)
     left = sum(claim.count for claim in report.plan.claims) if report else before
     progress(Step(f"{left} machines left", max(0, before - left), max(before, left)))
-    if time.monotonic() > deadline:
+    if time.monotonic() > asked.deadline:
         hint = f"rayfleet logs {home.name} says why; rayfleet down {home.name} goes on"
         raise TookTooLong(f"cluster {home.name} is not down yet", hint)
     await asyncio.sleep(_POLL_S)
+
+
+def _goes_on(report: TickReport, asked: Asked) -> bool:
+    """Say whether a controller that must have read the order knows of none: somebody has taken it back."""
+    ordered = any(order.kind is OrderKind.SHUTDOWN for order in report.plan.orders)
+    return report.snapshot.now > asked.at + _READ_S and bool(report.plan.claims) and not ordered
+
+
+def _still_wanted_down(home: Home, asked: Asked) -> None:
+    """Raise when the addresses are those of a cluster that was begun after the order."""
+    with suppress(FileNotFoundError):
+        if home.settings.stat().st_mtime > asked.at:
+            raise _taken_up(home)
+
+
+def _taken_up(home: Home) -> AlreadyControlled:
+    hint = f"rayfleet status {home.name} shows it, rayfleet down {home.name} ends it"
+    return AlreadyControlled(f"cluster {home.name} was taken up again by somebody else meanwhile", hint)
 
 
 def _newest(home: Home) -> TickReport | None:

@@ -22,14 +22,15 @@ from rayfleet.launcher.progress import Step
 from rayfleet.launcher.spec import Wanted, pools_text, wanted
 from rayfleet.launcher.up import prepare, take_up, up
 from rayfleet.ledger.sqlite import SqliteLedger
-from rayfleet.model import Order, Plan, Policy, Snapshot, TickReport
+from rayfleet.model import Claim, OfferKey, Order, Plan, Policy, Snapshot, TickReport
 from rayfleet.providers.process import procfs
 from rayfleet.reports.history import History
 
 END = shutdown(Author("ann", 1.0))
 HOLD = """
-import sys
+import signal, sys
 from rayfleet.launcher import home, lease
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # the call that there are orders
 with lease.lease(home.Home(home.root() / "one"), sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()
@@ -125,6 +126,18 @@ async def test_while_traces_are_removed_nobody_takes_it_up(home: Home) -> None:
     ended = await down(home, look(home))
     assert seen == [("looking for what is left", False)]
     assert (ended.left_behind, home.is_up, lease.is_free(home)) == ((), False, True)
+
+
+async def test_who_ends_a_cluster_is_told_when_somebody_takes_it_up_again(home: Home) -> None:
+    """The controller does nothing; its record, of later than the order, knows of no order."""
+    _, ports = prepare(asked_for())
+    claim = Claim("head-1", OfferKey("head"), head=True)
+    history = History(home.history)
+    await history.write(TickReport(1, "one", Snapshot(4e9, Policy(())), Plan(claims=(claim,))))
+    await history.close()
+    with ports, held(lease.CONTROLLER), pytest.raises(AlreadyControlled, match="taken up again by somebody else"):
+        await down(home)
+    assert home.settings.exists()
 
 
 def test_a_controller_that_has_ended_stays_no_zombie_of_whoever_started_it(home: Home) -> None:
