@@ -147,16 +147,22 @@ class Layout:
         *,
         whole: bool = False,
         prefer_many: bool = False,
-    ) -> None:
-        """Launch machines for what is left of items, as far as the limits allow, and place it there."""
+    ) -> set[int]:
+        """Launch machines for what is left of items, as far as the limits allow, and place it there.
+
+        Return which of the items (by `id`) the upscaling speed has held back.
+        """
+        held: set[int] = set()
         asked = [fill.Wanted(piece, selector, piece.left) for piece, selector in wanted if piece.left]
         if not asked:
-            return
+            return held
         packing = fill.pack(asked, self.variants, self.room, prefer_many=prefer_many)
         for variant, wanted_replicas, filling in packing.launches:
             # The speed holds launches back; it does not turn them into dearer ones of another pool.
             most = wanted_replicas if why is ReasonCode.GANG else self.room.at_once(variant.pool)
             replicas = min(wanted_replicas, most)
+            if replicas < wanted_replicas:
+                held.update(id(asked[position].item) for pieces in filling for position, _ in pieces)
             if not replicas:
                 continue
             first = self.make(variant, replicas, why)
@@ -164,6 +170,7 @@ class Layout:
                 columns = first + host + variant.hosts * np.arange(replicas)
                 for position, count in pieces:
                     self.put(asked[position].item, columns, np.full(replicas, count, np.int64), whole=whole)
+        return held
 
     def make(self, variant: Variant, replicas: int, why: ReasonCode) -> int:
         """Launch replicas of a variant; return the column of their first host."""
@@ -173,12 +180,17 @@ class Layout:
         return first
 
     def serve(self, pieces: list[Item], why: ReasonCode, *, whole: bool = False) -> None:
-        """Place items: for each of their alternatives in turn, on what there is, then on new machines."""
+        """Place items: for each of their alternatives in turn, on what there is, then on new machines.
+
+        What the speed holds back waits for machines of the alternative that it can have.
+        """
+        held: set[int] = set()
         for round_ in range(max((len(piece.selectors) for piece in pieces), default=0)):
             asked = [(piece, piece.selectors[round_]) for piece in pieces if round_ < len(piece.selectors)]
             for piece, selector in asked:
                 self.settle(piece, selector, Manner(whole=whole))
-            self.launch(asked, why, whole=whole)
+            free = [(piece, selector) for piece, selector in asked if id(piece) not in held]
+            held |= self.launch(free, why, whole=whole)
 
     # ---- asking -------------------------------------------------------------------------------------------------
 

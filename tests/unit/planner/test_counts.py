@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from tests.unit.planner.looking import found, launched, leaving, planned, unmet
+from tests.unit.planner.looking import found, launched, leaving, placed, planned, unmet
 
 from rayfleet.model import Backoff, Market, OfferKey, Phase, ReasonCode, Trouble
 from rayfleet.testing.snapshots import claim, gang, offer, pool, requested, tasks
@@ -188,6 +188,14 @@ def test_the_speed_holds_launches_back_and_does_not_turn_to_a_dearer_pool() -> N
 # ---- back-offs -------------------------------------------------------------------------------------------------------
 
 TWO_OFFERS = pool("a", CPU=1, offers=(offer(0.1, "z1", spot=True), offer(1.0, "z1")))
+
+
+def test_the_speed_holds_launches_back_and_does_not_turn_to_a_later_selector() -> None:
+    pools = [pool("a", CPU=1, labels={"t": "a"}), pool("b", CPU=1, labels={"t": "b"})]
+    wants = tasks(8, {"t": "a"}, {"t": "b"}, CPU=1)
+    result = planned(*pools, wants, upscaling_speed=1.0)
+    assert (launched(result), unmet(result)) == ({"a": 5}, [("tasks", 0, 3, ReasonCode.UPSCALING_SPEED)])
+    assert placed(planned(*pools, claim("b-1", "b"), wants, upscaling_speed=1.0))["b-1"] == 1
 
 
 def test_a_backed_off_offer_is_passed_over() -> None:
