@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -50,6 +51,8 @@ def up(
     from rayfleet.launcher.up import up_and_serving
 
     wanted = resolve(config, name)
+    for note in wanted.spec.notes:  # beside the answer, which may be JSON
+        print(f"note: {note}", file=sys.stderr)
     try:
         if foreground:
             _stay(wanted)

@@ -14,7 +14,7 @@ from rayfleet.config.cluster_form import (
     ClusterForm,
 )
 from rayfleet.config.cluster_policy import bootstrap, monitoring, policy, setups
-from rayfleet.config.cluster_spec import ClusterSpec, Registry
+from rayfleet.config.cluster_spec import ClusterSpec, Registry, SettingsKind
 from rayfleet.config.cluster_types import Types, is_short_dialect, node_types
 from rayfleet.config.document import Document, read
 from rayfleet.config.forms import at, in_order, validate
@@ -101,10 +101,11 @@ def _cluster(document: Document, registry: Registry) -> Checked:
     notices = [*types.notices, *_notices(document, types, place, registry)]
     if form is None or problems:
         return Checked(None, tuple(in_order(problems)), tuple(in_order(notices)))
-    short = is_short_dialect(document)
+    made = policy(form, types, short=is_short_dialect(document), here=place == PROCESS)
+    notices += _remarks(document, types, made, registry.get(place))
     spec = ClusterSpec(
         name=form.cluster_name or DEFAULT_NAME,
-        policy=policy(form, types, short=short, here=place == PROCESS),
+        policy=made,
         provider=place,
         provider_settings=settings,
         types=setups(form, types),
@@ -114,6 +115,15 @@ def _cluster(document: Document, registry: Registry) -> Checked:
         raw=document.value,
     )
     return Checked(spec, (), spec.notes, can_run=place in registry)
+
+
+def _remarks(document: Document, types: Types, made: Policy, place: SettingsKind | None) -> Iterator[Problem]:
+    """Pass on what the kind of place says about the pools, each at its line."""
+    remarks = getattr(place.settings, "remarks", None) if place else None
+    pools = {pool.name: pool for pool in (*made.pools, *([made.head] if made.head else []))}
+    for name, resource, text in remarks(pools.values()) if remarks else ():
+        path = next((kind.path for kind in types.types if kind.name == name), ())
+        yield document.problem((*path, "resources", resource), text)
 
 
 def _provider(document: Document, registry: Registry) -> tuple[str, Any, list[Problem]]:

@@ -19,7 +19,8 @@ class SettingsKind(Protocol):
     def settings(self) -> type[Any]:
         """Return the pydantic model of the `provider:` section without `type`.
 
-        A class attribute `uses` may name the keys of the file outside `provider:` that the kind takes notice of.
+        A class attribute `uses` may name the keys of the file outside `provider:` that the kind takes notice of. A
+        static method `remarks(pools)` may yield (pool, resource, text) for what is odd about pools at this place.
         """
         ...
 

@@ -154,6 +154,20 @@ def test_a_file_that_up_cannot_run_is_not_called_fine(text: str, verdict: str, t
     assert "not available in this version" in refused.stderr
 
 
+def test_an_object_store_that_no_machine_has_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of `config check`, and of `up` (whose cluster cannot be started here, as its folder cannot be made)."""
+    path = tmp_path / "large.yaml"
+    path.write_text(CLUSTER.replace("resources: {CPU: 2}", "resources: {CPU: 2, object_store_memory: 90Ti}"))
+    note = f"note: {path}:7:52: available_node_types.small.resources.object_store_memory: is 92,160.0 GiB, but "
+    told = run("config", "check", str(path)).stdout
+    assert told.startswith(note)
+    assert told.endswith("large.yaml is fine\n")
+    monkeypatch.setenv("XDG_STATE_HOME", str(path))
+    up = run("up", str(path))
+    assert up.exit_code == 2
+    assert up.stderr.startswith(note)
+
+
 def test_every_mistake_of_a_file_is_told_with_its_line() -> None:
     wrong = CLUSTER.replace("max_workers", "max_worker").replace("provider", "providr")
     result = run("config", "check", "-", stdin=wrong)

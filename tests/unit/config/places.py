@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from rayfleet.model import Pool
 
 
 class HereSettings(BaseModel):
@@ -20,6 +23,11 @@ class CloudSettings(BaseModel):
     uses: ClassVar[frozenset[str]] = frozenset({"auth", "node_config", "setup_commands"})
 
     region: str
+
+    @staticmethod
+    def remarks(pools: Iterable[Pool]) -> Iterator[tuple[str, str, str]]:
+        """Find gold odd."""
+        return ((pool.name, "gold", "is heavy") for pool in pools if "gold" in pool.resources)
 
 
 @dataclass(frozen=True, slots=True)

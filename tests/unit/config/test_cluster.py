@@ -157,7 +157,7 @@ available_node_types:
         ("- a\n", "must be a mapping of keys to values, not a list"),
         ("", "must be a mapping of keys to values, not nothing"),
         ("a: [\n", "is not valid YAML"),
-        ("apiVersion: v1\nkind: Pod\n", "kind: a Pod describes no Ray cluster"),
+        ("apiVersion: v1\nkind: Pod\n", "kind: a file of kind Pod describes no Ray cluster"),
     ],
 )
 def test_each_mistake_has_its_own_words(text: str, expected: str) -> None:
@@ -277,3 +277,22 @@ def test_any_values_give_a_spec_or_problems(value: dict[str, object]) -> None:
     assert all(problem.message for problem in (*checked.problems, *checked.notices))
     if checked.spec is not None:
         assert show(checked.spec)
+
+
+def test_what_a_place_remarks_about_pools_is_a_notice_at_its_line() -> None:
+    text = """\
+cluster_name: c
+provider: {type: cloud, region: r}
+head_node_type: h
+available_node_types:
+  h: {resources: {gold: 1}}
+  w:
+    resources:
+      CPU: 1
+      gold: 2
+  x: {resources: {CPU: 1}}
+"""
+    assert notices(text) == [
+        "c.yaml:5:25: available_node_types.h.resources.gold: is heavy",
+        "c.yaml:9:13: available_node_types.w.resources.gold: is heavy",
+    ]

@@ -1,9 +1,12 @@
 """What a user may set in the `provider:` section for `type: process`."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from rayfleet.model import Pool
 
 ROOT_CHARACTERS_MAX = 25
 """Ray makes UNIX sockets below a machine's directory, and the kernel allows 107 characters for the whole path."""
@@ -42,3 +45,10 @@ class Settings(BaseModel):
 
     root: Annotated[Path, AfterValidator(_short_and_absolute)] | None = None
     """Where machines have their directories; null: /tmp/rayfleet-<user id>."""
+
+    @staticmethod
+    def remarks(pools: Iterable[Pool]) -> Iterator[tuple[str, str, str]]:
+        """Yield (pool, resource, text) for what is odd about pools on this computer, though nothing is wrong."""
+        from rayfleet.providers.process.remarks import of_this_computer
+
+        return of_this_computer(pools)

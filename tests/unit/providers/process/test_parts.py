@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from rayfleet.contracts import StartScript
-from rayfleet.model import CPU, MEMORY, FrozenMap, Market, OfferKey
+from rayfleet.model import CPU, MEMORY, OBJECT_STORE, FrozenMap, Market, OfferKey, Pool, Resources
 from rayfleet.providers.process import PROVIDER, Settings
 from rayfleet.providers.process.catalogue import (
     MEMORY_SHARE,
@@ -23,6 +23,7 @@ from rayfleet.providers.process.identity import cluster_root, cluster_tag, machi
 from rayfleet.providers.process.procfs import ProcessKey
 from rayfleet.providers.process.record import Record, Stage
 from rayfleet.providers.process.registry import Registry
+from rayfleet.providers.process.remarks import large_stores
 from rayfleet.providers.process.settings import ROOT_CHARACTERS_MAX
 
 UNIX_SOCKET_PATH_MAX = 107
@@ -158,6 +159,24 @@ def test_two_cores_carry_more_logical_cpus_than_a_demo_needs() -> None:
 
 def test_the_head_has_no_cpus() -> None:
     assert CPU not in default_head(Computer(2, 24 * GIB)).resources
+
+
+@pytest.mark.parametrize(
+    ("store", "memory", "shared", "text"),
+    [
+        (9, 8, 4, "is 9.0 GiB, but /dev/shm on this machine holds 4.0 GiB: objects will lie on disk, which is slow"),
+        (5, 8, 0, "is 5.0 GiB, but /dev/shm on this machine holds 0.0 GiB: objects will lie on disk, which is slow"),
+        (2048, 8, 4096, "is 2,048.0 GiB, but this machine has 8.0 GiB of memory"),
+        (4, 8, 4, None),
+        (0, 8, 0, None),
+    ],
+)
+def test_an_object_store_beyond_this_machine_is_told_with_both_figures(
+    store: int, memory: int, shared: int, text: str | None
+) -> None:
+    pools = (Pool("p", Resources.of({OBJECT_STORE: store * GIB})), Pool("silent", Resources.of({CPU: 1})))
+    found = list(large_stores(pools, memory * GIB, shared * GIB))
+    assert found == ([("p", OBJECT_STORE, text)] if text else [])
 
 
 @pytest.mark.parametrize(
