@@ -22,7 +22,7 @@ from tests.e2e.engine.real_cluster import (
     view_where,
 )
 
-from rayfleet.contracts import DrainRefused, Node
+from rayfleet.contracts import DrainRefused, EngineError, Node
 from rayfleet.engines.ray.engine import RayEngine
 from rayfleet.model import Bundle, NodeFact, Pool, Resources, Strategy
 
@@ -144,11 +144,62 @@ async def test_a_drain_by_force_is_accepted_when_busy_and_shown_at_once(
     driver = drive(HOLD_ONE_CPU)
     assert said_by(driver) == "held"
     node = await node_where(engine, "spot", is_busy)
-    await engine.drain(node.id, time.time() + 30, "interrupted", voluntary=False)
+    with pytest.raises(EngineError, match="ABORTED: Draining deadline must be non-negative, received -1000"):
+        await engine.drain(node.id, -1, "interrupted", voluntary=False)
+    assert (await node_where(engine, "spot")).state is NodeFact.ALIVE
+    # Ray takes a deadline that has passed, for it holds nobody to one.
+    await engine.drain(node.id, time.time() - 30, "interrupted", voluntary=False)
     view = await engine.look()
     assert next(found.state for found in view.nodes if found.id == node.id) is NodeFact.DRAINING
     cluster.end(driver)
     await node_where(engine, "spot", lambda node: node.state is NodeFact.DEAD)
+
+
+async def test_nothing_new_starts_on_a_node_that_is_to_leave(
+    cluster: RealCluster, drive: Drive, engine: RayEngine, start: Start, tmp_path: Path
+) -> None:
+    """It has room for a task, an actor, and a part of a group: all of them wait, and go to nodes that come later."""
+    start("leaving", pool("box", CPU=3, box=3))
+    driver = drive(
+        f"""
+import json, os
+def where(): return ray.get_runtime_context().get_node_id()
+box = dict(num_cpus=1, resources={{"box": 1}})
+work = ray.remote(**box)(where)
+@ray.remote(**box)
+class Holder:
+    def where(self): return where()
+first = Holder.remote()
+say(ray.get(first.where.remote()))
+while not os.path.exists({str(tmp_path / "drained")!r}): time.sleep(0.02)
+group = ray.util.placement_group([{{"CPU": 1, "box": 1}}] * 2, strategy="STRICT_SPREAD")
+task, second = work.remote(), Holder.remote()
+group.wait(600)
+bundles = ray.util.placement_group_table(group)["bundles_to_node_id"]
+say(json.dumps([*bundles.values(), ray.get(task), ray.get(second.where.remote())]))
+time.sleep(600)
+"""
+    )
+    leaving = said_by(driver)
+    assert (await node_where(engine, "leaving", lambda node: node.available.amounts().get("box") == 2)).id == leaving
+    await engine.drain(leaving, time.time() + 600, "interrupted", voluntary=False)
+    (tmp_path / "drained").touch()
+    one = Resources.of({"CPU": 1, "box": 1})
+    await view_where(
+        engine,
+        lambda view: (
+            [(task.shape, task.count) for task in view.demand.tasks] == [(one, 2)]
+            and [(gang.strategy, gang.bundles, dict(gang.placed)) for gang in view.demand.gangs]
+            == [(Strategy.STRICT_SPREAD, (Bundle(one), Bundle(one)), {})]
+        ),
+    )
+    for machine in ("later", "latest"):
+        start(machine, pool("box", CPU=2, box=2))
+    later = {(await node_where(engine, machine)).id for machine in ("later", "latest")}
+    *bundles, task, actor = json.loads(said_by(driver))
+    assert set(bundles) == later
+    assert {task, actor} <= later
+    assert (await node_where(engine, "leaving")).state is NodeFact.DRAINING
 
 
 async def test_neither_the_head_nor_a_stranger_is_drained(engine: RayEngine) -> None:

@@ -9,8 +9,9 @@ from tests.e2e.faults.site import Site, workers
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
 DEADLINE_S = 5
+PREEMPTED, IDLE = 3, 4  # NodeDeathInfo.Reason of Ray
 POOLS = {
-    "pair": "resources: {CPU: 2, pair: 2, object_store_memory: 100e6}, max_workers: 3",
+    "pair": "resources: {CPU: 3, pair: 3, object_store_memory: 100e6}, max_workers: 3",
     "single": "resources: {CPU: 1, single: 1, object_store_memory: 100e6}, max_workers: 3",
 }
 FALSE_ALARMS = ("missed too many heartbeats", "removed node", "Traceback", "WorkerCrashedError", "NodeDiedError")
@@ -24,7 +25,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def test_a_machine_ends_at_its_deadline_and_its_task_and_actor_go_on_elsewhere(clean: Site) -> None:
-    """From the order on nothing new starts on it, though it has room."""
+    """From the order on no task, actor or group starts on it, though it has room for all of them."""
     driver = clean.driver(
         """
 @ray.remote(num_cpus=1, resources={"pair": 1}, max_retries=1)
@@ -33,13 +34,19 @@ def work():
 @ray.remote(num_cpus=1, resources={"pair": 1}, max_restarts=1, max_task_retries=1)
 class Keeper:
     def where(self): return where()
-@ray.remote(num_cpus=0.5, resources={"pair": 0.5}, max_retries=0)
+@ray.remote(num_cpus=0.25, resources={"pair": 0.25}, max_retries=0)
 def quick(): return where()
 task, keeper = work.remote(), Keeper.remote()
 tell(keeper=ray.get(keeper.where.remote()))
 await_file("drained")
-tell(quick=ray.get([quick.remote() for _ in range(3)]))
+late = Keeper.options(num_cpus=0.25, resources={"pair": 0.25}).remote()
+group = ray.util.placement_group([{"CPU": 0.25, "pair": 0.25}] * 2, strategy="STRICT_PACK")
+asked_at, tasks = time.time(), [quick.remote() for _ in range(3)]
+group.wait(600)
+placed = ray.util.placement_group_table(group)["bundles_to_node_id"].values()
+tell(asked_at=asked_at, new=[*ray.get(tasks), ray.get(late.where.remote()), *placed])
 tell(task=ray.get(task), keeper=ray.get(keeper.where.remote()))
+tell(**{node["NodeID"]: [node["DeathReason"], node["DeathReasonMessage"]] for node in ray.nodes()})
 """
     )
     first = driver.says()["keeper"]
@@ -49,8 +56,9 @@ tell(task=ray.get(task), keeper=ray.get(keeper.where.remote()))
     assert old["node_id"] == first
     assert clean.type("drain", clean.name, old["id"], "--why", "its disk is dying").stdout
     (clean.folder / "drained").touch()
-    quick = set(driver.says()["quick"])
-    assert first not in quick
+    late = driver.says()
+    assert len(late["new"]) == 3 + 1 + 2
+    assert first not in late["new"]
     clean.until(lambda s: old["id"] not in {m["id"] for m in workers(s, None, None)})
     (clean.folder / "enough").touch()
     told = driver.says()
@@ -61,8 +69,11 @@ tell(task=ray.get(task), keeper=ray.get(keeper.where.remote()))
     lines = {e.kind: e for e in clean.events() if e.subject == old["id"] and e.kind in ("drain", "release")}
     assert "its disk is dying" in lines["drain"].text
     assert "its drain deadline has passed" in lines["release"].text
+    assert late["asked_at"] < lines["release"].at
     assert DEADLINE_S - 0.5 < lines["release"].at - lines["drain"].at < DEADLINE_S + 10
     assert [p for p in clean.processes() if p.machine_id == old["machine_id"]] == []
+    reason, words = driver.says()[first]
+    assert (reason, words.endswith("ordered it: its disk is dying")) == (PREEMPTED, True), "an end that Ray expected"
     driver.finish()
 
 
@@ -95,15 +106,19 @@ def test_nodes_that_leave_for_being_idle_are_no_news_to_a_driver(clean: Site) ->
         """
 @ray.remote(num_cpus=1, resources={"single": 1})
 def work(): return where()
-tell(nodes=len(set(ray.get([work.remote() for _ in range(2)]))))
+nodes = set(ray.get([work.remote() for _ in range(2)]))
+tell(nodes=len(nodes))
 await_file("idle")
 tell(again=ray.get(work.remote()))
+tell(ends=[[node["DeathReason"], node["DeathReasonMessage"]] for node in ray.nodes() if node["NodeID"] in nodes])
 """
     )
-    assert driver.says()["nodes"] >= 1
+    nodes = driver.says()["nodes"]
     clean.until(lambda s: not workers(s, None, None))
     (clean.folder / "idle").touch()
     assert driver.says()["again"]
+    ends = driver.says()["ends"]
+    assert [(reason, "idle for" in words) for reason, words in ends] == [(IDLE, True)] * nodes
     output = driver.finish()
     assert [word for word in (*FALSE_ALARMS, "died", "dead") if word in output] == []
     assert "(autoscaler" in output, "what is told in its place"
