@@ -27,6 +27,9 @@ import ray, time
 def say(*words): print("SAID", *words)
 ray.init(logging_level="error")
 """
+OPTIONS = {"RAY_enable_infeasible_task_early_exit": "1"}
+"""An option of Ray's that users may choose: work that is reported to be hopeless fails instead of waiting for ever."""
+
 OLDEST = version("ray").startswith("2.52.")
 """Whether this is the oldest Ray that is supported; what it cannot do yet is said at each test."""
 
@@ -58,7 +61,7 @@ class RealCluster:
         with (directory / "output").open("w") as output:
             process = subprocess.Popen(
                 script.argv,
-                env={**os.environ, **script.env, **identity},
+                env={**os.environ, **OPTIONS, **script.env, **identity},
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -79,7 +82,7 @@ class RealCluster:
     def environment(self) -> dict[str, str]:
         """Return the environment of a shell after `rayfleet env`."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return {**os.environ, **client_environment(self.settings), "PATH": path}
+        return {**os.environ, **OPTIONS, **client_environment(self.settings), "PATH": path}
 
     def driver(self, code: str) -> subprocess.Popen[str]:
         """Start a driver; it has imported ray and connected before `code` runs, and tells us things by `say`."""

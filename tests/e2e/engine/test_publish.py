@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.e2e.engine.real_cluster import RealCluster, pool, said_by, view_where
+from tests.e2e.engine.real_cluster import RealCluster, pool, view_where
 
 from rayfleet.engines.ray.engine import RayEngine
 from rayfleet.model import (
@@ -79,10 +79,22 @@ async def test_a_new_controller_is_not_ignored_for_its_version(cluster: RealClus
 async def test_drivers_read_what_is_added_removed_and_hopeless(
     cluster: RealCluster, engine: RayEngine, drive: Drive
 ) -> None:
-    driver = drive("say('here')\nf = ray.remote(num_gpus=3)(lambda: 1)\nkept = f.remote()\ntime.sleep(600)")
-    assert said_by(driver) == "here"
-    view = await view_where(engine, lambda view: bool(view.demand.tasks))
-    task = next(task for task in view.demand.tasks if "GPU" in task.shape)
+    driver = drive(
+        """
+@ray.remote(num_gpus=3)
+def task(): return 1
+@ray.remote(num_cpus=1, num_gpus=3)
+class Actor:
+    def there(self): return 1
+refused, actor, waits = task.remote(), Actor.remote(), task.options(num_gpus=1).remote()
+for hopeless in (refused, actor.there.remote()):
+    try: ray.get(hopeless)
+    except (ray.exceptions.TaskUnschedulableError, ray.exceptions.ActorUnschedulableError) as error: say(type(error))
+time.sleep(600)
+"""
+    )
+    view = await view_where(engine, lambda view: sum(task.count for task in view.demand.tasks) == 3)
+    task = next(task for task in view.demand.tasks if task.shape.amounts()["GPU"] == 3)
     why = reason(ReasonCode.NO_POOL_FITS, shape=str(task.shape))
     claims = (claim(1, Phase.READY), claim(2, Phase.READY))
     idle = reason(ReasonCode.IDLE, idle_s=70.0, idle_timeout_s=60.0)
@@ -94,15 +106,19 @@ async def test_drivers_read_what_is_added_removed_and_hopeless(
     )
     for _ in range(2):  # said once, however often the plan says it
         await engine.publish(report(plan, claims, view.demand))
+    awaited = ("No available node types", "TaskUnschedulableError", "ActorUnschedulableError")
     lines: list[str] = []
     deadline = time.monotonic() + 30
 
     def listen() -> None:
         assert driver.stdout is not None
-        while time.monotonic() < deadline and not any("No available node types" in line for line in lines):
+        while time.monotonic() < deadline and not all(word in "".join(lines) for word in awaited):
             lines.append(driver.stdout.readline())
 
     await asyncio.to_thread(listen)
+    assert all(word in "".join(lines) for word in awaited)
+    (left,) = (await view_where(engine, lambda view: sum(task.count for task in view.demand.tasks) == 1)).demand.tasks
+    assert left.shape.amounts() == {"CPU": 1, "GPU": 1}, "what is not hopeless waits on"
     said = "".join(line for line in lines if "(autoscaler" in line)
     assert "Adding 2 node(s) of type cpu4." in said
     assert "Removing 1 nodes of type cpu4 (idle)." in said
