@@ -172,7 +172,9 @@ class ProviderContext:
 class ProviderKind:
     """One entry of the provider registry (entry point group `rayfleet.providers`, object `PROVIDER`).
 
-    `settings`: a pydantic model of the `provider:` section without `type`; unknown keys are refused by it.
+    `settings`: a pydantic model of the `provider:` section without `type`; unknown keys are refused by it. It may have
+    a class attribute `uses`, the keys of the file outside that section which the provider takes notice of, and a static
+    method `remarks(pools)`, which yields (pool, resource, text) for what is odd about pools at this place.
     `build` makes a provider; it does no I/O that can fail for reasons of the place.
     """
 
