@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from rayfleet.contracts import EngineDown
+from rayfleet.engines.ray.engine import RayEngine
 from rayfleet.engines.ray.events import Event, Severity, Told, news
 from rayfleet.engines.ray.report_state import Attempts, attempts, autoscaling_state, next_version
 from rayfleet.engines.ray.session_logs import append_events, append_status
+from rayfleet.engines.ray.settings import new_settings
 from rayfleet.engines.ray.status_block import status_block
 from rayfleet.model import (
     Backoff,
@@ -221,6 +224,17 @@ def test_an_empty_cluster_says_so() -> None:
         " (no pending nodes)",
     ]
     assert " (no resource demands)" in lines
+
+
+async def test_a_disk_that_takes_no_log_keeps_nothing_from_rays_own_status(tmp_path: Path) -> None:
+    settings = new_settings("tests", tmp_path, preferred_default=False)
+    settings.save()
+    (tmp_path / "logs" / "monitor.log").mkdir(parents=True)  # cannot be written
+    settings.head_path.write_text(json.dumps({"logs_dir": str(tmp_path / "logs")}))
+    engine = RayEngine(settings)
+    with pytest.raises(EngineDown, match="does not answer"):  # nobody is there, but the GCS was asked
+        await engine.publish(tick(Plan()))
+    await engine.close()
 
 
 def test_events_are_json_lines_as_rays_log_monitor_reads_them(tmp_path: Path) -> None:

@@ -101,14 +101,10 @@ class RayEngine:
             EngineDown: no answer. The files are written all the same.
         """
         now = self._clock()
-        await asyncio.to_thread(self._write_files, report, now)
-        if self._reported_version is None:
-            self._reported_version = await self._gcs.reported_version()
-        version = next_version(self._reported_version, now)
-        seen_version = self._answer.state.cluster_resource_state_version if self._answer else 0
-        self._failed_at = attempts(report, self._failed_at)
-        await self._gcs.report(autoscaling_state(report, version, seen_version, self._original, self._failed_at))
-        self._reported_version = version
+        try:
+            await asyncio.to_thread(self._write_files, report, now)
+        finally:  # also with a full disk, whose error goes on
+            await self._report(report, now)
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -155,6 +151,15 @@ class RayEngine:
         raise DrainRefused(f"Ray knows no node {node_id!r}")
 
     # ---- publish -------------------------------------------------------------------------------------------------
+
+    async def _report(self, report: TickReport, now: float) -> None:
+        if self._reported_version is None:
+            self._reported_version = await self._gcs.reported_version()
+        version = next_version(self._reported_version, now)
+        seen_version = self._answer.state.cluster_resource_state_version if self._answer else 0
+        self._failed_at = attempts(report, self._failed_at)
+        await self._gcs.report(autoscaling_state(report, version, seen_version, self._original, self._failed_at))
+        self._reported_version = version
 
     def _original(self, shape: Resources, where: Selectors) -> Any | None:
         """Return Ray's own message of a demand that waits."""
