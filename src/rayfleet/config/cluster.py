@@ -165,7 +165,7 @@ def _count(value: Any) -> int | None:
 def _notices(document: Document, types: Types, place: str, registry: Registry) -> Iterator[Problem]:
     value = document.value
     if value.get("cluster_name") is None:
-        yield document.problem((), f"no cluster_name: the cluster is called {DEFAULT_NAME}")
+        yield document.problem((), f"no cluster_name: the cluster is called {DEFAULT_NAME}, or as --name says")
     if value.get("provider") is None:
         yield document.problem((), "no provider: machines are processes on this machine")
     if place not in registry:

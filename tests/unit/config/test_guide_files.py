@@ -91,7 +91,7 @@ def test_node_types_alone_run_on_this_machine_with_an_added_head() -> None:
     assert pools_of(spec)["gpu-training"].resources == Resources.of({"CPU": 32, "GPU": 8})
     assert spec.policy.max_workers == 2
     assert [str(note) for note in spec.notes] == [
-        "f.yaml:2:1: no cluster_name: the cluster is called default",
+        "f.yaml:2:1: no cluster_name: the cluster is called default, or as --name says",
         "f.yaml:2:1: no head_node_type: a head without CPUs is added",
         "f.yaml:2:1: no provider: machines are processes on this machine",
         "f.yaml:5:5: available_node_types.cpu-intensive.node_config: has no effect with provider process",
