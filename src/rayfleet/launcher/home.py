@@ -89,10 +89,14 @@ class Home:
         fresh.replace(path)
 
     def forget_ray(self) -> None:
-        """Remove what only a running cluster needs, secrets first; configuration, history and logs stay."""
-        for name in ("ray-token", "ray.json", "head.json", "controller.json"):
+        """Remove what only a running cluster needs, secrets first; configuration, history and logs stay.
+
+        The note of who controls it goes last: until then the cluster is not down.
+        """
+        for name in ("ray-token", "ray.json", "head.json"):
             (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.path / "gcs", ignore_errors=True)
+        self.controller.unlink(missing_ok=True)
 
 
 def is_config(word: str) -> bool:
