@@ -5,11 +5,17 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from tests.e2e.cluster.fleet import Fleet, config
+from tests.e2e.cluster.fleet import LIMIT_S, Fleet, config
+from tests.e2e.cluster.searching import command_lines, files_below, recorded
+
+from rayfleet.engines.ray.settings import RaySettings
+from rayfleet.providers.process.identity import cluster_root, cluster_tag
 
 pytestmark = pytest.mark.ray
 
 NAME = "used"
+SEEN = 16
+"""So many of a token's first characters are looked for: what shows them shows it, though it may cut the rest off."""
 
 TASKS = """
 import ray, time
@@ -32,6 +38,19 @@ def never():
     pass
 
 ray.get(never.remote())
+"""
+
+HELD = """
+import os, ray, sys, time
+
+@ray.remote(num_cpus=1)
+def hold(until):
+    print("held", flush=True)
+    while not os.path.exists(until):
+        time.sleep(0.05)
+
+ray.init()
+ray.get(hold.remote(os.path.abspath(sys.argv[1])))
 """
 
 
@@ -112,14 +131,27 @@ def test_a_pool_is_held_and_let_go(fleet: Fleet) -> None:
     fleet.wait(lambda: fleet.machines(NAME, "one") == {})
 
 
-def test_a_machine_is_drained(fleet: Fleet) -> None:
-    fleet("scale", NAME, "two", "1", "--wait")
-    (machine,) = fleet.machines(NAME, "two")
-    assert fleet("why", machine).stdout.startswith(f"{machine} (two) is READY")
-    told = fleet("drain", machine, "--wait", "--why", "a test")
-    assert told.stdout == f"{machine} has left\n"
+def test_a_machine_is_drained_while_a_job_works_on_it(fleet: Fleet, scripts: Path) -> None:
+    """And no process shows the token meanwhile: not of the cluster, nor of those who use it."""
+    ray = RaySettings.load(fleet.home(NAME).path)
+    (scripts / "held.py").write_text(HELD)
+    with fleet.begun("submit", "held.py", scripts / "enough") as job:
+        assert job.stdout is not None
+        assert any("held" in line for line in job.stdout)
+        (machine,) = fleet.machines(NAME).keys() - {"head-1"}
+        assert fleet("why", machine).stdout.startswith(f"{machine} (one) is READY")
+        with fleet.begun("drain", machine, "--wait", "--why", "a test") as drain:
+            fleet.wait(lambda: fleet.machines(NAME)[machine] == "DRAINING")
+            lines = command_lines()
+            (scripts / "enough").touch()
+            left, _ = drain.communicate(timeout=LIMIT_S)
+        shown = "".join(job.communicate(timeout=LIMIT_S))
+    assert left == f"{machine} has left\n"
     assert machine not in fleet.machines(NAME)
-    fleet("scale", "two", "--clear")
+    assert (job.returncode, ray.token()[:SEEN] in shown) == (0, False), shown
+    raylets = [line for line in lines if line.split(" ")[0].endswith("/raylet") and f"={ray.gcs_address} " in line]
+    assert len(raylets) >= 2, "the head's and its own"
+    assert [line for line in lines if ray.token()[:SEEN] in line] == []
 
 
 def test_a_setting_is_changed_and_a_wrong_one_is_not(fleet: Fleet) -> None:
@@ -149,6 +181,41 @@ def test_what_happened_is_on_record_and_can_be_planned_again(fleet: Fleet, scrip
     (scripts / "tick.json").write_text(fleet("history", "--tick", "last").stdout)
     assert fleet("replay", "tick.json").stdout == "the same plan, byte for byte\n"
     assert "controller_started" in fleet("logs", "--lines", "100000").stdout
+
+
+def test_the_token_is_in_one_file_that_only_its_user_can_read(fleet: Fleet) -> None:
+    """Every search here also finds what it should, so that one which finds no token means something."""
+    home = fleet.home(NAME)
+    ray, machines = RaySettings.load(home.path), cluster_root(None, cluster_tag(NAME, home.path))
+    secret, session = ray.token()[:SEEN], Path(json.loads(ray.head_path.read_text())["logs_dir"]).parent
+    assert ray.token_path.stat().st_mode & 0o777 == 0o600
+    assert [folder.stat().st_mode & 0o077 for folder in (home.path, machines)] == [0, 0]
+
+    files = dict(files_below(fleet.folder, machines, session))
+    names = {path.name for path in files}
+    assert {
+        "controller.log",
+        "ledger.sqlite",
+        "history.sqlite",
+        "gcs_server.out",
+        "monitor.log",
+        "autoscaler.log",
+    } <= names
+    assert any(name.startswith("job-driver-") for name in names)
+    assert [path for path, content in files.items() if secret.encode() in content] == [ray.token_path]
+
+    history = fleet("history", "--json", "-n", "1000").stdout
+    gone = next(event["subject"] for event in json.loads(history) if event["kind"] == "gone")
+    told = {
+        "reports": (recorded(home.history), gone),
+        "history": (history, gone),
+        "status": (fleet("status", "--json").stdout, NAME),
+        "logs": (fleet("logs", "--lines", "100000").stdout, gone),
+        "env": (fleet("env").stdout, str(ray.token_path)),
+    }
+    assert {what: (known in text, secret in text) for what, (text, known) in told.items()} == dict.fromkeys(
+        told, (True, False)
+    )
 
 
 def test_the_doctor_finds_nothing_wrong_with_it(fleet: Fleet) -> None:
