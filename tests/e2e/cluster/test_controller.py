@@ -76,8 +76,13 @@ def test_a_note_of_a_pid_that_now_is_another_process_is_no_controller(fleet: Fle
 
 
 def test_a_changed_file_is_applied_and_machines_stay(fleet: Fleet, up: Path) -> None:
+    """Also when nobody waits for it: Ctrl-C ends the waiting."""
     before, pid = machine_ids(fleet), fleet.controller(NAME)
     up.write_text(up.read_text().replace("min_workers: 1", "min_workers: 2"))
+    with fleet.begun("up", up) as command:
+        fleet.wait(lambda: fleet.home(NAME).controller.exists() and fleet.controller(NAME) != pid)
+        assert "interrupted; cluster kept keeps running" in fleet.interrupted(command)
+    assert command.returncode == 130
     assert fleet.json("up", up)["workers"] == 2
     after = machine_ids(fleet)
     assert before.items() <= after.items()

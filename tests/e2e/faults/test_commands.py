@@ -51,13 +51,17 @@ def test_ctrl_c_ends_the_program_that_was_run_and_nothing_else(clean: Site, word
     command = clean.begin(*words)
     assert command.stdout is not None
     assert command.stdout.readline() == "begun\n"
-    code, _ = press_ctrl_c(command)
-    assert code == INTERRUPTED
+    code, errors = press_ctrl_c(command)
+    assert (code, "rayfleet" in errors) == (INTERRUPTED, False)
     assert clean.status()["warning"] == ""
     assert len({p.machine_id for p in clean.processes()}) == 1, "the head"
 
 
 def test_ctrl_c_ends_the_waiting_for_an_order_and_the_order_stands(clean: Site) -> None:
+    command = clean.begin("scale", "one", "1", "--wait")
+    clean.until(lambda s: workers(s, "one", None))
+    assert press_ctrl_c(command) == (INTERRUPTED, order_stands(clean, "one"))
+    machine = clean.one("one")
     driver = clean.driver(
         """
 @ray.remote(num_cpus=1)
@@ -68,16 +72,20 @@ tell(at=ray.get(kept.where.remote()))
 await_file("drop")
 """
     )
-    node = driver.says()["at"]
-    (machine,) = [m for m in clean.machines() if m["node_id"] == node]
+    assert driver.says() == {"at": machine["node_id"]}
+    clean.type("scale", "one", "--clear")
     command = clean.begin("drain", machine["id"], "--wait")
     clean.until(lambda s: machine["id"] in {m["id"] for m in workers(s, "one", "DRAINING")})
-    code, errors = press_ctrl_c(command)
-    assert (code, "interrupted" in errors) == (INTERRUPTED, True)
+    assert press_ctrl_c(command) == (INTERRUPTED, order_stands(clean, machine["id"]))
     assert machine["id"] in {m["id"] for m in clean.machines("one", "DRAINING")}
     (clean.folder / "drop").touch()
     driver.finish()
     clean.until(lambda s: machine["id"] not in {m["id"] for m in workers(s, None, None)})
+
+
+def order_stands(site: Site, about: str) -> str:
+    """Return what a command says whose waiting was interrupted."""
+    return f"error: interrupted; the order stands\n hint: rayfleet why {site.name} {about}\n"
 
 
 def test_ctrl_c_is_how_one_stops_following_the_log(clean: Site) -> None:
