@@ -128,3 +128,5 @@ def _become(command: list[str], environment: dict[str, str]) -> NoReturn:
         fail(f"there is no command {command[0]!r}", code=_NOT_FOUND)
     except PermissionError:
         fail(f"{command[0]!r} may not be run", code=_NOT_RUNNABLE)
+    except OSError as error:
+        fail(f"{command[0]!r} cannot be run: {error.strerror}", code=_NOT_RUNNABLE)

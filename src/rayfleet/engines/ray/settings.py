@@ -177,7 +177,7 @@ def _may_use(folder: Path) -> bool:
 
 def _write_private(path: Path, text: str) -> None:
     """Replace the file in one step, so that nobody ever reads half of it."""
-    draft = path.with_name(f"{path.name}.new")
+    draft = path.with_name(f"{path.name}.{os.getpid()}.new")  # two processes may be at it
     draft.touch(mode=0o600)
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)
