@@ -3,6 +3,7 @@
 SIGTERM     stops controlling; machines and jobs go on, and `rayfleet up` takes them up again
 SIGUSR1     somebody wrote an order: look now
 SIGINT      with --foreground: ends the cluster, as one expects of Ctrl-C; a second one only stops controlling
+SIGHUP      the same: its terminal was closed (unless it is ignored, as under nohup)
 SHUTDOWN    an order in the ledger (`rayfleet down`): everything goes, the head last, then this process too
 --owner     a process that the cluster must not outlive (a notebook, a test): when it is gone, as SHUTDOWN
 
@@ -102,6 +103,8 @@ class _Controller:
         loop.add_signal_handler(signal.SIGTERM, self.stop.set)
         loop.add_signal_handler(signal.SIGUSR1, self._assembly.reconciler.wake, "order")
         loop.add_signal_handler(signal.SIGINT, self._interrupted if self._task.foreground else self.stop.set)
+        if self._task.foreground and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            loop.add_signal_handler(signal.SIGHUP, self._interrupted)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))  # see `daemon.become_controller`
         if self._task.owner is not None:
             self._follow(self._task.owner)

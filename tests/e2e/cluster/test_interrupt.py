@@ -4,7 +4,7 @@ import os
 import signal
 
 import pytest
-from tests.e2e.cluster.fleet import Fleet, config
+from tests.e2e.cluster.fleet import LIMIT_S, Fleet, config
 
 pytestmark = pytest.mark.ray
 
@@ -20,12 +20,16 @@ def test_in_up_it_undoes_what_was_begun(fleet: Fleet) -> None:
     fleet.assert_nothing_is_left(name)
 
 
-def test_in_the_foreground_it_ends_the_cluster(fleet: Fleet) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_in_the_foreground_it_ends_the_cluster_as_does_the_end_of_the_terminal(
+    fleet: Fleet, number: signal.Signals
+) -> None:
     name = "front"
     with fleet.begun("up", config(fleet.folder, name), "--foreground") as command:
-        fleet.wait(lambda: fleet.home(name).history.exists() and fleet.machines(name) == {"head-1": "READY"})
-        errors = fleet.interrupted(command)
-    assert command.returncode == 0
+        fleet.wait(lambda: fleet.home(name).history.exists() and "READY" in fleet.machines(name).values())
+        command.send_signal(number)
+        _, errors = command.communicate(timeout=LIMIT_S)
+    assert (command.returncode, "Traceback" in errors) == (0, False)
     assert "ending_cluster" in errors
     fleet.assert_nothing_is_left(name)
 
