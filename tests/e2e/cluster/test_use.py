@@ -131,13 +131,13 @@ def test_a_pool_is_held_and_let_go(fleet: Fleet) -> None:
     fleet.wait(lambda: fleet.machines(NAME, "one") == {})
 
 
-def test_a_machine_is_drained_while_a_job_works_on_it(fleet: Fleet, scripts: Path) -> None:
+def test_a_machine_is_drained_while_a_program_works_on_it(fleet: Fleet, scripts: Path) -> None:
     """And no process shows the token meanwhile: not of the cluster, nor of those who use it."""
     ray = RaySettings.load(fleet.home(NAME).path)
     (scripts / "held.py").write_text(HELD)
-    with fleet.begun("submit", "held.py", scripts / "enough") as job:
-        assert job.stdout is not None
-        assert any("held" in line for line in job.stdout)
+    with fleet.begun("run", "--", "python", "held.py", scripts / "enough") as program:
+        assert program.stdout is not None
+        assert any("held" in line for line in program.stdout)
         (machine,) = fleet.machines(NAME).keys() - {"head-1"}
         assert fleet("why", machine).stdout.startswith(f"{machine} (one) is READY")
         with fleet.begun("drain", machine, "--wait", "--why", "a test") as drain:
@@ -145,10 +145,10 @@ def test_a_machine_is_drained_while_a_job_works_on_it(fleet: Fleet, scripts: Pat
             lines = command_lines()
             (scripts / "enough").touch()
             left, _ = drain.communicate(timeout=LIMIT_S)
-        shown = "".join(job.communicate(timeout=LIMIT_S))
+        shown = "".join(program.communicate(timeout=LIMIT_S))
     assert left == f"{machine} has left\n"
     assert machine not in fleet.machines(NAME)
-    assert (job.returncode, ray.token()[:SEEN] in shown) == (0, False), shown
+    assert (program.returncode, ray.token()[:SEEN] in shown) == (0, False), shown
     raylets = [line for line in lines if line.split(" ")[0].endswith("/raylet") and f"={ray.gcs_address} " in line]
     assert len(raylets) >= 2, "the head's and its own"
     assert [line for line in lines if ray.token()[:SEEN] in line] == []
