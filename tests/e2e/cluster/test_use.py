@@ -100,14 +100,15 @@ def test_the_exit_code_is_the_commands_own(fleet: Fleet) -> None:
 
 
 def test_a_job_is_followed_to_its_end(fleet: Fleet, scripts: Path) -> None:
+    """Two at a time, for Ray takes its time to start one."""
     (scripts / "good.py").write_text("import sys; print('arguments', *sys.argv[1:])")
     (scripts / "bad.py").write_text("import sys; print('about to fail'); sys.exit(3)")
-    good = fleet("submit", "good.py", "--size", "10")
+    with fleet.begun("submit", NAME, "bad.py") as bad:
+        good = fleet("submit", "good.py", "--size", "10")
+        shown, errors = bad.communicate(timeout=LIMIT_S)
     assert "arguments --size 10" in good.stdout
-    bad = fleet("submit", NAME, "bad.py", check=False)
-    assert bad.returncode == 1
-    assert "about to fail" in bad.stdout
-    assert "ended as FAILED" in bad.stderr
+    assert (bad.returncode, "about to fail" in shown) == (1, True)
+    assert "ended as FAILED" in errors
     assert fleet("submit", "nosuch.py", check=False).returncode == 2
 
 
