@@ -8,12 +8,13 @@ import resource
 import signal
 import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import pytest
 from tests.e2e.faults import site as sites
-from tests.e2e.faults.site import INTERRUPTED, OK, PATIENCE_S, Site, workers
+from tests.e2e.faults.site import INTERRUPTED, OK, PATIENCE_S, Site, wait_for, workers
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
@@ -58,9 +59,11 @@ def test_ctrl_c_ends_the_program_that_was_run_and_nothing_else(clean: Site, word
 
 
 def test_ctrl_c_ends_the_waiting_for_an_order_and_the_order_stands(clean: Site) -> None:
-    command = clean.begin("scale", "one", "1", "--wait")
-    clean.until(lambda s: workers(s, "one", None))
-    assert press_ctrl_c(command) == (INTERRUPTED, order_stands(clean, "one"))
+    with held_still(clean.controller):  # else all is done before the key is pressed
+        command = clean.begin("scale", "one", "1", "--wait")
+        wait_for(lambda: b"scale:one" in clean.home.ledger.with_name(f"{clean.home.ledger.name}-wal").read_bytes())
+        time.sleep(0.5)  # from the order that is written to the wait for it
+        assert press_ctrl_c(command) == (INTERRUPTED, order_stands(clean, "one"))
     machine = clean.one("one")
     driver = clean.driver(
         """
@@ -81,6 +84,16 @@ await_file("drop")
     (clean.folder / "drop").touch()
     driver.finish()
     clean.until(lambda s: machine["id"] not in {m["id"] for m in workers(s, None, None)})
+
+
+@contextmanager
+def held_still(pid: int) -> Iterator[None]:
+    """Stop a process for as long as the block lasts."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def order_stands(site: Site, about: str) -> str:
