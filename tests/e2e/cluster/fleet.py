@@ -105,7 +105,7 @@ class Fleet:
         deadline = time.monotonic() + limit_s
         while not what():
             assert time.monotonic() < deadline, "not so in time"
-            time.sleep(0.2)
+            time.sleep(0.05)
 
     def assert_nothing_is_left(self, name: str) -> None:
         """Look for processes, folders and secrets of a cluster that is down."""
