@@ -62,6 +62,7 @@ from rayfleet.model.snapshot import (
     Trouble,
 )
 from rayfleet.model.timeouts import Timeouts
+from rayfleet.model.window import Window
 
 __all__ = [
     "ANYWHERE", "CAPACITY", "CPU", "DEFAULT_OFFERS", "EXISTING", "GPU", "LEAVING", "MARKET_LABEL",
@@ -71,5 +72,5 @@ __all__ = [
     "Market", "NodeFact", "Offer", "OfferKey", "Order", "OrderKind", "Outcome", "OutcomeKind", "Phase", "Placement",
     "Plan", "Policy", "Pool", "PoolVerdict", "Reason", "ReasonCode", "Release", "RequestedDemand", "Resources",
     "Selectors", "Snapshot", "Strategy", "Stray", "TaskDemand", "TickReport", "Timeouts", "Timings", "Trouble", "Unmet",
-    "amount", "offer_labels", "reason",
+"Window", "amount", "offer_labels", "reason",
 ]  # fmt: skip
