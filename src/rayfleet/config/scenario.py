@@ -254,7 +254,7 @@ def _selectors(rows: list[dict[str, str]]) -> tuple[LabelSelector, ...]:
 
 
 def _backoff(row: BackoffForm) -> Backoff:
-    return Backoff(_origin(row), row.until, row.reason, row.failures, row.message)
+    return Backoff(_origin(row), row.until, row.reason, row.failures, row.message, row.since)
 
 
 def _outcome(row: OutcomeForm) -> Outcome:

@@ -222,6 +222,7 @@ class BackoffForm(OriginForm):
     reason: Trouble = Trouble.OUT_OF_STOCK
     failures: Count = 1
     message: Text = ""
+    since: Number = 0.0
 
 
 class OrderForm(Form):

@@ -49,7 +49,10 @@ def snapshot_to_json(snapshot: Snapshot) -> Json:
             "demand": demand_to_json(snapshot.demand),
             "backoff": [
                 {**origin_to_json(b.scope), "until": b.until, "reason": b.trouble.value}
-                | _without({"failures": 1, "message": ""}, {"failures": b.failures, "message": b.message})
+                | _without(
+                    {"failures": 1, "message": "", "since": 0.0},
+                    {"failures": b.failures, "message": b.message, "since": b.since},
+                )
                 for b in snapshot.backoffs
             ],
             "orders": [_order(order) for order in snapshot.orders],

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rayfleet.contracts import Record
-from rayfleet.model import Claim, Drain, Timeouts
+from rayfleet.model import Backoff, Claim, Drain, Timeouts
 
 
 def not_ahead(record: Record, now: float, timeouts: Timeouts) -> Record:
@@ -22,7 +22,7 @@ def not_ahead(record: Record, now: float, timeouts: Timeouts) -> Record:
     return replace(
         record,
         claims=tuple([_claim(c, now, retry_at) if _is_ahead(c, now, retry_at) else c for c in record.claims]),
-        backoffs=tuple([replace(b, until=soon) if b.until > latest else b for b in record.backoffs]),
+        backoffs=tuple([_backoff(b, now, latest, soon) for b in record.backoffs]),
     )
 
 
@@ -47,3 +47,10 @@ def _drain(drain: Drain, now: float) -> Drain:
     """Keep the time that was given for leaving."""
     ahead_s = max(0.0, drain.asked_at - now)
     return replace(drain, asked_at=drain.asked_at - ahead_s, deadline=drain.deadline - ahead_s)
+
+
+def _backoff(backoff: Backoff, now: float, latest: float, soon: float) -> Backoff:
+    if backoff.until <= latest and backoff.since <= now:
+        return backoff
+    until = soon if backoff.until > latest else backoff.until
+    return replace(backoff, until=until, since=min(backoff.since, now))

@@ -67,6 +67,14 @@ LAUNCHES: Final[dict[ReasonCode, Meaning]] = {
         NOTHING,
         batch="token of the launch",
     ),
+    ReasonCode.DETOUR: _means(
+        "In the chain of a launch: an offer that would have been cheaper for this work (another zone, market, type or "
+        "provider) was not asked, because it has failed lately. At most three are named, the cheapest ones.",
+        "Nothing: it is asked again when its wait is over.",
+        offer="the offer: its pool, market, zone and provider",
+        left_s="seconds until it is asked again",
+        error="what kind of failure, and the provider's own words",
+    ),
 }
 
 RELEASES: Final[dict[ReasonCode, Meaning]] = {

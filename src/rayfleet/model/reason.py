@@ -26,6 +26,7 @@ class ReasonCode(StrEnum):
     REQUESTED = "requested"
     SCALE_ORDER = "scale_order"
     RELAUNCH = "relaunch"
+    DETOUR = "detour"
     # releases
     IDLE = "idle"
     UNNEEDED = "unneeded"
@@ -86,6 +87,7 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.REQUESTED: "request_resources asks for {bundles} bundles",
     ReasonCode.SCALE_ORDER: "{by} ordered {pool} to {count}",
     ReasonCode.RELAUNCH: "launch {batch} was asked for, but nobody knows how it ended",
+    ReasonCode.DETOUR: "{offer} would be cheaper, but is not asked for {left_s:.0f} s more after {error}",
     ReasonCode.IDLE: "idle for {idle_s:.0f} s (time-out {idle_timeout_s:g} s)",
     ReasonCode.UNNEEDED: "nothing needs it any more",
     ReasonCode.OVER_MAX: "{scope} has {count} machines, {max_workers} are allowed",

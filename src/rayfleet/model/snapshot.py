@@ -47,13 +47,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Offers that `scope` covers are not asked before `until`. `failures` in a row so far."""
+    """Offers that `scope` covers are not asked before `until`. `failures` in a row so far, the newest at `since`."""
 
     scope: OfferKey
     until: float
     trouble: Trouble
     failures: int = 1
     message: str = ""
+    since: float = 0.0
 
 
 class OrderKind(StrEnum):

@@ -28,7 +28,9 @@ class Timeouts:
     starting is cancelled for so long."""
     flaky_first_s: float = 2.0
     """First back-off of an offer whose provider did not answer; doubles like the others."""
-    backoff_first_s: float = 15.0
+    backoff_first_s: float = 300.0
     """First back-off of an offer that failed; doubles on each further failure."""
     backoff_max_s: float = 1800.0
     """Longest back-off of an offer."""
+    backoff_decay_s: float = 1800.0
+    """After a back-off has ended, one of its failures is forgotten for every so long without another."""

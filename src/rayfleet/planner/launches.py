@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from rayfleet.model import (
@@ -17,6 +18,7 @@ from rayfleet.model import (
     reason,
 )
 from rayfleet.planner.adopt import host_ids
+from rayfleet.planner.detours import Piece, detours
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.layout import Layout, Made
 from rayfleet.planner.minimums import minimum_reason
@@ -27,10 +29,12 @@ class _Load:
     """What the new machines of one offer are for: pieces by kind, and the gangs they belong to."""
 
     pieces: dict[DemandKind, int] = field(default_factory=dict)
+    parts: dict[tuple[DemandKind, int, int | None], None] = field(default_factory=dict)
     gangs: dict[int, dict[int, int]] = field(default_factory=dict)
 
     def add(self, kind: DemandKind, index: int, bundle: int | None, count: int) -> None:
         self.pieces[kind] = self.pieces.get(kind, 0) + count
+        self.parts[kind, index, bundle] = None
         if kind is DemandKind.GANG:
             bundles = self.gangs.setdefault(index, {})
             bundles[bundle or 0] = bundles.get(bundle or 0, 0) + count
@@ -103,9 +107,21 @@ def _reason(draft: Draft, mades: list[Made], load: _Load) -> Reason:
             case _:
                 causes.append(reason(code, tasks=load.pieces.get(DemandKind.TASKS, 0)))
     first = causes[0]
-    for other in causes[1:]:
+    variant = mades[0].variant
+    for other in (*causes[1:], *detours(draft, variant.pool, variant.offer, _pieces(draft, load))):
         first = first.because(other)
     return first
+
+
+def _pieces(draft: Draft, load: _Load) -> Iterator[Piece]:
+    demand = draft.snapshot.demand
+    for kind, index, bundle in load.parts:
+        if kind is DemandKind.GANG:
+            part = demand.gangs[index].bundles[bundle or 0]
+            yield Piece(part.shape, part.selectors)
+        else:
+            asked = demand.requested[index] if kind is DemandKind.REQUESTED else demand.tasks[index]
+            yield Piece(asked.shape, asked.selectors)
 
 
 def _placements(layout: Layout, numbers: dict[int, int]) -> tuple[Placement, ...]:

@@ -62,7 +62,9 @@ def _write(draft: Draft, claim: Claim, step: Step) -> None:
 def _blame(draft: Draft, claim: Claim, step: Step, *, first: bool) -> None:
     """Back off the offer of a machine that failed: once for all machines of one call."""
     if first and step.cause and not claim.head:
-        backoffs.fail(draft, claim.offer, Trouble.FLAKY, step.cause.text)
+        # Not the time since it was asked for: the machine's clock may have been set in between.
+        lost_s = draft.timeouts.boot_timeout_s if step.cause.code is ReasonCode.BOOT_TIMEOUT else 0.0
+        backoffs.fail(draft, claim.offer, Trouble.FLAKY, step.cause.text, lost_s=lost_s)
 
 
 def _relaunch(draft: Draft, batch: str, claims: list[Claim]) -> None:

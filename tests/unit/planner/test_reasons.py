@@ -53,6 +53,12 @@ CASES: dict[ReasonCode, Snapshot] = {
     ReasonCode.RELAUNCH: snapshot(
         CPU1, claim("m", "p", Phase.REQUESTED, machine=ABSENT, listed_at=999.0), tasks(1, CPU=1)
     ),
+    ReasonCode.DETOUR: snapshot(
+        CPU1,
+        pool("q", 0.1, CPU=1),
+        tasks(1, CPU=1),
+        backoffs=(Backoff(OfferKey("q"), 1200.0, Trouble.OUT_OF_STOCK),),
+    ),
     ReasonCode.IDLE: machine(idle_s=99.0),
     ReasonCode.UNNEEDED: machine(Phase.BOOTING),
     ReasonCode.OVER_MAX: snapshot(CPU1, claim("m", "p"), max_workers=0),
