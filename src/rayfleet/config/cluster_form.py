@@ -218,6 +218,9 @@ class ClusterForm(Form):
     """At most max(5, speed x ready machines) of a type leave at once; null: no limit. rayfleet's own."""
     max_usd_per_hour: Measure | None = None
     """Budget of all machines with a known price, in USD per hour; null: none. rayfleet's own."""
+    spot_spread_margin: Measure | None = None
+    """Spot machines are spread over offers that cost at most this share more than the cheapest one; null: the cheapest
+    only. rayfleet's own."""
     timeouts: TimeoutsForm = TimeoutsForm()
     """How long each step of a machine's life may take. rayfleet's own."""
 

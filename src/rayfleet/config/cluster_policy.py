@@ -30,6 +30,7 @@ def policy(form: ClusterForm, types: Types, *, short: bool, here: bool) -> Polic
         upscaling_speed=_limit(form, "upscaling_speed", RAY_UPSCALING_SPEED),
         downscaling_speed=_limit(form, "downscaling_speed", None),
         max_usd_per_hour=form.max_usd_per_hour,
+        spot_spread_margin=form.spot_spread_margin,
         timeouts=Timeouts(**form.timeouts.model_dump()),
     )
 

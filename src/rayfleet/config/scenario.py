@@ -115,6 +115,7 @@ def _policy(form: PolicyForm) -> Policy:
         upscaling_speed=form.upscaling_speed,
         downscaling_speed=form.downscaling_speed,
         max_usd_per_hour=form.max_usd_per_hour,
+        spot_spread_margin=form.spot_spread_margin,
         timeouts=Timeouts(**form.timeouts.model_dump()),
     )
 

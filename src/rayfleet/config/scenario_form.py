@@ -97,6 +97,7 @@ class PolicyForm(Form):
     upscaling_speed: Measure | None = None
     downscaling_speed: Measure | None = None
     max_usd_per_hour: Measure | None = None
+    spot_spread_margin: Measure | None = None
     timeouts: TimeoutsForm = TimeoutsForm()
 
 

@@ -82,7 +82,14 @@ def _without(defaults: Mapping[str, Any], values: Json) -> Json:
 
 def _policy(policy: Policy) -> Json:
     default = Policy()
-    names = ("max_workers", "idle_timeout_s", "upscaling_speed", "downscaling_speed", "max_usd_per_hour")
+    names = (
+        "max_workers",
+        "idle_timeout_s",
+        "upscaling_speed",
+        "downscaling_speed",
+        "max_usd_per_hour",
+        "spot_spread_margin",
+    )
     limits = {name: getattr(policy, name) for name in names if getattr(policy, name) != getattr(default, name)}
     head = {"head": _pool(policy.head)} if policy.head else {}
     times = {f.name: getattr(policy.timeouts, f.name) for f in fields(Timeouts)}

@@ -53,6 +53,11 @@ POLICY_SETTINGS: Final = (
     Setting("upscaling_speed", "a rate per machine that is up (1 doubles)", float),
     Setting("downscaling_speed", "a rate per machine that is up", float),
     Setting("max_usd_per_hour", "USD per hour", float),
+    Setting(
+        "spot_spread_margin",
+        "how much dearer than the cheapest a spot offer may be to be used beside it (0.2: a fifth)",
+        float,
+    ),
 )
 POOL_SETTINGS: Final = (
     Setting("min_workers", "a number of machines", int, most=MACHINES_MAX, optional=False),

@@ -75,6 +75,13 @@ LAUNCHES: Final[dict[ReasonCode, Meaning]] = {
         left_s="seconds until it is asked again",
         error="what kind of failure, and the provider's own words",
     ),
+    ReasonCode.SPOT_SPREAD: _means(
+        "In the chain of a launch: `spot_spread_margin` is set, so spot machines are shared out over all offers of the "
+        "pool within that margin of the cheapest one, and fewer of them are taken back at the same time.",
+        "`rayfleet set spot_spread_margin=null` takes the cheapest offer only.",
+        offers="over how many offers",
+        spot_spread_margin="how much dearer than the cheapest one an offer may be, as a share",
+    ),
 }
 
 RELEASES: Final[dict[ReasonCode, Meaning]] = {

@@ -84,7 +84,8 @@ class Policy:
     """All limits and preferences of one cluster.
 
     `head`: the pool of one that carries the head, when the loop is to start it;
-    None when somebody else does. Speeds: None = no rate limit.
+    None when somebody else does. Speeds: None = no rate limit. `spot_spread_margin`: spot machines are spread
+    over offers that cost at most that share more than the cheapest one; None = the cheapest only.
     """
 
     pools: tuple[Pool, ...] = ()
@@ -94,6 +95,7 @@ class Policy:
     upscaling_speed: float | None = None
     downscaling_speed: float | None = None
     max_usd_per_hour: float | None = None
+    spot_spread_margin: float | None = None
     timeouts: Timeouts = Timeouts()
 
     def pool(self, name: str) -> Pool | None:

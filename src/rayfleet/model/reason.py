@@ -27,6 +27,7 @@ class ReasonCode(StrEnum):
     SCALE_ORDER = "scale_order"
     RELAUNCH = "relaunch"
     DETOUR = "detour"
+    SPOT_SPREAD = "spot_spread"
     # releases
     IDLE = "idle"
     UNNEEDED = "unneeded"
@@ -88,6 +89,7 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.SCALE_ORDER: "{by} ordered {pool} to {count}",
     ReasonCode.RELAUNCH: "launch {batch} was asked for, but nobody knows how it ended",
     ReasonCode.DETOUR: "{offer} would be cheaper, but is not asked for {left_s:.0f} s more after {error}",
+    ReasonCode.SPOT_SPREAD: "spread over {offers} spot offers of nearly equal price (within {spot_spread_margin:.0%})",
     ReasonCode.IDLE: "idle for {idle_s:.0f} s (time-out {idle_timeout_s:g} s)",
     ReasonCode.UNNEEDED: "nothing needs it any more",
     ReasonCode.OVER_MAX: "{scope} has {count} machines, {max_workers} are allowed",

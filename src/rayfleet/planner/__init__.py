@@ -12,7 +12,8 @@
      9 requested   request_resources, against total capacity    > needs
     10 tasks       the rest of the demand                      /
     11 surplus     what nobody needs is cancelled, what is idle is drained
-    12 launches    what has to be made becomes claims and calls
+    12 launches    what has to be made becomes claims and calls; spot machines are spread over offers (spread), and
+                   the reason names the cheaper offers that were not asked (detours)
     13 explain     why every host stays, and what it costs
     14 unmet       what is not served, and why no pool takes it
 

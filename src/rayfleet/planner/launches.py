@@ -22,6 +22,7 @@ from rayfleet.planner.detours import Piece, detours
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.layout import Layout, Made
 from rayfleet.planner.minimums import minimum_reason
+from rayfleet.planner.spread import spread_spot
 
 
 @dataclass(slots=True)
@@ -46,6 +47,7 @@ class _Load:
 
 def write_launches(draft: Draft, layout: Layout) -> tuple[Placement, ...]:
     """Add claims and launches for everything made; return all placements, new hosts by their final number."""
+    spread_spot(draft, layout)
     offers: dict[OfferKey, list[Made]] = {}
     for made in layout.made:
         offers.setdefault(made.variant.key, []).append(made)
@@ -108,6 +110,10 @@ def _reason(draft: Draft, mades: list[Made], load: _Load) -> Reason:
                 causes.append(reason(code, tasks=load.pieces.get(DemandKind.TASKS, 0)))
     first = causes[0]
     variant = mades[0].variant
+    among = max(made.among for made in mades)
+    if among:
+        margin = draft.policy.spot_spread_margin or 0.0
+        causes.append(reason(ReasonCode.SPOT_SPREAD, offers=among, spot_spread_margin=margin))
     for other in (*causes[1:], *detours(draft, variant.pool, variant.offer, _pieces(draft, load))):
         first = first.because(other)
     return first

@@ -35,12 +35,16 @@ class Placed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """`replicas` new replicas of a variant; their hosts are the columns from `first` on."""
+    """`replicas` new replicas of a variant; their hosts are the columns from `first` on.
+
+    `among`: so many offers share what was made of one, 0 when they do not.
+    """
 
     variant: Variant
     replicas: int
     first: int
     why: ReasonCode
+    among: int = 0
 
 
 @dataclass(frozen=True, slots=True)

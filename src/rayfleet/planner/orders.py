@@ -49,6 +49,7 @@ POLICY_FIELDS: Final[dict[str, Callable[[str], float]]] = {
     "upscaling_speed": _number,
     "downscaling_speed": _number,
     "max_usd_per_hour": _number,
+    "spot_spread_margin": _number,
 }
 """What SET may change for the cluster."""
 

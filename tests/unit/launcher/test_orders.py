@@ -6,6 +6,7 @@ from rayfleet.launcher import orders
 from rayfleet.launcher.errors import InvalidOrder
 from rayfleet.launcher.orders import Author
 from rayfleet.model import Claim, Host, OfferKey, OrderKind, Phase, Policy, Pool, Resources
+from rayfleet.planner.orders import POLICY_FIELDS, POOL_FIELDS
 
 ME = Author("ann", 12.0, "because")
 POLICY = Policy(
@@ -155,3 +156,8 @@ def test_a_wrong_setting_is_refused_with_what_it_may_be(key: str, text: str, mes
     with pytest.raises(InvalidOrder, match=message) as caught:
         orders.change(POLICY, key, text, ME)
     assert caught.value.hint == hint
+
+
+def test_what_can_be_ordered_is_what_the_planner_carries_out() -> None:
+    assert {setting.name for setting in orders.POLICY_SETTINGS} == set(POLICY_FIELDS)
+    assert {setting.name for setting in orders.POOL_SETTINGS} == set(POOL_FIELDS)

@@ -26,7 +26,7 @@ from rayfleet.model import (
 )
 from rayfleet.planner import plan
 from rayfleet.planner.invariants import check
-from rayfleet.testing.snapshots import claim, gang, pool, requested, snapshot, tasks, with_host
+from rayfleet.testing.snapshots import claim, gang, offer, pool, requested, snapshot, tasks, with_host
 
 PRESENT, ABSENT = MachineFact.PRESENT, MachineFact.ABSENT
 CPU1 = pool("p", 1.0, CPU=1)
@@ -58,6 +58,11 @@ CASES: dict[ReasonCode, Snapshot] = {
         pool("q", 0.1, CPU=1),
         tasks(1, CPU=1),
         backoffs=(Backoff(OfferKey("q"), 1200.0, Trouble.OUT_OF_STOCK),),
+    ),
+    ReasonCode.SPOT_SPREAD: snapshot(
+        pool("p", CPU=1, offers=(offer(0.1, "a", spot=True), offer(0.1, "b", spot=True))),
+        tasks(2, CPU=1),
+        spot_spread_margin=0.0,
     ),
     ReasonCode.IDLE: machine(idle_s=99.0),
     ReasonCode.UNNEEDED: machine(Phase.BOOTING),
