@@ -389,7 +389,9 @@ RECORDABLE = st.builds(
         lambda names: st.tuples(*(_any_claim(name) for name in sorted(names)))
     ),
     demand=demands(ANY),
-    backoffs=several(st.builds(Backoff, SCOPES, MOMENTS, st.sampled_from(Trouble), st.integers(0, 9), TEXTS, MOMENTS), 2),
+    backoffs=several(
+        st.builds(Backoff, SCOPES, MOMENTS, st.sampled_from(Trouble), st.integers(0, 9), TEXTS, MOMENTS), 2
+    ),
     orders=several(orders(ANY, NAMES, TEXTS, TEXTS), 2),
     outcomes=several(outcomes(ANY, NAMES, st.none() | SCOPES, MOMENTS), 2),
     strays=several(st.builds(Stray, NAMES, SCOPES, TEXTS, MOMENTS, st.booleans()), 2),
