@@ -15,6 +15,8 @@ from rayfleet.model import (
     Bundle,
     Claim,
     Demand,
+    Disruption,
+    DisruptionBudget,
     Drain,
     FrozenMap,
     Gang,
@@ -42,6 +44,7 @@ from rayfleet.model import (
     TaskDemand,
     Timeouts,
     Trouble,
+    Window,
     reason,
 )
 from rayfleet.planner.adopt import host_ids
@@ -322,6 +325,15 @@ MAYBE_MOMENTS = st.none() | MOMENTS
 ORIGINS = st.builds(OfferKey, NAMES, ANY.providers, ANY.regions, ANY.zones, st.none() | ANY.markets)
 SCOPES = ORIGINS | st.just(OfferKey(""))
 ANY_POOLS = NAMES.flatmap(lambda name: pools(ANY, name))
+BUDGETS = st.builds(
+    DisruptionBudget,
+    nodes=st.integers(0, 100),
+    percent=st.booleans(),
+    reasons=several(st.sampled_from(Disruption), 2),
+    pool=st.sampled_from(["", "a"]),
+    window=st.none()
+    | st.builds(Window, st.just("0 9 * * MON-FRI"), st.just(60.0), st.sampled_from(["UTC", "Asia/Tokyo"])),
+)
 POLICIES = st.builds(
     Policy,
     pools=st.lists(ANY_POOLS, max_size=3, unique_by=lambda pool: pool.name).map(tuple),
@@ -332,6 +344,7 @@ POLICIES = st.builds(
     downscaling_speed=st.none() | SPANS,
     max_usd_per_hour=st.none() | SPANS,
     spot_spread_margin=st.none() | SPANS,
+    disruption_budgets=several(BUDGETS, 2),
     timeouts=st.builds(Timeouts, boot_timeout_s=SPANS, backoff_max_s=SPANS),
 )
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, SkipValidation
 
+from rayfleet.config.budget_form import DisruptionBudgetForm
 from rayfleet.config.fields import Amounts, Count, Flag, Labels, Measure, Name, Text, Whole, wrong
 from rayfleet.config.forms import Form
 from rayfleet.config.problems import shown
@@ -221,6 +222,8 @@ class ClusterForm(Form):
     spot_spread_margin: Measure | None = None
     """Spot machines are spread over offers that cost at most this share more than the cheapest one; null: the cheapest
     only. rayfleet's own."""
+    disruption_budgets: list[DisruptionBudgetForm] = Field(default_factory=list)
+    """How many machines may be leaving voluntarily at a time, for which reasons and when. rayfleet's own."""
     timeouts: TimeoutsForm = TimeoutsForm()
     """How long each step of a machine's life may take. rayfleet's own."""
 

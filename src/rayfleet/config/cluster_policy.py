@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rayfleet.config.budget_form import budget
 from rayfleet.config.cluster_form import ClusterForm, NodeTypeForm, ShortTypeForm
 from rayfleet.config.cluster_spec import Bootstrap, Monitoring, TypeSetup
 from rayfleet.config.cluster_types import HEAD, NodeType, Types
@@ -31,6 +32,7 @@ def policy(form: ClusterForm, types: Types, *, short: bool, here: bool) -> Polic
         downscaling_speed=_limit(form, "downscaling_speed", None),
         max_usd_per_hour=form.max_usd_per_hour,
         spot_spread_margin=form.spot_spread_margin,
+        disruption_budgets=tuple(budget(row) for row in form.disruption_budgets),
         timeouts=Timeouts(**form.timeouts.model_dump()),
     )
 

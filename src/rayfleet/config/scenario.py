@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rayfleet.config.budget_form import budget
 from rayfleet.config.document import Document, read
 from rayfleet.config.forms import in_order, validate
 from rayfleet.config.problems import ConfigInvalid
@@ -116,6 +117,7 @@ def _policy(form: PolicyForm) -> Policy:
         downscaling_speed=form.downscaling_speed,
         max_usd_per_hour=form.max_usd_per_hour,
         spot_spread_margin=form.spot_spread_margin,
+        disruption_budgets=tuple(budget(row) for row in form.disruption_budgets),
         timeouts=Timeouts(**form.timeouts.model_dump()),
     )
 

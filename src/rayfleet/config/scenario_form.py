@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, Field, create_model, model_validator
 
+from rayfleet.config.budget_form import DisruptionBudgetForm
 from rayfleet.config.fields import (
     Amounts,
     Count,
@@ -98,6 +99,7 @@ class PolicyForm(Form):
     downscaling_speed: Measure | None = None
     max_usd_per_hour: Measure | None = None
     spot_spread_margin: Measure | None = None
+    disruption_budgets: list[DisruptionBudgetForm] = Field(default_factory=list)
     timeouts: TimeoutsForm = TimeoutsForm()
 
 

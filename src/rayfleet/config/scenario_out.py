@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
+from rayfleet.config.budget_form import budget_to_json
 from rayfleet.config.scenario import filled_offer
 from rayfleet.config.scenario_form import FORMAT
 from rayfleet.model import (
@@ -91,6 +92,8 @@ def _policy(policy: Policy) -> Json:
         "spot_spread_margin",
     )
     limits = {name: getattr(policy, name) for name in names if getattr(policy, name) != getattr(default, name)}
+    if policy.disruption_budgets:
+        limits["disruption_budgets"] = [budget_to_json(budget) for budget in policy.disruption_budgets]
     head = {"head": _pool(policy.head)} if policy.head else {}
     times = {f.name: getattr(policy.timeouts, f.name) for f in fields(Timeouts)}
     changed = _without({f.name: f.default for f in fields(Timeouts)}, times)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from rayfleet.launcher.errors import InvalidOrder, did_you_mean
 from rayfleet.model import EXISTING, Claim, Order, OrderKind, Policy, Pool
+from rayfleet.model.disruption import budgets_of
 from rayfleet.planner.orders import MACHINES_MAX
 
 NOTHING_TEXT: Final = "null"
@@ -37,7 +38,7 @@ class Setting:
 
     name: str
     what: str
-    read: Callable[[str], float]
+    read: Callable[[str], Any]
     least: float = 0.0
     most: float = inf
     optional: bool = True
@@ -53,6 +54,12 @@ POLICY_SETTINGS: Final = (
     Setting("upscaling_speed", "a rate per machine that is up (1 doubles)", float),
     Setting("downscaling_speed", "a rate per machine that is up", float),
     Setting("max_usd_per_hour", "USD per hour", float),
+    Setting(
+        "disruption_budgets",
+        "a number of machines or a share such as 10% (100%: no budget)",
+        budgets_of,
+        optional=False,
+    ),
     Setting(
         "spot_spread_margin",
         "how much dearer than the cheapest a spot offer may be to be used beside it (0.2: a fifth)",
@@ -141,6 +148,8 @@ def configured(policy: Policy, key: str) -> str:
     field = _setting(policy, key).name
     pool = key.rpartition(".")[0]
     value = getattr(worker_pool(policy, pool) if pool else policy, field)
+    if isinstance(value, tuple):
+        return " and ".join(budget.nodes_text for budget in value) or "100%"
     return NOTHING_TEXT if value is None else repr(value)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rayfleet.model import Claim, Phase, Plan, Policy
+from rayfleet.planner.windows import next_change
 
 
 def next_deadline(policy: Policy, plan: Plan, now: float) -> float | None:
     """Return the earliest moment after `now` at which a time-out of the plan's claims or back-offs passes."""
     moments = [moment for claim in plan.claims for moment in _of_claim(claim, policy, now)]
     moments += [backoff.until for backoff in plan.backoffs]
+    windows = (budget.window for budget in policy.disruption_budgets if budget.window)
+    moments += [moment for window in windows if (moment := next_change(window, now)) is not None]
     return min((moment for moment in moments if moment > now), default=None)
 
 

@@ -22,6 +22,7 @@ from rayfleet.model.demand import (
     Strategy,
     TaskDemand,
 )
+from rayfleet.model.disruption import Disruption, DisruptionBudget
 from rayfleet.model.frozen import NO_LABELS, FrozenMap, Labels
 from rayfleet.model.labels import ANYWHERE, MARKET_LABEL, NODE_GROUP_LABEL, ZONE_LABEL, LabelMatch, LabelSelector
 from rayfleet.model.plan import (
@@ -67,7 +68,8 @@ from rayfleet.model.window import Window
 __all__ = [
     "ANYWHERE", "CAPACITY", "CPU", "DEFAULT_OFFERS", "EXISTING", "GPU", "LEAVING", "MARKET_LABEL",
     "MEMORY", "NODE_GROUP_LABEL", "NOTHING", "NO_LABELS", "OBJECT_STORE", "STARTING", "TEXTS", "UNITS", "ZONE_LABEL",
-    "Action", "Backoff", "Bundle", "Claim", "Cost", "Demand", "DemandKind", "Detail", "Drain", "DrainNodes", "Finding",
+    "Action", "Backoff", "Bundle", "Claim", "Cost", "Demand", "DemandKind", "Detail", "Disruption", "DisruptionBudget",
+    "Drain", "DrainNodes", "Finding",
     "FrozenMap", "Gang", "Host", "How", "Kept", "LabelMatch", "LabelSelector", "Labels", "Launch", "MachineFact",
     "Market", "NodeFact", "Offer", "OfferKey", "Order", "OrderKind", "Outcome", "OutcomeKind", "Phase", "Placement",
     "Plan", "Policy", "Pool", "PoolVerdict", "Reason", "ReasonCode", "Release", "RequestedDemand", "Resources",

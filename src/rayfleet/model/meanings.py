@@ -209,6 +209,13 @@ STAYS: Final[dict[ReasonCode, Meaning]] = {
         'The machine carries the label `rayfleet.io/do-not-disrupt: "true"`, so idleness alone does not end it.',
         "Nothing, or `rayfleet drain NODE`; for machines to come, take the label out of the pool's `labels`.",
     ),
+    ReasonCode.DISRUPTION_BUDGET: _means(
+        "The machine may go, but as many as a disruption budget allows are leaving already, or it allows none now.",
+        "Nothing: it goes when its turn comes. `rayfleet set disruption_budgets=100%` lets all of them go.",
+        why="why it may go: idle, drifted, expired or underused",
+        nodes="how many the budget allows at a time, a number or a share",
+        leaving="how many are leaving voluntarily or about to",
+    ),
     ReasonCode.DRAIN_REFUSED: _means(
         "The machine was asked to leave for being idle, and Ray refused because work had come in the meantime.",
         NOTHING,

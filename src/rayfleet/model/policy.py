@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from rayfleet.model.disruption import DisruptionBudget
 from rayfleet.model.frozen import NO_LABELS, Labels
 from rayfleet.model.labels import MARKET_LABEL, NODE_GROUP_LABEL, ZONE_LABEL
 from rayfleet.model.resources import Resources
@@ -96,6 +97,7 @@ class Policy:
     downscaling_speed: float | None = None
     max_usd_per_hour: float | None = None
     spot_spread_margin: float | None = None
+    disruption_budgets: tuple[DisruptionBudget, ...] = ()
     timeouts: Timeouts = Timeouts()
 
     def pool(self, name: str) -> Pool | None:

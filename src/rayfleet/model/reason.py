@@ -58,6 +58,7 @@ class ReasonCode(StrEnum):
     DRAIN_REFUSED = "drain_refused"
     LEAVING = "leaving"
     DOWNSCALING_SPEED = "downscaling_speed"
+    DISRUPTION_BUDGET = "disruption_budget"
     # unmet, and the verdict per pool
     NO_POOL_FITS = "no_pool_fits"
     TOO_SMALL = "too_small"
@@ -118,6 +119,7 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.DRAIN_REFUSED: "Ray refused the drain; tried again in {retry_s:.0f} s",
     ReasonCode.LEAVING: "is leaving",
     ReasonCode.DOWNSCALING_SPEED: "held by downscaling_speed {downscaling_speed:g}",
+    ReasonCode.DISRUPTION_BUDGET: "{why}, but a disruption budget lets {nodes} leave at a time; {leaving} are leaving",
     ReasonCode.NO_POOL_FITS: "no pool can ever hold {shape}",
     ReasonCode.TOO_SMALL: "has {have} {resource}, {need} are needed",
     ReasonCode.LABELS_DIFFER: "its labels do not match {selector}",

@@ -28,6 +28,7 @@ from __future__ import annotations
 from rayfleet.model import DemandKind, Phase, Placement, Plan, Reason, Snapshot
 from rayfleet.planner.adopt import adopt_strays
 from rayfleet.planner.backoffs import forget_old
+from rayfleet.planner.budgets import Budgets
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.drift import mark_drifted
 from rayfleet.planner.explain import cost, kept_hosts
@@ -81,15 +82,16 @@ def _natural(name: str) -> tuple[str, int, str]:
 
 def _scale(draft: Draft) -> tuple[tuple[Placement, ...], dict[str, Reason]]:
     """Run the steps that choose how many machines there should be; nothing while scaling is held."""
+    budgets = Budgets.of(draft)
     if draft.held:
         if draft.snapshot.engine_up:
             draft.unmet.extend(unmet_while_held(draft.snapshot.demand, draft.held))
-        return (), let_go(draft, {})
+        return (), let_go(draft, {}, budgets)
     layout = Layout.of(draft, draft.snapshot.demand)
     fill_minimums(draft, layout)
     left = place_demand(draft, layout)
     needed: dict[str, DemandKind] = layout.needed()
-    why = let_go(draft, needed)
+    why = let_go(draft, needed, budgets)
     draft.unmet.extend(unmet_by_limits(draft, layout, left))
     return write_launches(draft, layout), why
 

@@ -18,6 +18,7 @@ from rayfleet.model import (
     DemandKind,
     Finding,
     Labels,
+    Phase,
     Placement,
     Plan,
     Policy,
@@ -29,6 +30,7 @@ from rayfleet.model import (
     offer_labels,
     reason,
 )
+from rayfleet.planner.budgets import CODES, disruption_of, in_force
 from rayfleet.planner.capacity import IMPLICIT_UNIT_PREFIX, INTERNAL_HEAD
 from rayfleet.planner.orders import effective_policy
 
@@ -46,6 +48,7 @@ def check(snapshot: Snapshot, plan: Plan) -> tuple[Finding, ...]:
         _departures(snapshot, plan),
         _limits(policy, plan),
         _minimums(policy, plan),
+        _budgets(policy, snapshot, plan),
     )
     placements = (
         _demand_adds_up(snapshot, plan),
@@ -164,6 +167,21 @@ def _minimums(policy: Policy, plan: Plan) -> Broken:
         stay = sum(claim.count for claim in ours if claim.pool == pool.name and claim.phase in CAPACITY)
         if stay < pool.min_workers:
             yield pool.name, "idle and unneeded machines leave the minimum", f"{stay} of {pool.min_workers}"
+
+
+def _budgets(policy: Policy, snapshot: Snapshot, plan: Plan) -> Broken:
+    """What starts to leave voluntarily leaves every disruption budget that holds now unbroken."""
+    starting = {drain.claim: CODES.get(drain.reason.code) for drain in plan.drains}
+    ours = [claim for claim in plan.claims if not claim.head and not claim.foreign]
+    for budget in in_force(policy.disruption_budgets, snapshot.now):
+        known = [claim for claim in ours if budget.pool in ("", claim.pool)]
+        away = [c for c in known if (why := disruption_of(c)) and budget.applies(why, c.pool)]
+        begun = [c for c in away if (why := starting.get(c.id)) and budget.applies(why, c.pool)]
+        gone = sum(claim.count for claim in known if disruption_of(claim))
+        machines = gone + sum(claim.count for claim in known if claim.phase is Phase.READY)
+        leaving = sum(claim.count for claim in away)
+        if begun and leaving > budget.allowed(machines):
+            yield "cluster", "disruption budgets", f"{leaving} of {machines} leave, {budget.nodes_text} may"
 
 
 # ---- placements ------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from rayfleet.model import LEAVING, Claim, Order, OrderKind, Policy, Pool, ReasonCode, Snapshot, reason
+from rayfleet.model.disruption import budgets_of
 from rayfleet.planner import leaving
 from rayfleet.planner.draft import VOLUNTARY, Draft
 
@@ -43,17 +44,18 @@ def _number(text: str) -> float:
 
 _NONE: Final = frozenset({"", "null", "none"})
 
-POLICY_FIELDS: Final[dict[str, Callable[[str], float]]] = {
+POLICY_FIELDS: Final[dict[str, Callable[[str], object]]] = {
     "max_workers": _whole,
     "idle_timeout_s": _number,
     "upscaling_speed": _number,
     "downscaling_speed": _number,
     "max_usd_per_hour": _number,
     "spot_spread_margin": _number,
+    "disruption_budgets": budgets_of,
 }
 """What SET may change for the cluster."""
 
-POOL_FIELDS: Final[dict[str, Callable[[str], float]]] = {
+POOL_FIELDS: Final[dict[str, Callable[[str], object]]] = {
     "max_workers": _whole,
     "min_workers": _whole,
     "idle_timeout_s": _number,
@@ -61,7 +63,7 @@ POOL_FIELDS: Final[dict[str, Callable[[str], float]]] = {
 }
 """What SET may change for one pool, as `POOL.field`."""
 
-_NEVER_NONE: Final = frozenset({"min_workers", "priority"})
+_NEVER_NONE: Final = frozenset({"min_workers", "priority", "disruption_budgets"})
 
 
 def apply_orders(draft: Draft) -> None:
@@ -136,7 +138,7 @@ def _known_pool(policy: Policy, name: str) -> Pool:
     raise BadOrder(f"there is no pool {name!r}; pools are {', '.join(p.name for p in policy.pools) or 'none'}")
 
 
-def _settable(policy: Policy, target: str) -> tuple[Pool | None, str, Callable[[str], float]]:
+def _settable(policy: Policy, target: str) -> tuple[Pool | None, str, Callable[[str], object]]:
     """Return what SET's `target` is: a pool (None: the cluster), its field, and how that is read."""
     name, _, field = target.rpartition(".")
     fields = POOL_FIELDS if name else POLICY_FIELDS
@@ -150,7 +152,7 @@ def _set(policy: Policy, order: Order) -> Policy:
     value = None if order.value.strip().lower() in _NONE else read(order.value)
     if value is None and (field in _NEVER_NONE or (pool is None and field == "idle_timeout_s")):
         raise BadOrder(f"{field} needs a number")
-    changes: dict[str, float | None] = {field: value}
+    changes: dict[str, object] = {field: value}
     if pool is None:
         return replace(policy, **changes)  # type: ignore[arg-type]  # each value was read as its field's type
     return _with_pool(policy, replace(pool, **changes))  # type: ignore[arg-type]  # as above

@@ -17,6 +17,7 @@ from rayfleet.model import (
     STARTING,
     Claim,
     DemandKind,
+    Disruption,
     How,
     NodeFact,
     Phase,
@@ -25,6 +26,7 @@ from rayfleet.model import (
     reason,
 )
 from rayfleet.planner import leaving
+from rayfleet.planner.budgets import CODES, Budgets
 from rayfleet.planner.draft import Draft, idle_s, is_used
 from rayfleet.planner.room import FIRST_LAUNCHES, UNLIMITED
 
@@ -42,15 +44,16 @@ class Spare:
     """
 
     needed: dict[str, DemandKind]
+    budgets: Budgets
     above_min: dict[str, int] = field(default_factory=dict)
     speed: dict[str, int] = field(default_factory=dict)
     drifted: dict[str, int] = field(default_factory=dict)
     why: dict[str, Reason] = field(default_factory=dict)
 
 
-def let_go(draft: Draft, needed: dict[str, DemandKind]) -> dict[str, Reason]:
+def let_go(draft: Draft, needed: dict[str, DemandKind], budgets: Budgets) -> dict[str, Reason]:
     """Cancel and drain what nobody needs; return why each worker claim that was looked at stays."""
-    spare = Spare(needed)
+    spare = Spare(needed, budgets)
     _count(draft, spare)
     old = [draft.claims[c.id] for c in draft.snapshot.claims if c.id in draft.claims]
     workers = [c for c in old if not c.head and not c.foreign]
@@ -184,15 +187,19 @@ def _busy(claim: Claim) -> Reason | None:
 
 def _drain(draft: Draft, spare: Spare, claim: Claim, why: Reason) -> None:
     pool = claim.pool
-    outdated = why.code is ReasonCode.DRIFTED
+    kind = CODES[why.code]
+    outdated = kind is Disruption.DRIFTED
     if _holds_minimum(spare, claim):
         spare.why[claim.id] = _needed_by("the minimum of its pool")
     elif spare.speed.get(pool, 0) < claim.count:
         speed = draft.policy.downscaling_speed or 0.0
         spare.why[claim.id] = reason(ReasonCode.DOWNSCALING_SPEED, downscaling_speed=speed)
-    elif outdated and spare.drifted.get(pool, 0) < claim.count:
+    elif outdated and not spare.budgets.speaks_of(kind, pool) and spare.drifted.get(pool, 0) < claim.count:
         spare.why[claim.id] = _needed_by("the others of its pool are being replaced")
+    elif held := spare.budgets.held(kind, claim):
+        spare.why[claim.id] = held
     else:
+        spare.budgets.take(kind, claim)
         _count_down(spare, claim)
         spare.speed[pool] -= claim.count
         spare.drifted[pool] -= claim.count

@@ -7,6 +7,7 @@ import pytest
 
 from rayfleet.model import (
     Backoff,
+    DisruptionBudget,
     Drain,
     MachineFact,
     NodeFact,
@@ -89,6 +90,9 @@ CASES: dict[ReasonCode, Snapshot] = {
     ReasonCode.LAUNCH_FAILED: machine(Phase.BOOTING, machine=MachineFact.FAILED),
     ReasonCode.STILL_LISTED: machine(Phase.RELEASING, machine=PRESENT, machine_id="i"),
     ReasonCode.BUSY: machine(used={"CPU": 1}),
+    ReasonCode.DISRUPTION_BUDGET: snapshot(
+        CPU1, claim("m", "p", idle_s=99.0), disruption_budgets=(DisruptionBudget(0),)
+    ),
     ReasonCode.NOT_IDLE_YET: machine(idle_s=1.0),
     ReasonCode.NEEDED: snapshot(CPU1, claim("m", "p"), tasks(1, CPU=1)),
     ReasonCode.BOOTING: snapshot(CPU1, claim("m", "p", Phase.BOOTING), claim("n", "p", since=999.0)),
