@@ -5,7 +5,7 @@ Both are put together by the same builders; where they differ is in `Values`, wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -324,7 +324,9 @@ def _without_facts(claim: Claim) -> Claim:
 MAYBE_MOMENTS = st.none() | MOMENTS
 ORIGINS = st.builds(OfferKey, NAMES, ANY.providers, ANY.regions, ANY.zones, st.none() | ANY.markets)
 SCOPES = ORIGINS | st.just(OfferKey(""))
-ANY_POOLS = NAMES.flatmap(lambda name: pools(ANY, name))
+ANY_POOLS = st.builds(
+    replace, NAMES.flatmap(lambda name: pools(ANY, name)), max_age_s=st.none() | SPANS, restartable=st.booleans()
+)
 BUDGETS = st.builds(
     DisruptionBudget,
     nodes=st.integers(0, 100),
@@ -345,6 +347,9 @@ POLICIES = st.builds(
     max_usd_per_hour=st.none() | SPANS,
     spot_spread_margin=st.none() | SPANS,
     disruption_budgets=several(BUDGETS, 2),
+    max_age_s=st.none() | SPANS,
+    consolidation_threshold=st.none() | SPANS,
+    consolidate_after_s=SPANS,
     timeouts=st.builds(Timeouts, boot_timeout_s=SPANS, backoff_max_s=SPANS),
 )
 

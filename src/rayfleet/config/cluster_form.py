@@ -119,6 +119,10 @@ class NodeTypeForm(Form):
     """Pools with a higher number are tried first, before prices are compared."""
     idle_timeout_s: Measure | None = None
     """A machine with nothing to do for so many seconds leaves; null: the cluster's."""
+    max_age_s: Measure | None = None
+    """Machines older than this are replaced; null: as the cluster says. rayfleet's own."""
+    restartable: Flag = False
+    """Its work may be ended and started again elsewhere, so that machines in use may be replaced. rayfleet's own."""
     offers: list[OfferForm] | None = Field(default=None, min_length=1)
     """Zones, markets and prices of such machines; left out: one offer without a price. rayfleet's own."""
     node_config: Raw = Field(default_factory=dict)
@@ -224,6 +228,13 @@ class ClusterForm(Form):
     only. rayfleet's own."""
     disruption_budgets: list[DisruptionBudgetForm] = Field(default_factory=list)
     """How many machines may be leaving voluntarily at a time, for which reasons and when. rayfleet's own."""
+    max_age_s: Measure | None = None
+    """Machines older than this are replaced, within the disruption budgets; null: never. rayfleet's own."""
+    consolidation_threshold: Measure | None = None
+    """Under-used machines leave, or cheaper ones take their place, when the score of that is at least this;
+    null: never. rayfleet's own."""
+    consolidate_after_s: Measure = 600.0
+    """No machine is consolidated before it has been ready for so long. rayfleet's own."""
     timeouts: TimeoutsForm = TimeoutsForm()
     """How long each step of a machine's life may take. rayfleet's own."""
 

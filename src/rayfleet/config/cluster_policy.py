@@ -33,6 +33,9 @@ def policy(form: ClusterForm, types: Types, *, short: bool, here: bool) -> Polic
         max_usd_per_hour=form.max_usd_per_hour,
         spot_spread_margin=form.spot_spread_margin,
         disruption_budgets=tuple(budget(row) for row in form.disruption_budgets),
+        max_age_s=form.max_age_s,
+        consolidation_threshold=form.consolidation_threshold,
+        consolidate_after_s=form.consolidate_after_s,
         timeouts=Timeouts(**form.timeouts.model_dump()),
     )
 
@@ -60,6 +63,8 @@ def _pool(form: ClusterForm, kind: NodeType, *, here: bool) -> Pool:
         max_workers=own.max_workers,
         priority=own.priority,
         idle_timeout_s=own.idle_timeout_s,
+        restartable=own.restartable,
+        max_age_s=own.max_age_s,
         offers=_offers(form, kind),
     )
 

@@ -118,6 +118,9 @@ def _policy(form: PolicyForm) -> Policy:
         max_usd_per_hour=form.max_usd_per_hour,
         spot_spread_margin=form.spot_spread_margin,
         disruption_budgets=tuple(budget(row) for row in form.disruption_budgets),
+        max_age_s=form.max_age_s,
+        consolidation_threshold=form.consolidation_threshold,
+        consolidate_after_s=form.consolidate_after_s,
         timeouts=Timeouts(**form.timeouts.model_dump()),
     )
 
@@ -132,6 +135,8 @@ def _pool(form: PoolForm) -> Pool:
         priority=form.priority,
         hosts_per_replica=form.hosts_per_replica,
         idle_timeout_s=form.idle_timeout_s,
+        max_age_s=form.max_age_s,
+        restartable=form.restartable,
         offers=DEFAULT_OFFERS if form.offers is None else tuple(_offer(offer) for offer in form.offers),
     )
 

@@ -80,6 +80,8 @@ class PoolForm(Form):
     priority: Whole = 0
     hosts_per_replica: Positive = 1
     idle_timeout_s: Measure | None = None
+    max_age_s: Measure | None = None
+    restartable: Flag = False
     offers: list[OfferForm] | None = Field(default=None, min_length=1)
 
 
@@ -100,6 +102,9 @@ class PolicyForm(Form):
     max_usd_per_hour: Measure | None = None
     spot_spread_margin: Measure | None = None
     disruption_budgets: list[DisruptionBudgetForm] = Field(default_factory=list)
+    max_age_s: Measure | None = None
+    consolidation_threshold: Measure | None = None
+    consolidate_after_s: Measure = 600.0
     timeouts: TimeoutsForm = TimeoutsForm()
 
 

@@ -90,6 +90,9 @@ def _policy(policy: Policy) -> Json:
         "downscaling_speed",
         "max_usd_per_hour",
         "spot_spread_margin",
+        "max_age_s",
+        "consolidation_threshold",
+        "consolidate_after_s",
     )
     limits = {name: getattr(policy, name) for name in names if getattr(policy, name) != getattr(default, name)}
     if policy.disruption_budgets:
@@ -102,7 +105,15 @@ def _policy(policy: Policy) -> Json:
 
 def _pool(pool: Pool) -> Json:
     default = Pool("", Resources())
-    names = ("min_workers", "max_workers", "priority", "hosts_per_replica", "idle_timeout_s")
+    names = (
+        "min_workers",
+        "max_workers",
+        "priority",
+        "hosts_per_replica",
+        "idle_timeout_s",
+        "max_age_s",
+        "restartable",
+    )
     row: Json = {"name": pool.name, "resources": pool.resources.amounts()}
     if pool.labels:
         row["labels"] = dict(pool.labels)

@@ -48,12 +48,21 @@ def _seconds(text: str) -> float:
     return float(text.removesuffix("s"))
 
 
+def _flag(text: str) -> bool:
+    if text.lower() not in {"true", "false"}:
+        raise ValueError(text)
+    return text.lower() == "true"
+
+
 POLICY_SETTINGS: Final = (
     Setting("max_workers", "a number of machines", int, most=MACHINES_MAX),
     Setting("idle_timeout_s", "seconds", _seconds, optional=False),
     Setting("upscaling_speed", "a rate per machine that is up (1 doubles)", float),
     Setting("downscaling_speed", "a rate per machine that is up", float),
     Setting("max_usd_per_hour", "USD per hour", float),
+    Setting("consolidate_after_s", "seconds", _seconds, optional=False),
+    Setting("consolidation_threshold", "a score from 0 to 1: saving / (saving + disruption)", float),
+    Setting("max_age_s", "seconds", _seconds),
     Setting(
         "disruption_budgets",
         "a number of machines or a share such as 10% (100%: no budget)",
@@ -71,6 +80,8 @@ POOL_SETTINGS: Final = (
     Setting("max_workers", "a number of machines", int, most=MACHINES_MAX),
     Setting("priority", "a whole number, higher is tried first", int, least=-1_000_000, optional=False),
     Setting("idle_timeout_s", "seconds", _seconds),
+    Setting("restartable", "true or false", _flag, optional=False),
+    Setting("max_age_s", "seconds", _seconds),
 )
 
 

@@ -75,6 +75,12 @@ LAUNCHES: Final[dict[ReasonCode, Meaning]] = {
         left_s="seconds until it is asked again",
         error="what kind of failure, and the provider's own words",
     ),
+    ReasonCode.REPLACEMENT: _means(
+        "Machines with work on them are about to leave (taken back by the provider, too old, outdated, or dearer than "
+        "need be). Room for their work is made before they go.",
+        NOTHING,
+        machines="how many machines are leaving whose work has no room elsewhere",
+    ),
     ReasonCode.SPOT_SPREAD: _means(
         "In the chain of a launch: `spot_spread_margin` is set, so spot machines are shared out over all offers of the "
         "pool within that margin of the cheapest one, and fewer of them are taken back at the same time.",
@@ -90,6 +96,31 @@ RELEASES: Final[dict[ReasonCode, Meaning]] = {
         "To keep idle machines longer: `rayfleet set idle_timeout_s=N`, or `POOL.idle_timeout_s` for one pool.",
         idle_s="seconds for which nothing has run on it",
         idle_timeout_s="the time-out that holds for its pool, in seconds",
+    ),
+    ReasonCode.EXPIRED: _means(
+        "The machine is older than `max_age_s` allows. Idle machines, and those whose work may be restarted, go one "
+        "after the other within the disruption budgets; what they do gets its place elsewhere first.",
+        "`rayfleet set max_age_s=null`, or `POOL.max_age_s`, changes the age.",
+        age_s="seconds since it was launched",
+        max_age_s="the age that its pool allows, in seconds",
+    ),
+    ReasonCode.UNDERUSED: _means(
+        "Consolidation: the little that runs on the machine fits on others that are up, so it is not worth its price.",
+        "`rayfleet set consolidation_threshold=null` stops consolidation.",
+        usd_per_hour="what is saved, in USD per hour",
+        score="saving / (saving + disruption), where disruption is the price of the part that is in use",
+    ),
+    ReasonCode.CHEAPER: _means(
+        "Consolidation: an offer that costs at least a tenth less would do, such as spot that can be had again. A "
+        "machine of that offer is made first.",
+        "`rayfleet set consolidation_threshold=null` stops consolidation.",
+        offer="what would do instead",
+        usd_per_hour="what is saved, in USD per hour",
+        score="saving / (saving + disruption), where disruption is the price of the part that is in use",
+    ),
+    ReasonCode.RESTARTABLE: _means(
+        "In the chain of a voluntary departure: the machine was in use, and its pool (`restartable`) or its label "
+        "`rayfleet.io/restartable` says that its work may be ended and started again.",
     ),
     ReasonCode.UNNEEDED: _means(
         "The machine was still starting when the demand for it went away. Also: a second head, which no cluster "
@@ -208,6 +239,12 @@ STAYS: Final[dict[ReasonCode, Meaning]] = {
     ReasonCode.DO_NOT_DISRUPT: _means(
         'The machine carries the label `rayfleet.io/do-not-disrupt: "true"`, so idleness alone does not end it.',
         "Nothing, or `rayfleet drain NODE`; for machines to come, take the label out of the pool's `labels`.",
+    ),
+    ReasonCode.REPLACING: _means(
+        "The machine is to leave, for the reason in its chain, as soon as there is room elsewhere for what it does.",
+    ),
+    ReasonCode.STANDS_IN: _means(
+        "Nothing runs on the machine yet; it has room for the work of one that is leaving.",
     ),
     ReasonCode.DISRUPTION_BUDGET: _means(
         "The machine may go, but as many as a disruption budget allows are leaving already, or it allows none now.",

@@ -72,6 +72,8 @@ class Pool:
     hosts_per_replica: int = 1
     idle_timeout_s: float | None = None
     offers: tuple[Offer, ...] = DEFAULT_OFFERS
+    restartable: bool = False
+    max_age_s: float | None = None
 
     @property
     def make(self) -> str:
@@ -98,6 +100,9 @@ class Policy:
     max_usd_per_hour: float | None = None
     spot_spread_margin: float | None = None
     disruption_budgets: tuple[DisruptionBudget, ...] = ()
+    max_age_s: float | None = None
+    consolidation_threshold: float | None = None
+    consolidate_after_s: float = 600.0
     timeouts: Timeouts = Timeouts()
 
     def pool(self, name: str) -> Pool | None:

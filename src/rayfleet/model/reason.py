@@ -26,6 +26,7 @@ class ReasonCode(StrEnum):
     REQUESTED = "requested"
     SCALE_ORDER = "scale_order"
     RELAUNCH = "relaunch"
+    REPLACEMENT = "replacement"
     DETOUR = "detour"
     SPOT_SPREAD = "spot_spread"
     # releases
@@ -38,6 +39,10 @@ class ReasonCode(StrEnum):
     SHUTDOWN = "shutdown"
     INTERRUPTED = "interrupted"
     DRIFTED = "drifted"
+    EXPIRED = "expired"
+    UNDERUSED = "underused"
+    CHEAPER = "cheaper"
+    RESTARTABLE = "restartable"
     BOOT_TIMEOUT = "boot_timeout"
     REQUEST_TIMEOUT = "request_timeout"
     NODE_DIED = "node_died"
@@ -58,6 +63,8 @@ class ReasonCode(StrEnum):
     DRAIN_REFUSED = "drain_refused"
     LEAVING = "leaving"
     DOWNSCALING_SPEED = "downscaling_speed"
+    REPLACING = "replacing"
+    STANDS_IN = "stands_in"
     DISRUPTION_BUDGET = "disruption_budget"
     # unmet, and the verdict per pool
     NO_POOL_FITS = "no_pool_fits"
@@ -100,6 +107,13 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.SHUTDOWN: "the cluster is shutting down",
     ReasonCode.INTERRUPTED: "the provider takes it back in {left_s:.0f} s",
     ReasonCode.DRIFTED: "was started from an older configuration of pool {pool}",
+    ReasonCode.EXPIRED: "is {age_s:.0f} s old (maximum {max_age_s:g} s)",
+    ReasonCode.UNDERUSED: "its work fits on other machines, which saves {usd_per_hour:.3g} USD/h (score {score:.2f})",
+    ReasonCode.CHEAPER: "{offer} would do, which saves {usd_per_hour:.3g} USD/h (score {score:.2f})",
+    ReasonCode.RESTARTABLE: "its work can be started again elsewhere",
+    ReasonCode.REPLACEMENT: "work of {machines} machines that are leaving needs room",
+    ReasonCode.REPLACING: "leaves when what takes its place is up",
+    ReasonCode.STANDS_IN: "kept for the work of a machine that is leaving",
     ReasonCode.BOOT_TIMEOUT: "did not join within {boot_timeout_s:g} s",
     ReasonCode.REQUEST_TIMEOUT: "did not appear within {request_timeout_s:g} s",
     ReasonCode.NODE_DIED: "its Ray node died",

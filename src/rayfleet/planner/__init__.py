@@ -11,6 +11,8 @@
      8 gangs       placement groups, whole or not at all       \
      9 requested   request_resources, against total capacity    > needs
     10 tasks       the rest of the demand                      /
+       standins    the work of machines that are leaving gets room elsewhere; outgoing ones go when it has;
+                   consolidation says when it pays to give a machine up (budgets: how many may go at a time)
     11 surplus     what nobody needs is cancelled, what is idle is drained
     12 launches    what has to be made becomes claims and calls; spot machines are spread over offers (spread), and
                    the reason names the cheaper offers that were not asked (detours)
@@ -40,7 +42,9 @@ from rayfleet.planner.minimums import fill_minimums
 from rayfleet.planner.needs import place_demand
 from rayfleet.planner.orders import apply_orders
 from rayfleet.planner.outcomes import apply_outcomes
+from rayfleet.planner.outgoing import choose_outgoing, send_off
 from rayfleet.planner.progress import advance_claims
+from rayfleet.planner.standins import consolidate, house_leaving_work, with_leaving_work
 from rayfleet.planner.surplus import let_go
 from rayfleet.planner.unmet import unmet_by_limits, unmet_while_held
 
@@ -86,12 +90,16 @@ def _scale(draft: Draft) -> tuple[tuple[Placement, ...], dict[str, Reason]]:
     if draft.held:
         if draft.snapshot.engine_up:
             draft.unmet.extend(unmet_while_held(draft.snapshot.demand, draft.held))
-        return (), let_go(draft, {}, budgets)
-    layout = Layout.of(draft, draft.snapshot.demand)
+        return (), let_go(draft, {}, budgets, {})
+    choose_outgoing(draft, budgets)
+    layout = Layout.of(draft, with_leaving_work(draft))
     fill_minimums(draft, layout)
     left = place_demand(draft, layout)
+    housing = house_leaving_work(draft, layout)
+    why = send_off(draft, layout, frozenset(housing.housed))
+    consolidate(draft, layout, budgets, housing)
     needed: dict[str, DemandKind] = layout.needed()
-    why = let_go(draft, needed, budgets)
+    why |= let_go(draft, needed, budgets, housing.held)
     draft.unmet.extend(unmet_by_limits(draft, layout, left))
     return write_launches(draft, layout), why
 

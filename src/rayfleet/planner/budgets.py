@@ -31,6 +31,9 @@ from rayfleet.planner.windows import is_open
 CODES: Final[dict[ReasonCode, Disruption]] = {
     ReasonCode.IDLE: Disruption.IDLE,
     ReasonCode.DRIFTED: Disruption.DRIFTED,
+    ReasonCode.EXPIRED: Disruption.EXPIRED,
+    ReasonCode.UNDERUSED: Disruption.UNDERUSED,
+    ReasonCode.CHEAPER: Disruption.UNDERUSED,
 }
 """Reasons of voluntary leaving."""
 

@@ -115,7 +115,7 @@ class Capacity:
         capacity = cls(terms)
         rows = _Rows(draft, capacity)
         for claim in draft.claims.values():
-            if claim.phase in CAPACITY:
+            if claim.phase in CAPACITY and claim.id not in draft.outgoing:
                 for host in claim.hosts:
                     rows.add(claim, host)
         rows.finish()

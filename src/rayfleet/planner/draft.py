@@ -27,8 +27,15 @@ from rayfleet.model import (
     Unmet,
 )
 
-VOLUNTARY = frozenset({ReasonCode.IDLE, ReasonCode.DRIFTED})
-"""Reasons of drains that Ray may refuse."""
+VOLUNTARY = frozenset(
+    {ReasonCode.IDLE, ReasonCode.DRIFTED, ReasonCode.EXPIRED, ReasonCode.UNDERUSED, ReasonCode.CHEAPER}
+)
+"""Reasons for which nothing forces a machine to leave."""
+
+
+def may_refuse(why: Reason) -> bool:
+    """Say whether Ray may refuse a drain: when nothing forces it, and the machine was not in use when it was asked."""
+    return why.code in VOLUNTARY and not any(link.code is ReasonCode.RESTARTABLE for link in why.chain)
 
 
 @dataclass(slots=True)
@@ -37,7 +44,8 @@ class Draft:
 
     `policy` is the effective one (orders applied). `claims` are those that exist, by id, the oldest first;
     `taken` the ids of the snapshot's claims. `held` says why nothing may be scaled (engine down, head
-    missing, shutting down), None when everything may.
+    missing, shutting down), None when everything may. `outgoing`: READY claims that are being replaced, and why;
+    `rolling`: pools whose outdated machines are replaced as disruption budgets say.
     """
 
     snapshot: Snapshot
@@ -54,6 +62,8 @@ class Draft:
     scale_orders: dict[str, Reason] = field(default_factory=dict)
     shutdown: Reason | None = None
     held: Reason | None = None
+    outgoing: dict[str, Reason] = field(default_factory=dict)
+    rolling: frozenset[str] = frozenset()
     serial: int = 0
     taken: frozenset[str] = frozenset()
     prices: dict[tuple[str | int | None, ...], float | None] = field(default_factory=dict)
@@ -95,6 +105,10 @@ class Draft:
     def workers(self) -> list[Claim]:
         """Return existing claims that limits are about: neither the head nor joined by hand."""
         return [c for c in self.claims.values() if not c.head and not c.foreign and c.phase in EXISTING]
+
+    def is_replaced(self, claim: Claim) -> bool:
+        """Say whether a claim holds no place any more: another is launched for what it does."""
+        return claim.id in self.outgoing or (claim.drifted and claim.pool not in self.rolling)
 
     def usd_per_hour(self, claim: Claim) -> float | None:
         """Return the price of one host of a claim: its own, else its offer's; None when unknown."""

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from rayfleet.model import (
     CAPACITY,
     EXISTING,
+    LEAVING,
     NO_LABELS,
     OBJECT_STORE,
     UNITS,
     Claim,
     DemandKind,
     Finding,
+    Host,
     Labels,
     Phase,
     Placement,
@@ -32,12 +34,14 @@ from rayfleet.model import (
 )
 from rayfleet.planner.budgets import CODES, disruption_of, in_force
 from rayfleet.planner.capacity import IMPLICIT_UNIT_PREFIX, INTERNAL_HEAD
+from rayfleet.planner.draft import VOLUNTARY
 from rayfleet.planner.orders import effective_policy
+from rayfleet.planner.outgoing import RESTARTABLE_LABEL
 
 Broken = Iterator[tuple[str, str, str]]
 """(subject, rule, what is wrong)."""
 
-_UNASKED = frozenset({ReasonCode.IDLE, ReasonCode.UNNEEDED, ReasonCode.DRIFTED})
+_UNASKED = VOLUNTARY | {ReasonCode.UNNEEDED}
 
 
 def check(snapshot: Snapshot, plan: Plan) -> tuple[Finding, ...]:
@@ -49,6 +53,7 @@ def check(snapshot: Snapshot, plan: Plan) -> tuple[Finding, ...]:
         _limits(policy, plan),
         _minimums(policy, plan),
         _budgets(policy, snapshot, plan),
+        _restarts(policy, snapshot, plan),
     )
     placements = (
         _demand_adds_up(snapshot, plan),
@@ -98,13 +103,36 @@ def _departures(snapshot: Snapshot, plan: Plan) -> Broken:
             yield name, "machines joined by hand stay", f"it leaves: {code}"
         if claim.head and code in {*_UNASKED, ReasonCode.OVER_MAX, ReasonCode.OVER_BUDGET} and _only_head(before):
             yield name, "the head stays", f"it leaves: {code}"
-        if code in {ReasonCode.IDLE, ReasonCode.DRIFTED} and any(host.used for host in claim.hosts):
+        if code is ReasonCode.IDLE and any(host.used for host in claim.hosts):
             yield name, "what is in use is not released for being idle", f"it leaves: {code}"
         if code in _UNASKED and not snapshot.engine_up:
             yield name, "nothing voluntary while the engine is down", f"it leaves: {code}"
     for name in {name for name, code in leaving if code in _UNASKED}:
         if name in _placed_on(snapshot, plan):
             yield name, "what demand is placed on stays", "it leaves"
+
+
+def _restarts(policy: Policy, snapshot: Snapshot, plan: Plan) -> Broken:
+    """What is in use leaves voluntarily only where its work may be restarted."""
+    before = {claim.id: claim for claim in snapshot.claims}
+    pools = {pool.name: pool for pool in policy.pools}
+    for drain in plan.drains:
+        claim = before.get(drain.claim)
+        if claim is None or drain.reason.code not in VOLUNTARY or claim.phase in LEAVING:
+            continue
+        pool = pools.get(claim.pool)
+        label = pool.labels.get(RESTARTABLE_LABEL) if pool else None
+        allowed = label == "true" if label else bool(pool and pool.restartable)
+        for host in claim.hosts:
+            if host.used and not (drain.voluntary is False and _says(host, allowed=allowed)):
+                yield drain.claim, "what is in use leaves voluntarily only when its work is restartable", host.id
+            if host.do_not_disrupt:
+                yield drain.claim, "what is labelled do-not-disrupt is not disrupted", host.id
+
+
+def _says(host: Host, *, allowed: bool) -> bool:
+    label = host.labels.get(RESTARTABLE_LABEL)
+    return allowed if label is None else label == "true"
 
 
 def _reasons(plan: Plan) -> list[tuple[str, ReasonCode]]:
@@ -159,7 +187,9 @@ def _priced(plan: Plan, names: tuple[str, ...]) -> bool:
 def _minimums(policy: Policy, plan: Plan) -> Broken:
     """What leaves for not being needed leaves every pool its minimum."""
     unasked = {name for name, code in _reasons(plan) if code in {ReasonCode.IDLE, ReasonCode.UNNEEDED}}
-    ours = [claim for claim in plan.claims if not claim.head and not claim.drifted]  # outdated ones hold no minimum
+    ours = [
+        claim for claim in plan.claims if not claim.head and (not claim.drifted or policy.disruption_budgets)
+    ]  # outdated ones hold no minimum
     pools = {claim.pool for claim in ours if claim.id in unasked}
     for pool in policy.pools:
         if pool.name not in pools:

@@ -104,6 +104,9 @@ def _reason(draft: Draft, mades: list[Made], load: _Load) -> Reason:
                 causes.append(minimum_reason(draft, mades[0].variant.pool))
             case ReasonCode.GANG:
                 causes.append(reason(code, gangs=load.gang_count()))
+            case ReasonCode.REPLACEMENT:
+                machines = sum(made.replicas * made.variant.hosts for made in mades if made.why is code)
+                causes.append(reason(ReasonCode.REPLACEMENT, machines=machines))
             case ReasonCode.REQUESTED:
                 causes.append(reason(code, bundles=load.pieces.get(DemandKind.REQUESTED, 0)))
             case _:

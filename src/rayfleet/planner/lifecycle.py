@@ -34,7 +34,7 @@ from rayfleet.model import (
     Timeouts,
     reason,
 )
-from rayfleet.planner.draft import VOLUNTARY, moved
+from rayfleet.planner.draft import may_refuse, moved
 
 
 class Effect(StrEnum):
@@ -184,7 +184,7 @@ def _left(s: Sight) -> bool:
 
 
 def _asked_voluntarily(s: Sight) -> bool:
-    return s.claim.drain is not None and s.claim.drain.reason.code in VOLUNTARY
+    return s.claim.drain is not None and may_refuse(s.claim.drain.reason)
 
 
 def _not_heard(s: Sight) -> bool:

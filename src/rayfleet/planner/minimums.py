@@ -13,7 +13,7 @@ def fill_minimums(draft: Draft, layout: Layout) -> None:
     """Launch what pools lack; the upscaling speed does not apply. What limits forbid is a finding."""
     have: dict[str, int] = {}
     for claim in draft.workers():
-        if claim.phase in CAPACITY and not claim.drifted:
+        if claim.phase in CAPACITY and not draft.is_replaced(claim):
             have[claim.pool] = have.get(claim.pool, 0) + claim.count
     for pool in draft.policy.pools:
         missing = _reachable(pool) - have.get(pool.name, 0)

@@ -13,7 +13,7 @@ from typing import Final, assert_never
 from rayfleet.model import LEAVING, Claim, Order, OrderKind, Policy, Pool, ReasonCode, Snapshot, reason
 from rayfleet.model.disruption import budgets_of
 from rayfleet.planner import leaving
-from rayfleet.planner.draft import VOLUNTARY, Draft
+from rayfleet.planner.draft import Draft, may_refuse
 
 
 class BadOrder(ValueError):
@@ -42,6 +42,13 @@ def _number(text: str) -> float:
     return number
 
 
+def _flag(text: str) -> bool:
+    words = {"true": True, "false": False}
+    if text.strip().lower() not in words:
+        raise BadOrder(f"{text[:20]} is neither true nor false")
+    return words[text.strip().lower()]
+
+
 _NONE: Final = frozenset({"", "null", "none"})
 
 POLICY_FIELDS: Final[dict[str, Callable[[str], object]]] = {
@@ -50,6 +57,9 @@ POLICY_FIELDS: Final[dict[str, Callable[[str], object]]] = {
     "upscaling_speed": _number,
     "downscaling_speed": _number,
     "max_usd_per_hour": _number,
+    "consolidate_after_s": _number,
+    "consolidation_threshold": _number,
+    "max_age_s": _number,
     "spot_spread_margin": _number,
     "disruption_budgets": budgets_of,
 }
@@ -59,11 +69,13 @@ POOL_FIELDS: Final[dict[str, Callable[[str], object]]] = {
     "max_workers": _whole,
     "min_workers": _whole,
     "idle_timeout_s": _number,
+    "max_age_s": _number,
+    "restartable": _flag,
     "priority": _any_whole,
 }
 """What SET may change for one pool, as `POOL.field`."""
 
-_NEVER_NONE: Final = frozenset({"min_workers", "priority", "disruption_budgets"})
+_NEVER_NONE: Final = frozenset({"min_workers", "priority", "disruption_budgets", "restartable", "consolidate_after_s"})
 
 
 def apply_orders(draft: Draft) -> None:
@@ -178,7 +190,7 @@ def _drain(draft: Draft, order: Order) -> None:
     if claim.foreign:
         raise BadOrder(f"{order.target} was joined by hand and is not ours to release")
     # An idle drain may still be refused, and then the machine would stay.
-    if claim.phase not in LEAVING or (claim.drain and claim.drain.reason.code in VOLUNTARY):
+    if claim.phase not in LEAVING or (claim.drain and may_refuse(claim.drain.reason)):
         why = reason(ReasonCode.ORDERED, by=order.by or "somebody", why=order.why or "drain")
         leaving.dismiss(draft, claim, why)
 

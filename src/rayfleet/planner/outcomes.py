@@ -16,7 +16,7 @@ from rayfleet.model import (
     reason,
 )
 from rayfleet.planner import backoffs
-from rayfleet.planner.draft import VOLUNTARY, Draft, moved
+from rayfleet.planner.draft import Draft, may_refuse, moved
 
 
 def apply_outcomes(draft: Draft) -> None:
@@ -60,7 +60,7 @@ def _drain_ended(draft: Draft, outcome: Outcome, claims: list[Claim]) -> None:
         return
     for claim in claims:
         # A drain that has to be stays until its deadline; the lifecycle asks again.
-        if claim.phase is Phase.DRAINING and claim.drain and claim.drain.reason.code in VOLUNTARY:
+        if claim.phase is Phase.DRAINING and claim.drain and may_refuse(claim.drain.reason):
             retry_at = draft.now + draft.timeouts.drain_retry_s
             draft.keep(moved(claim, Phase.READY, draft.now, drain=None, retry_at=retry_at))
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from rayfleet.model import Claim, How, Launch, NodeFact, Phase, ReasonCode, Trouble, reason
 from rayfleet.planner import backoffs, leaving
-from rayfleet.planner.draft import VOLUNTARY, Draft
+from rayfleet.planner.draft import Draft, may_refuse
 from rayfleet.planner.lifecycle import Effect, Sight, Step, advance
 
 _JOINING = frozenset({Phase.BOOTING, Phase.READY, Phase.DRAINING})
@@ -52,7 +52,7 @@ def _write(draft: Draft, claim: Claim, step: Step) -> None:
     if step.effect is Effect.JOINED:
         backoffs.succeed(draft, claim)
     if step.effect is Effect.DRAIN_AGAIN and claim.drain:
-        voluntary = claim.drain.reason.code in VOLUNTARY
+        voluntary = may_refuse(claim.drain.reason)
         leaving.ask_drain(draft, claim, claim.drain.reason, deadline=claim.drain.deadline, voluntary=voluntary)
     if step.cause and step.effect in {Effect.RELEASE, Effect.RELEASE_AGAIN}:
         ends = step.effect is Effect.RELEASE_AGAIN or claim.phase is Phase.DRAINING

@@ -45,20 +45,24 @@ class Spare:
 
     needed: dict[str, DemandKind]
     budgets: Budgets
+    held: dict[str, Reason]
     above_min: dict[str, int] = field(default_factory=dict)
     speed: dict[str, int] = field(default_factory=dict)
     drifted: dict[str, int] = field(default_factory=dict)
     why: dict[str, Reason] = field(default_factory=dict)
 
 
-def let_go(draft: Draft, needed: dict[str, DemandKind], budgets: Budgets) -> dict[str, Reason]:
-    """Cancel and drain what nobody needs; return why each worker claim that was looked at stays."""
-    spare = Spare(needed, budgets)
+def let_go(draft: Draft, needed: dict[str, DemandKind], budgets: Budgets, held: dict[str, Reason]) -> dict[str, Reason]:
+    """Cancel and drain what nobody needs; return why each worker claim that was looked at stays.
+
+    `held`: claims that have room for the work of machines that are leaving.
+    """
+    spare = Spare(needed, budgets, held)
     _count(draft, spare)
     old = [draft.claims[c.id] for c in draft.snapshot.claims if c.id in draft.claims]
     workers = [c for c in old if not c.head and not c.foreign]
     _cancel(draft, spare, [c for c in workers if c.phase in STARTING])
-    _drain_idle(draft, spare, [c for c in workers if c.phase is Phase.READY])
+    _drain_idle(draft, spare, [c for c in workers if c.phase is Phase.READY and c.id not in draft.outgoing])
     return spare.why
 
 
@@ -67,7 +71,7 @@ def _count(draft: Draft, spare: Spare) -> None:
     ready: dict[str, int] = {}
     away: dict[str, int] = {}
     for claim in draft.workers():
-        if claim.phase in CAPACITY and not claim.drifted:
+        if claim.phase in CAPACITY and not draft.is_replaced(claim):
             capacity[claim.pool] = capacity.get(claim.pool, 0) + claim.count
         if claim.phase is Phase.READY:
             ready[claim.pool] = ready.get(claim.pool, 0) + claim.count
@@ -94,22 +98,24 @@ def _cancel(draft: Draft, spare: Spare, starting: list[Claim]) -> None:
             spare.why[claim.id] = draft.held
         elif claim.id in spare.needed:
             spare.why[claim.id] = _needed_by(spare.needed[claim.id].value)
-        elif _holds_minimum(spare, claim):
+        elif claim.id in spare.held:
+            spare.why[claim.id] = spare.held[claim.id]
+        elif _holds_minimum(draft, spare, claim):
             spare.why[claim.id] = _needed_by("the minimum of its pool")
         elif settled:
-            _count_down(spare, claim)
+            _count_down(draft, spare, claim)
             leaving.release(draft, claim, reason(ReasonCode.UNNEEDED), How.CANCEL)
         else:
             spare.why[claim.id] = reason(ReasonCode.BOOTING)
 
 
-def _holds_minimum(spare: Spare, claim: Claim) -> bool:
+def _holds_minimum(draft: Draft, spare: Spare, claim: Claim) -> bool:
     """Say whether a pool's minimum needs a claim; for an outdated one another is launched, so it never does."""
-    return not claim.drifted and spare.above_min.get(claim.pool, 0) < claim.count
+    return not draft.is_replaced(claim) and spare.above_min.get(claim.pool, 0) < claim.count
 
 
-def _count_down(spare: Spare, claim: Claim) -> None:
-    if not claim.drifted:
+def _count_down(draft: Draft, spare: Spare, claim: Claim) -> None:
+    if not draft.is_replaced(claim):
         spare.above_min[claim.pool] -= claim.count
 
 
@@ -154,11 +160,13 @@ def _idle_timeout_s(draft: Draft, of_pool: float | None) -> float:
 
 def _stays(draft: Draft, spare: Spare, claim: Claim, timeout_s: float) -> Reason | None:
     """Return why a READY claim stays whatever limits say; None when it may go."""
-    busy = _busy(claim)
+    busy = busy_with(claim)
     if busy is not None:
         return busy
     if claim.id in spare.needed:
         return _needed_by(spare.needed[claim.id].value)
+    if claim.id in spare.held:
+        return spare.held[claim.id]
     if any(host.do_not_disrupt for host in claim.hosts):
         return reason(ReasonCode.DO_NOT_DISRUPT)
     if any(host.node is NodeFact.ABSENT for host in claim.hosts):
@@ -175,7 +183,8 @@ def _too_early(draft: Draft, claim: Claim, timeout_s: float) -> Reason | None:
     return None
 
 
-def _busy(claim: Claim) -> Reason | None:
+def busy_with(claim: Claim) -> Reason | None:
+    """Return what keeps a claim busy; None when it is idle."""
     if is_used(claim):
         used = next(host.used for host in claim.hosts if host.used)
         return reason(ReasonCode.BUSY, used=str(used))
@@ -189,7 +198,7 @@ def _drain(draft: Draft, spare: Spare, claim: Claim, why: Reason) -> None:
     pool = claim.pool
     kind = CODES[why.code]
     outdated = kind is Disruption.DRIFTED
-    if _holds_minimum(spare, claim):
+    if _holds_minimum(draft, spare, claim):
         spare.why[claim.id] = _needed_by("the minimum of its pool")
     elif spare.speed.get(pool, 0) < claim.count:
         speed = draft.policy.downscaling_speed or 0.0
@@ -200,7 +209,7 @@ def _drain(draft: Draft, spare: Spare, claim: Claim, why: Reason) -> None:
         spare.why[claim.id] = held
     else:
         spare.budgets.take(kind, claim)
-        _count_down(spare, claim)
+        _count_down(draft, spare, claim)
         spare.speed[pool] -= claim.count
         spare.drifted[pool] -= claim.count
         # An idle node that Ray lets go of leaves at once; the deadline only bounds one that hangs.

@@ -16,13 +16,15 @@ from rayfleet.model import (
     RequestedDemand,
     Resources,
     Snapshot,
+    TaskDemand,
 )
 
 
-def carried_out(snapshot: Snapshot, plan: Plan, *, later_s: float = 0.0) -> Snapshot:
+def carried_out(snapshot: Snapshot, plan: Plan, *, later_s: float = 0.0, restarted: bool = False) -> Snapshot:
     """Return the snapshot after `plan`: machines are up, placed work runs, what left is gone.
 
-    Requested resources still stand, as do gangs and tasks that were unmet.
+    Requested resources still stand, as do gangs and tasks that were unmet. `restarted`: work on machines that left
+    waits again, a piece per host.
     """
     loads = _loads(snapshot, plan)
     new = [host.id for launch in plan.launches for name in launch.claims for host in _hosts(plan, name)]
@@ -35,7 +37,7 @@ def carried_out(snapshot: Snapshot, plan: Plan, *, later_s: float = 0.0) -> Snap
         snapshot,
         now=now,
         claims=tuple(_up(claim, used, now) for claim in (*staying, *foreign)),
-        demand=_left(snapshot, plan),
+        demand=_with_lost_work(_left(snapshot, plan), plan) if restarted else _left(snapshot, plan),
         backoffs=plan.backoffs,
         orders=plan.orders,
         outcomes=(),
@@ -73,6 +75,11 @@ def _loads(snapshot: Snapshot, plan: Plan) -> dict[str, Resources]:
             shape = demand.gangs[placement.index].bundles[placement.bundle or 0].shape
         loads[placement.on] = loads.get(placement.on, Resources()) + shape.times(placement.count)
     return loads
+
+
+def _with_lost_work(demand: Demand, plan: Plan) -> Demand:
+    lost = [host.used for claim in plan.claims if claim.phase in LEAVING for host in claim.hosts if host.used]
+    return replace(demand, tasks=(*demand.tasks, *(TaskDemand(used) for used in lost)))
 
 
 def _left(snapshot: Snapshot, plan: Plan) -> Demand:

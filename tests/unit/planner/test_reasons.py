@@ -7,6 +7,7 @@ import pytest
 
 from rayfleet.model import (
     Backoff,
+    Claim,
     DisruptionBudget,
     Drain,
     MachineFact,
@@ -18,6 +19,7 @@ from rayfleet.model import (
     OutcomeKind,
     Phase,
     Plan,
+    Pool,
     Reason,
     ReasonCode,
     Snapshot,
@@ -32,6 +34,11 @@ from rayfleet.testing.snapshots import claim, gang, offer, pool, requested, snap
 PRESENT, ABSENT = MachineFact.PRESENT, MachineFact.ABSENT
 CPU1 = pool("p", 1.0, CPU=1)
 HEAD = pool("head", CPU=0)
+RETURN = pool("p", CPU=1, restartable=True, offers=(offer(1.0), offer(0.3, spot=True)))
+SHARED: tuple[Pool | Claim, ...] = (
+    pool("p", 1.0, CPU=4, restartable=True),
+    *(claim(name, "p", since=0.0, used={"CPU": 1}) for name in ("m", "n")),
+)
 ORDER = reason(ReasonCode.ORDERED, by="me", why="test")
 
 
@@ -75,6 +82,13 @@ CASES: dict[ReasonCode, Snapshot] = {
     ReasonCode.SHUTDOWN: snapshot(CPU1, claim("m", "p"), orders=order(OrderKind.SHUTDOWN)),
     ReasonCode.INTERRUPTED: machine(interrupt_at=1100.0),
     ReasonCode.DRIFTED: machine(drifted=True),
+    ReasonCode.EXPIRED: snapshot(CPU1, claim("m", "p"), max_age_s=10.0),
+    ReasonCode.CHEAPER: snapshot(RETURN, claim("m", "p", since=0.0, used={"CPU": 0.5}), consolidation_threshold=0.5),
+    ReasonCode.REPLACING: snapshot(RETURN, claim("m", "p", since=0.0, used={"CPU": 0.5}), consolidation_threshold=0.5),
+    ReasonCode.REPLACEMENT: machine(interrupt_at=1100.0, used={"CPU": 1}),
+    ReasonCode.STANDS_IN: snapshot(CPU1, claim("m", "p", interrupt_at=1100.0, used={"CPU": 1}), claim("n", "p")),
+    ReasonCode.UNDERUSED: snapshot(*SHARED, consolidation_threshold=0.5),
+    ReasonCode.RESTARTABLE: snapshot(*SHARED, consolidation_threshold=0.5),
     ReasonCode.BOOT_TIMEOUT: machine(Phase.BOOTING, since=0.0),
     ReasonCode.REQUEST_TIMEOUT: machine(
         Phase.REQUESTED, machine=ABSENT, since=0.0, created=0.0, listed_at=999.0, accepted=True

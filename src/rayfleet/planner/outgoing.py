@@ -1,0 +1,136 @@
+"""Step 6, its end, and step 11: READY machines that are to be replaced, and their way out.
+
+Who is replaced: what is older than `max_age_s`; what is outdated, where a disruption budget speaks of that; and, with
+`consolidation_threshold`, what a cheaper offer would do as well (so on-demand machines give way to spot that can be had
+again). Only idle machines, and machines whose work is restartable (their pool says so, or the label
+`rayfleet.io/restartable`); never those that are labelled do-not-disrupt; and no more than the budgets allow.
+
+A chosen machine counts as gone when places are given out: minimums, requests and its own work (see standins) find
+room elsewhere or launch what they lack. It leaves when all of that is up - idle ones when Ray agrees, others with a
+deadline. Nothing of this is remembered: the next plan chooses the same machines again, for the same reasons.
+Where a maximum leaves no room for a replacement, outdated and expired machines go first and are replaced then.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rayfleet.model import CAPACITY, Claim, DemandKind, Disruption, NodeFact, Phase, Pool, Reason, ReasonCode, reason
+from rayfleet.planner import leaving
+from rayfleet.planner.budgets import CODES, Budgets
+from rayfleet.planner.consolidation import cheaper
+from rayfleet.planner.draft import Draft, is_used
+from rayfleet.planner.layout import Layout
+from rayfleet.planner.surplus import busy_with
+
+RESTARTABLE_LABEL: Final = "rayfleet.io/restartable"
+"""Label of a node: "true" or "false"; goes before what its pool says."""
+_RANK: Final = {Disruption.DRIFTED: 0, Disruption.EXPIRED: 1, Disruption.UNDERUSED: 2}
+
+
+def choose_outgoing(draft: Draft, budgets: Budgets) -> None:
+    """Fill `draft.outgoing` and `draft.rolling`: outdated ones first, then expired ones, the oldest of each first."""
+    draft.rolling = frozenset(
+        pool.name for pool in draft.policy.pools if budgets.speaks_of(Disruption.DRIFTED, pool.name)
+    )
+    if draft.held:
+        return
+    found = []
+    for claim in draft.workers():
+        if claim.phase is Phase.READY and may_be_disrupted(draft, claim):
+            why = _why(draft, claim)
+            if why is not None:
+                found.append((claim, why))
+    for claim, why in sorted(found, key=lambda pair: (_RANK[CODES[pair[1].code]], pair[0].created)):
+        if budgets.held(CODES[why.code], claim) is None:
+            budgets.take(CODES[why.code], claim)
+            draft.outgoing[claim.id] = why
+
+
+def may_be_disrupted(draft: Draft, claim: Claim) -> bool:
+    """Say whether a READY claim may leave although nothing forces it to."""
+    if claim.retry_at is not None and draft.now < claim.retry_at:
+        return False
+    if any(host.do_not_disrupt or host.node is NodeFact.ABSENT for host in claim.hosts):
+        return False
+    return busy_with(claim) is None or is_restartable(draft, claim)
+
+
+def is_restartable(draft: Draft, claim: Claim) -> bool:
+    """Say whether the work on every host may be ended and started again: its label says, else its pool."""
+    pool = draft.policy.pool(claim.pool)
+    by_pool = "true" if pool is not None and pool.restartable else "false"
+    if pool is not None:
+        by_pool = pool.labels.get(RESTARTABLE_LABEL, by_pool)
+    return all(host.labels.get(RESTARTABLE_LABEL, by_pool) == "true" for host in claim.hosts)
+
+
+def _why(draft: Draft, claim: Claim) -> Reason | None:
+    if claim.drifted and claim.pool in draft.rolling:
+        return reason(ReasonCode.DRIFTED, pool=claim.pool)
+    pool = draft.policy.pool(claim.pool)
+    most = max_age_s(draft, pool)
+    age = draft.now - claim.created
+    if most is not None and age >= most:
+        return reason(ReasonCode.EXPIRED, age_s=age, max_age_s=most)
+    return cheaper(draft, claim, pool) if pool else None
+
+
+def max_age_s(draft: Draft, pool: Pool | None) -> float | None:
+    """Return how old machines of a pool may be, in seconds; None: as old as they like."""
+    own = pool.max_age_s if pool else None
+    return draft.policy.max_age_s if own is None else own
+
+
+# ---- leaving --------------------------------------------------------------------------------------------------------
+
+
+def send_off(draft: Draft, layout: Layout, housed: frozenset[str]) -> dict[str, Reason]:
+    """Drain what is outgoing and has its replacement; return why the others stay. `housed`: whose work has room."""
+    stays: dict[str, Reason] = {}
+    short = _below_minimum(draft)
+    waits = _requests_wait(layout)
+    for name, why in draft.outgoing.items():
+        claim = draft.claims[name]
+        replaced = claim.pool not in short and not waits and (name in housed or not is_used(claim))
+        if replaced or _no_room(draft, layout, claim, why):
+            drain_outgoing(draft, claim, why)
+        else:
+            stays[name] = reason(ReasonCode.REPLACING).because(why)
+    return stays
+
+
+def drain_outgoing(draft: Draft, claim: Claim, why: Reason) -> None:
+    """Drain a claim that nobody forces to leave: asked when it is idle, told when its work is restartable."""
+    if busy_with(claim) is None:
+        deadline = draft.now + draft.timeouts.node_timeout_s
+        leaving.drain(draft, claim, why, deadline=deadline, voluntary=True)
+    else:
+        why = why.because(reason(ReasonCode.RESTARTABLE))
+        leaving.drain(draft, claim, why, deadline=draft.now + draft.timeouts.drain_timeout_s, voluntary=False)
+
+
+def _below_minimum(draft: Draft) -> set[str]:
+    """Return the pools whose READY machines, without the outgoing ones, do not hold the minimum yet."""
+    ready: dict[str, int] = {}
+    for claim in draft.workers():
+        if claim.phase is Phase.READY and not draft.is_replaced(claim):
+            ready[claim.pool] = ready.get(claim.pool, 0) + claim.count
+    return {pool.name for pool in draft.policy.pools if ready.get(pool.name, 0) < pool.min_workers}
+
+
+def _requests_wait(layout: Layout) -> bool:
+    """Say whether requested resources are met by machines that are not up yet."""
+    return any(
+        placed.kind is DemandKind.REQUESTED and layout.capacity.stage[placed.column] > 0 for placed in layout.placed
+    )
+
+
+def _no_room(draft: Draft, layout: Layout, claim: Claim, why: Reason) -> bool:
+    """Say whether a machine has to go before its replacement can be made; only what must be replaced does."""
+    pool = draft.policy.pool(claim.pool)
+    if CODES[why.code] is Disruption.UNDERUSED or pool is None:
+        return False
+    starting = any(c.pool == claim.pool and c.phase in CAPACITY - {Phase.READY} for c in draft.claims.values())
+    made = any(made.variant.pool.name == claim.pool for made in layout.made)
+    return not starting and not made and not layout.room.replicas(pool, draft.usd_per_hour(claim))
