@@ -350,6 +350,7 @@ POLICIES = st.builds(
     max_age_s=st.none() | SPANS,
     consolidation_threshold=st.none() | SPANS,
     consolidate_after_s=SPANS,
+    scale_down_utilization=st.none() | SPANS,
     timeouts=st.builds(Timeouts, boot_timeout_s=SPANS, backoff_max_s=SPANS),
 )
 

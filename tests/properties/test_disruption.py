@@ -39,6 +39,7 @@ def disruptable(draw: st.DrawFn, *, quiet: bool = False) -> Snapshot:
         max_age_s=draw(st.sampled_from([None, 400.0])),
         consolidation_threshold=draw(st.sampled_from([None, 0.0, 0.5, 0.9])),
         consolidate_after_s=draw(st.sampled_from([0.0, 50.0])),
+        scale_down_utilization=draw(st.sampled_from([None, None, 0.3])),
         spot_spread_margin=draw(st.sampled_from([None, 0.5])),
         disruption_budgets=draw(BUDGETS),
     )

@@ -235,6 +235,9 @@ class ClusterForm(Form):
     null: never. rayfleet's own."""
     consolidate_after_s: Measure = 600.0
     """No machine is consolidated before it has been ready for so long. rayfleet's own."""
+    scale_down_utilization: Measure | None = None
+    """A machine leaves for idleness or consolidation only while at most this share of the others of its pool would be
+    in use without it; null: no such condition. rayfleet's own."""
     timeouts: TimeoutsForm = TimeoutsForm()
     """How long each step of a machine's life may take. rayfleet's own."""
 

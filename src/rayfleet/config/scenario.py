@@ -121,6 +121,7 @@ def _policy(form: PolicyForm) -> Policy:
         max_age_s=form.max_age_s,
         consolidation_threshold=form.consolidation_threshold,
         consolidate_after_s=form.consolidate_after_s,
+        scale_down_utilization=form.scale_down_utilization,
         timeouts=Timeouts(**form.timeouts.model_dump()),
     )
 

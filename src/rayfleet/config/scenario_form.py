@@ -105,6 +105,7 @@ class PolicyForm(Form):
     max_age_s: Measure | None = None
     consolidation_threshold: Measure | None = None
     consolidate_after_s: Measure = 600.0
+    scale_down_utilization: Measure | None = None
     timeouts: TimeoutsForm = TimeoutsForm()
 
 

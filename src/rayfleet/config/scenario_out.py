@@ -93,6 +93,7 @@ def _policy(policy: Policy) -> Json:
         "max_age_s",
         "consolidation_threshold",
         "consolidate_after_s",
+        "scale_down_utilization",
     )
     limits = {name: getattr(policy, name) for name in names if getattr(policy, name) != getattr(default, name)}
     if policy.disruption_budgets:

@@ -60,6 +60,7 @@ POLICY_SETTINGS: Final = (
     Setting("upscaling_speed", "a rate per machine that is up (1 doubles)", float),
     Setting("downscaling_speed", "a rate per machine that is up", float),
     Setting("max_usd_per_hour", "USD per hour", float),
+    Setting("scale_down_utilization", "a share of what a pool's machines have (0.7: seven tenths)", float),
     Setting("consolidate_after_s", "seconds", _seconds, optional=False),
     Setting("consolidation_threshold", "a score from 0 to 1: saving / (saving + disruption)", float),
     Setting("max_age_s", "seconds", _seconds),

@@ -44,3 +44,16 @@ def _of_ready(claim: Claim, policy: Policy, now: float) -> Iterator[float]:
         own = pool.idle_timeout_s if pool else None
         timeout_s = policy.idle_timeout_s if own is None else own
         yield now + timeout_s - min(host.idle_s for host in claim.hosts)
+    if not claim.head and not claim.foreign:
+        yield from _of_voluntary(claim, policy)
+
+
+def _of_voluntary(claim: Claim, policy: Policy) -> Iterator[float]:
+    """Yield when a claim gets too old, and when consolidation may look at it."""
+    pool = policy.pool(claim.pool)
+    own = pool.max_age_s if pool else None
+    age_s = policy.max_age_s if own is None else own
+    if age_s is not None:
+        yield claim.created + age_s
+    if policy.consolidation_threshold is not None:
+        yield claim.since + policy.consolidate_after_s

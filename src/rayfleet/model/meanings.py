@@ -246,6 +246,14 @@ STAYS: Final[dict[ReasonCode, Meaning]] = {
     ReasonCode.STANDS_IN: _means(
         "Nothing runs on the machine yet; it has room for the work of one that is leaving.",
     ),
+    ReasonCode.SCALE_DOWN_UTILIZATION: _means(
+        "The machine is idle or little used, but without it more of its pool would be in use than is wanted: it stays "
+        "as room to spare.",
+        "`rayfleet set scale_down_utilization=null`, or a larger share.",
+        pool="its pool",
+        utilization="which share of the pool's fullest resource would be in use without it",
+        scale_down_utilization="the share that is wanted at most",
+    ),
     ReasonCode.DISRUPTION_BUDGET: _means(
         "The machine may go, but as many as a disruption budget allows are leaving already, or it allows none now.",
         "Nothing: it goes when its turn comes. `rayfleet set disruption_budgets=100%` lets all of them go.",

@@ -103,6 +103,7 @@ class Policy:
     max_age_s: float | None = None
     consolidation_threshold: float | None = None
     consolidate_after_s: float = 600.0
+    scale_down_utilization: float | None = None
     timeouts: Timeouts = Timeouts()
 
     def pool(self, name: str) -> Pool | None:

@@ -65,6 +65,7 @@ class ReasonCode(StrEnum):
     DOWNSCALING_SPEED = "downscaling_speed"
     REPLACING = "replacing"
     STANDS_IN = "stands_in"
+    SCALE_DOWN_UTILIZATION = "scale_down_utilization"
     DISRUPTION_BUDGET = "disruption_budget"
     # unmet, and the verdict per pool
     NO_POOL_FITS = "no_pool_fits"
@@ -134,6 +135,8 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.LEAVING: "is leaving",
     ReasonCode.DOWNSCALING_SPEED: "held by downscaling_speed {downscaling_speed:g}",
     ReasonCode.DISRUPTION_BUDGET: "{why}, but a disruption budget lets {nodes} leave at a time; {leaving} are leaving",
+    ReasonCode.SCALE_DOWN_UTILIZATION: "without it {utilization:.0%} of {pool} would be in use, more than "
+    "{scale_down_utilization:.0%}",
     ReasonCode.NO_POOL_FITS: "no pool can ever hold {shape}",
     ReasonCode.TOO_SMALL: "has {have} {resource}, {need} are needed",
     ReasonCode.LABELS_DIFFER: "its labels do not match {selector}",

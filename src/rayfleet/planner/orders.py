@@ -57,6 +57,7 @@ POLICY_FIELDS: Final[dict[str, Callable[[str], object]]] = {
     "upscaling_speed": _number,
     "downscaling_speed": _number,
     "max_usd_per_hour": _number,
+    "scale_down_utilization": _number,
     "consolidate_after_s": _number,
     "consolidation_threshold": _number,
     "max_age_s": _number,

@@ -31,6 +31,7 @@ from rayfleet.model import (
 from rayfleet.planner.budgets import Budgets, disruption_of
 from rayfleet.planner.consolidation import fits
 from rayfleet.planner.draft import Draft, is_used, used_share
+from rayfleet.planner.headroom import Headroom
 from rayfleet.planner.layout import Layout, Manner
 from rayfleet.planner.outgoing import drain_outgoing, may_be_disrupted
 from rayfleet.planner.work import Item, Source, item
@@ -120,7 +121,7 @@ def consolidate(draft: Draft, layout: Layout, budgets: Budgets, housing: Housing
     if draft.policy.consolidation_threshold is None or layout.made or _is_busy_scaling(draft, layout):
         return
     needed = layout.needed()
-    spare = _above_minimum(draft)
+    spare, headroom = _above_minimum(draft), Headroom.of(draft)
     tried = 0
     for claim in _least_used_first(draft):
         free = claim.id not in needed and claim.id not in housing.held and spare.get(claim.pool, 0) >= claim.count
@@ -128,7 +129,8 @@ def consolidate(draft: Draft, layout: Layout, budgets: Budgets, housing: Housing
         if why is None or budgets.held(Disruption.UNDERUSED, claim):
             continue
         tried += 1
-        if _moves(draft, layout, claim, housing):
+        if headroom.held(claim) is None and _moves(draft, layout, claim, housing):
+            headroom.take(claim)
             spare[claim.pool] -= claim.count
             budgets.take(Disruption.UNDERUSED, claim)
             drain_outgoing(draft, claim, why)

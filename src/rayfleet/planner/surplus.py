@@ -28,6 +28,7 @@ from rayfleet.model import (
 from rayfleet.planner import leaving
 from rayfleet.planner.budgets import CODES, Budgets
 from rayfleet.planner.draft import Draft, idle_s, is_used
+from rayfleet.planner.headroom import Headroom
 from rayfleet.planner.room import FIRST_LAUNCHES, UNLIMITED
 
 DRIFTED_SHARE = 0.5
@@ -46,6 +47,7 @@ class Spare:
     needed: dict[str, DemandKind]
     budgets: Budgets
     held: dict[str, Reason]
+    headroom: Headroom
     above_min: dict[str, int] = field(default_factory=dict)
     speed: dict[str, int] = field(default_factory=dict)
     drifted: dict[str, int] = field(default_factory=dict)
@@ -57,7 +59,7 @@ def let_go(draft: Draft, needed: dict[str, DemandKind], budgets: Budgets, held: 
 
     `held`: claims that have room for the work of machines that are leaving.
     """
-    spare = Spare(needed, budgets, held)
+    spare = Spare(needed, budgets, held, Headroom.of(draft))
     _count(draft, spare)
     old = [draft.claims[c.id] for c in draft.snapshot.claims if c.id in draft.claims]
     workers = [c for c in old if not c.head and not c.foreign]
@@ -195,7 +197,7 @@ def busy_with(claim: Claim) -> Reason | None:
 
 
 def _drain(draft: Draft, spare: Spare, claim: Claim, why: Reason) -> None:
-    pool = claim.pool
+    pool, headroom = claim.pool, spare.headroom
     kind = CODES[why.code]
     outdated = kind is Disruption.DRIFTED
     if _holds_minimum(draft, spare, claim):
@@ -205,10 +207,11 @@ def _drain(draft: Draft, spare: Spare, claim: Claim, why: Reason) -> None:
         spare.why[claim.id] = reason(ReasonCode.DOWNSCALING_SPEED, downscaling_speed=speed)
     elif outdated and not spare.budgets.speaks_of(kind, pool) and spare.drifted.get(pool, 0) < claim.count:
         spare.why[claim.id] = _needed_by("the others of its pool are being replaced")
-    elif held := spare.budgets.held(kind, claim):
+    elif (kind is Disruption.IDLE and (held := headroom.held(claim))) or (held := spare.budgets.held(kind, claim)):
         spare.why[claim.id] = held
     else:
         spare.budgets.take(kind, claim)
+        headroom.take(claim)
         _count_down(draft, spare, claim)
         spare.speed[pool] -= claim.count
         spare.drifted[pool] -= claim.count

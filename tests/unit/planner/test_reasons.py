@@ -107,6 +107,9 @@ CASES: dict[ReasonCode, Snapshot] = {
     ReasonCode.DISRUPTION_BUDGET: snapshot(
         CPU1, claim("m", "p", idle_s=99.0), disruption_budgets=(DisruptionBudget(0),)
     ),
+    ReasonCode.SCALE_DOWN_UTILIZATION: snapshot(
+        CPU1, claim("m", "p", idle_s=99.0), claim("n", "p", used={"CPU": 0.5}), scale_down_utilization=0.4
+    ),
     ReasonCode.NOT_IDLE_YET: machine(idle_s=1.0),
     ReasonCode.NEEDED: snapshot(CPU1, claim("m", "p"), tasks(1, CPU=1)),
     ReasonCode.BOOTING: snapshot(CPU1, claim("m", "p", Phase.BOOTING), claim("n", "p", since=999.0)),
