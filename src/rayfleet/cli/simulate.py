@@ -81,7 +81,7 @@ def simulate(
 
 def _sides(policies: list[Path], peers: list[str]) -> list[tuple[str, Any, Any]]:
     """Return name, policy and planner of each side: every policy, then every policy as each peer would run it."""
-    from rayfleet.simulator.peer import peer_planner, peers_known
+    from rayfleet.simulator.peer import as_peer, peer_planner, peers_known
     from rayfleet.simulator.policies import read_policy
 
     unknown = [name for name in peers if name not in peers_known()]
@@ -95,7 +95,7 @@ def _sides(policies: list[Path], peers: list[str]) -> list[tuple[str, Any, Any]]
     for name in peers:
         for each in candidates:
             shown = name if len(candidates) == 1 else f"{name} ({each.name})"
-            sides.append((shown, each.policy, peer_planner(name, each.policy)))
+            sides.append((shown, as_peer(each.policy), peer_planner(name, each.policy)))
     return sides
 
 
