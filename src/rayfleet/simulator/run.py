@@ -19,6 +19,7 @@ from rayfleet.loop.deadlines import next_deadline
 from rayfleet.model import EXISTING, Finding, Phase, Plan, Policy, Snapshot, TickReport
 from rayfleet.planner import plan as own_plan
 from rayfleet.planner.invariants import check
+from rayfleet.planner.orders import effective_policy
 from rayfleet.simulator.agenda import NEVER, Agenda
 from rayfleet.simulator.bill import Bill
 from rayfleet.simulator.cluster import Cluster
@@ -90,13 +91,13 @@ class _Simulation:
     async def run(self) -> Ran:
         """Let the world and the loop go on until the end."""
         self._build()
-        began, at = self.clock.now(), self.clock.now()
+        began, at, limit_s = self.clock.now(), self.clock.now(), self._limit_s()
         while True:
             self.agenda.advance(at)
             if self._due(at):
                 await self._tick()
             at = self._next(at)
-            if at == NEVER or at - began > self._limit_s():
+            if at == NEVER or at - began > limit_s:
                 break
             await asyncio.sleep(at - self.clock.now())
         return await self._ended(began)
@@ -123,6 +124,7 @@ class _Simulation:
         self.seen: tuple[int, int] = (-1, -1)
         self.woken = -1
         self.ticked_at = float("-inf")
+        self.timeout_at = NEVER
 
     def _parts(self) -> Parts:
         setting = self.setting
@@ -172,8 +174,7 @@ class _Simulation:
             return float("-inf")
         busy = self.seen[1] != self.cluster.work.used_version
         moments = [self.ticked_at + (USED_CHANGES_S if busy else QUIET_S), self._idle_deadline()]
-        found = next_deadline(self.reconciler.policy, report.plan, report.snapshot.now)
-        return min(moments) if found is None else min(*moments, found)
+        return min(*moments, self.timeout_at)
 
     def _idle_deadline(self) -> float:
         """Return when the next node that has become idle since the last tick has been so for long enough."""
@@ -237,6 +238,8 @@ class _Simulation:
         self.woken = self._woken()
         self.ticked_at = self.clock.now()
         self.report = report = await self.reconciler.tick()
+        found = next_deadline(effective_policy(report.snapshot), report.plan, report.snapshot.now)
+        self.timeout_at = NEVER if found is None else found
         self._count(report)
         self.progress(self.ticked_at - self.began)
 
