@@ -1,7 +1,7 @@
 """The pretend Ray as the loop sees it: the Engine contract over the work and its nodes.
 
-Everything happens by the agenda; `look` only shows it. A node that drains takes nothing new and leaves when it is empty.
-A machine that vanishes is noticed after `detect_s`; until then its node looks as it did.
+Everything happens by the agenda; `look` only shows it. A node that drains takes nothing new and leaves when it is
+empty. A machine that vanishes is noticed after `detect_s`; until then its node looks as it did.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class Cluster:
         self.tally.level("nodes").add(now, 1)
         self.work.node_joined(node)
 
-    def dies(self, machine: SimMachine, at_once: bool) -> None:  # noqa: FBT001 - told by the place only
+    def dies(self, machine: SimMachine, *, at_once: bool) -> None:
         """End the node of a machine; Ray notices `at_once`, or only after a while."""
         node = self.work.table.nodes.get(node_of(machine))
         if node is None or node.state is NodeFact.DEAD:
@@ -169,15 +169,17 @@ class Cluster:
     def _plan_outage(self) -> None:
         if self._scene.engine_outages_per_day and self.work.under_way:
             after_s = self._outages.expovariate(self._scene.engine_outages_per_day / _DAY_S)
-            self._agenda.at(self._agenda.now + after_s, self._outage, True)
+            self._agenda.at(self._agenda.now + after_s, self._outage)
 
-    def _outage(self, begins: bool) -> None:  # noqa: FBT001 - planned by this class only
-        self.down = begins
+    def _outage(self) -> None:
+        self.down = True
         self._nodes_version += 1
-        if begins:
-            self._agenda.at(self._agenda.now + self._scene.engine_outage_s, self._outage, False)
-        else:
-            self._plan_outage()
+        self._agenda.at(self._agenda.now + self._scene.engine_outage_s, self._outage_ends)
+
+    def _outage_ends(self) -> None:
+        self.down = False
+        self._nodes_version += 1
+        self._plan_outage()
 
 
 def node_of(machine: SimMachine) -> str:

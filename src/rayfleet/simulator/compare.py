@@ -80,7 +80,7 @@ def result_json(ran: Ran) -> dict[str, Any]:
         "calls": counts.calls,
         "faults": {
             "flaky": counts.flaky, "out_of_stock": counts.out_of_stock, "interrupted": counts.interrupted,
-            "crashed": counts.crashed, "failed_boots": counts.failed_boots,
+            "crashed": counts.crashed, "failed_boots": counts.failed_boots, "doubled": counts.doubled,
         },
         "ticks": {"run": tally.ticks, "of": int(ran.end_s / ran.setting.tick_s) + 1, "failed": tally.failed_ticks},
         "problems": list(ran.problems),

@@ -67,7 +67,8 @@ def batch(n: Numbers, chance: Random) -> Iterator[Work]:
 def training(n: Numbers, chance: Random) -> Iterator[Work]:
     """Yield `gangs` placement groups of up to `bundles` bundles of `gpus` GPUs, and small CPU tasks beside them."""
     for _ in range(int(n["gangs"])):
-        at, size = chance.uniform(0, n["hours"] * _HOUR_S), 2 ** chance.randint(0, max(0, int(math.log2(n["bundles"]))))
+        at = chance.uniform(0, n["hours"] * _HOUR_S)
+        size = 2 ** chance.randint(0, max(0, int(math.log2(n["bundles"]))))
         strategy = chance.choice((Strategy.PACK, Strategy.STRICT_SPREAD, Strategy.STRICT_PACK))
         if strategy is Strategy.STRICT_PACK:
             size = min(size, 2)
@@ -88,7 +89,10 @@ GENERATORS: Final[dict[str, tuple[Callable[[Numbers, Random], Iterator[Work]], d
     "batch": (batch, {"hours": 12, "every_s": 3600, "tasks": 1000, "duration_s": 300, "spread": 0.5, "row": 50}),
     "training": (training, {"hours": 24, "gangs": 40, "bundles": 8, "gpus": 1, "duration_s": 5400, "spread": 0.7}),
 }
-"""Each with its numbers and their defaults. `row`: at most so many tasks share a duration; `spread`: of its logarithm."""
+"""Each with its numbers and their defaults.
+
+`row`: at most so many tasks share a duration; `spread`: the deviation of its logarithm.
+"""
 
 
 def is_generator(word: str) -> bool:

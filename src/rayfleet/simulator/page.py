@@ -1,6 +1,6 @@
 """The comparison as one page that a person enjoys looking at: no network, no other files, light and dark.
 
-Curves are drawn here as SVG; a small script shows the values under the pointer. The same comparison gives the same bytes.
+Curves are drawn here as SVG; a small script shows the values under the pointer. Equal comparisons give equal bytes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def page(compared: Comparison) -> str:
         _head(told),
         _cards(told),
         _section("Where the money goes", "Cost so far, in USD.", _costs(told, until_s)),
-        _section("Who waits how long", "Share of tasks that began within so many seconds.", _waits(compared)),
+        _section("Who waits how long", "Share of tasks that wait longer than so many seconds.", _waits(compared)),
         *(_timeline(result, ran, until_s, colours) for result, ran in zip(told["results"], compared.runs, strict=True)),
         _section("All figures", "", _table(told)),
         _world(told),
@@ -127,17 +127,21 @@ def _costs(told: dict[str, Any], until_s: float) -> str:
 
 
 def _waits(compared: Comparison) -> str:
-    """Return the distribution of waits, up to what all but a few in a thousand wait at most."""
-    percents = tuple(100 * (n + 0.5) / _WAIT_POINTS for n in range(_WAIT_POINTS))
+    """Return the share of tasks that wait longer than each time, up to what nearly none exceeds."""
     longest = max((ran.tally.wait_percentiles((99.7,))[0] for ran in compared.runs), default=0.0)
-    top = max(longest, compared.runs[0].setting.scene.wait_goal_s)
-    series = []
-    for n, ran in enumerate(compared.runs):
-        waits = np.array(ran.tally.wait_percentiles(percents))
-        edges = (np.arange(_WAIT_POINTS) + 0.5) * top / _WAIT_POINTS
-        shares = np.searchsorted(waits, edges, side="right") * 100 / _WAIT_POINTS
-        series.append((ran.setting.name, f"line c{n % COLOURS}", [float(s) for s in shares], top / _WAIT_POINTS))
-    return _plot(Frame(top, 100.0, 200), series, "per cent", "%")
+    until = max(longest, compared.runs[0].setting.scene.wait_goal_s)
+    edges = tuple(n * until / _WAIT_POINTS for n in range(_WAIT_POINTS))
+    series = [
+        (
+            ran.setting.name,
+            f"line c{n % COLOURS}",
+            [100 * s for s in ran.tally.waiting_longer(edges)],
+            until / _WAIT_POINTS,
+        )
+        for n, ran in enumerate(compared.runs)
+    ]
+    top = max(max(values) for _, _, values, _ in series)
+    return _plot(Frame(until, max(top * 1.05, 0.1), 200), series, "per cent", "%")
 
 
 def _timeline(result: dict[str, Any], ran: Ran, until_s: float, colours: dict[str, int]) -> str:
@@ -159,7 +163,7 @@ def _timeline(result: dict[str, Any], ran: Ran, until_s: float, colours: dict[st
     legend = "".join(f'<span class="c{colours[pool]}">{escape(pool)}</span>' for pool in seen)
     machines = (
         f'<h4>Machines</h4><p class="note">{caption}; pale while they boot, red where one was taken away.</p>'
-        f'<figure><figcaption>{legend}</figcaption>{drawing}</figure>'
+        f"<figure><figcaption>{legend}</figcaption>{drawing}</figure>"
     )
     return _section(escape(result["name"]), "", first + second + machines)
 
@@ -172,10 +176,13 @@ def _table(told: dict[str, Any]) -> str:
     rows = []
     for line in lines(told):
         cells = "".join(
-            f'<td class="best">{cell}</td>' if n in line.best else f"<td>{cell}</td>" for n, cell in enumerate(line.cells)
+            f'<td class="best">{cell}</td>' if n in line.best else f"<td>{cell}</td>"
+            for n, cell in enumerate(line.cells)
         )
         rows.append(f"<tr><th>{line.label}</th>{cells}</tr>")
-    return f'<div class="wide"><table><thead><tr><th></th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    return (
+        f'<div class="wide"><table><thead><tr><th></th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    )
 
 
 def _world(told: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Other autoscalers on the same loop: their rules decide, what happens to machines is told by the same life cycle.
 
-A peer chooses what to launch and what to end. Everything else - claims, lost and late machines, adoption, the head - goes
-its production way, so that peers and policies are compared on the same footing.
+A peer chooses what to launch and what to end. Everything else - claims, lost and late machines, adoption, the head -
+goes its production way, so that peers and policies are compared on the same footing.
 """
 
 from __future__ import annotations
@@ -110,12 +110,8 @@ def _launch(draft: Draft, pool: Pool, machines: int) -> None:
     batch = draft.token(names[0])
     for name in names:
         hosts = tuple(Host(id=host) for host in host_ids(name, pool.hosts_per_replica))
-        draft.keep(
-            Claim(
-                name, offer.key(pool.name), Phase.REQUESTED, hosts, draft.now, draft.now, batch, accepted=False,
-                make=pool.make, usd_per_hour=offer.usd_per_hour,
-            )  # fmt: skip
-        )
+        claim = Claim(name, offer.key(pool.name), Phase.REQUESTED, hosts, draft.now, draft.now, batch, accepted=False)
+        draft.keep(replace(claim, make=pool.make, usd_per_hour=offer.usd_per_hour))
     why = reason(ReasonCode.TASKS, tasks=sum(task.count for task in draft.snapshot.demand.tasks))
     count = replicas * pool.hosts_per_replica
     draft.launches.append(Launch(offer.key(pool.name), tuple(names), batch, count, why))

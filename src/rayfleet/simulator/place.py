@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 from rayfleet.contracts import Clock, Flaky, LaunchRequest, Machine, MachineState, OutOfStock
 from rayfleet.model import Market, Offer, OfferKey, Pool
@@ -21,6 +21,7 @@ from rayfleet.simulator.chance import generator
 from rayfleet.simulator.scene import Scene
 
 _HOUR_S: Final = 3600.0
+_PLENTY: Final = 10**9
 _PURPOSES: Final = ("boot", "join", "stop", "api", "errors", "failures", "spot", "crashes")
 
 
@@ -45,7 +46,7 @@ class SimMachine:
 
 @dataclass(slots=True)
 class PlaceCounts:
-    """What happened at the place."""
+    """What happened at the place. `doubled`: machines made for a claim that had one already; never to happen."""
 
     launched: int = 0
     calls: int = 0
@@ -54,6 +55,15 @@ class PlaceCounts:
     interrupted: int = 0
     crashed: int = 0
     failed_boots: int = 0
+    doubled: int = 0
+
+
+class Dies(Protocol):
+    """Told that a machine's node is no more."""
+
+    def __call__(self, machine: SimMachine, *, at_once: bool) -> None:
+        """`at_once`: Ray notices at once."""
+        ...
 
 
 @dataclass(slots=True)
@@ -62,7 +72,7 @@ class Doors:
 
     made: Callable[[SimMachine], None]
     joins: Callable[[SimMachine], None]
-    dies: Callable[[SimMachine, bool], None]
+    dies: Dies
     released: Callable[[SimMachine], None]
     ended: Callable[[SimMachine], None]
 
@@ -82,6 +92,7 @@ class Place:
         self._shown: dict[str, Machine] = {}
         self._listing: tuple[Machine, ...] | None = ()
         self._slots: dict[tuple[str, str, int], str] = {}
+        self._owned: set[tuple[str, int]] = set()
         self._chance = {name: generator(seed, name) for name in _PURPOSES}
         self._prices: dict[tuple[OfferKey, int], float] = {}
         self._began = agenda.now
@@ -165,11 +176,12 @@ class Place:
     def _room(self, offer: OfferKey) -> int:
         """Return how many more machines of an offer there are."""
         passed_s = self._agenda.now - self._began
-        rooms = [len(self._slots) + 10**9]
-        for stock in self._scene.stock:
-            if stock.from_s <= passed_s < stock.until_s and stock.scope.covers(offer):
-                rooms.append(stock.machines - sum(stock.scope.covers(m.offer) for m in self.existing.values()))
-        return min(rooms)
+        rooms = [
+            stock.machines - sum(stock.scope.covers(machine.offer) for machine in self.existing.values())
+            for stock in self._scene.stock
+            if stock.from_s <= passed_s < stock.until_s and stock.scope.covers(offer)
+        ]
+        return min(rooms, default=_PLENTY)
 
     def _add(self, request: LaunchRequest, slot: tuple[str, str, int]) -> None:
         now = self._agenda.now
@@ -177,6 +189,8 @@ class Place:
         number = self.counts.launched
         name = f"{slot[1]}-{number}" if request.hosts == 1 else f"{slot[1]}.{slot[2]}-{number}"
         self._slots[slot] = name
+        self.counts.doubled += slot[1:] in self._owned
+        self._owned.add(slot[1:])
         shown = Machine(
             name, request.offer, request.batch, MachineState.STARTING, request.head, now, f"{name}.simulated"
         )
@@ -270,14 +284,14 @@ class Place:
             machine.end = machine.end or why
             if machine.released_at == NEVER:
                 self._doors.released(machine)
-            self._doors.dies(machine, False)
+            self._doors.dies(machine, at_once=False)
             self._gone(machine)
 
     def _release(self, machine: SimMachine) -> None:
         machine.released_at, machine.end = self._agenda.now, "released"
         self._show(machine, replace(machine.shown, state=MachineState.STOPPING))
         self._doors.released(machine)
-        self._doors.dies(machine, True)
+        self._doors.dies(machine, at_once=True)
         self._agenda.at(self._agenda.now + self._scene.stop_s.draw(self._chance["stop"]), self._gone, machine)
 
     def _gone(self, machine: SimMachine) -> None:

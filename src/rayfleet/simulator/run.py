@@ -16,12 +16,13 @@ from typing import Final
 from rayfleet.ledger.memory import MemoryLedger
 from rayfleet.loop import Cadence, Parts, Reconciler
 from rayfleet.loop.deadlines import next_deadline
-from rayfleet.model import EXISTING, Finding, Phase, Plan, Policy, Snapshot, TickReport
+from rayfleet.model import EXISTING, Finding, How, Phase, Plan, Policy, Snapshot, TickReport
 from rayfleet.planner import plan as own_plan
 from rayfleet.planner.invariants import check
 from rayfleet.planner.orders import effective_policy
 from rayfleet.simulator.agenda import NEVER, Agenda
 from rayfleet.simulator.bill import Bill
+from rayfleet.simulator.chance import generator
 from rayfleet.simulator.cluster import Cluster
 from rayfleet.simulator.place import Doors, Place, PlaceCounts
 from rayfleet.simulator.scene import Scene
@@ -35,6 +36,8 @@ QUIET_S: Final = 300.0
 """... and so often while nothing changes at all."""
 OVERTIME_S: Final = 86_400.0
 """So long after the last work has come and could have run, what still waits is given up."""
+
+_DAY_S: Final = 86_400.0
 
 Planner = Callable[[Snapshot], Plan]
 _SETTLED: Final = frozenset({Phase.READY})
@@ -125,6 +128,8 @@ class _Simulation:
         self.woken = -1
         self.ticked_at = float("-inf")
         self.timeout_at = NEVER
+        self.restarts = generator(setting.seed, "restarts")
+        self.restart_at = now
 
     def _parts(self) -> Parts:
         setting = self.setting
@@ -214,13 +219,13 @@ class _Simulation:
         return own if self.setting.until_s is None else self.setting.until_s
 
     def _over(self) -> bool:
-        """Say whether nothing will change any more: no work that could, nothing starting or leaving, nothing idle to go."""
+        """Say whether nothing will change any more: nothing on its way, nothing idle that may go."""
         if self.setting.until_s is not None or self.report is None:
             return False
         work, plan = self.cluster.work, self.report.plan
         if work.under_way or self.place.under_way or self._acted(self.report) or self.report.snapshot.demand:
             return False
-        moving = any(claim.phase not in _SETTLED for claim in plan.claims)
+        moving = any(c.phase not in _SETTLED or (c.retry_at or 0.0) >= self.ticked_at for c in plan.claims)
         return not moving and work.finished and self._idle_deadline() == NEVER and self._settled()
 
     def _settled(self) -> bool:
@@ -234,6 +239,7 @@ class _Simulation:
     # ---- one tick -----------------------------------------------------------------------------------
 
     async def _tick(self) -> None:
+        await self._maybe_restart()
         self.seen = (self.cluster.version, self.cluster.work.used_version)
         self.woken = self._woken()
         self.ticked_at = self.clock.now()
@@ -243,6 +249,15 @@ class _Simulation:
         self._count(report)
         self.progress(self.ticked_at - self.began)
 
+    async def _maybe_restart(self) -> None:
+        """End the controller and let another one take over on the same ledger, when it is time."""
+        rate = self.setting.scene.controller_restarts_per_day
+        if rate and self.clock.now() >= self.restart_at:
+            if self.restart_at > self.began:
+                await self.reconciler.close()
+                self.reconciler = Reconciler(self._parts())
+            self.restart_at = self.clock.now() + self.restarts.expovariate(rate / _DAY_S)
+
     def _count(self, report: TickReport) -> None:
         tally = self.tally
         tally.ticks += 1
@@ -251,8 +266,11 @@ class _Simulation:
             self.broken.setdefault(report.error.strip().splitlines()[-1])
         for launch in report.plan.launches:
             tally.launch_reasons[launch.reason.code] += launch.count
-        for release in (*report.plan.releases, *report.plan.drains):
-            tally.release_reasons[release.reason.code] += len(release.hosts)
+        for drain in report.plan.drains:
+            tally.release_reasons[drain.reason.code] += len(drain.hosts)
+        for release in report.plan.releases:
+            if release.how is not How.END:
+                tally.release_reasons[release.reason.code] += len(release.hosts)
         for unmet in report.plan.unmet:
             tally.unmet_reasons[unmet.reason.code] += 1
 

@@ -88,13 +88,14 @@ class SceneForm(Form):
     engine_outages_per_day: Rate = 0.0
     engine_outage_s: Seconds = 60.0
     drains_refused: Share = 0.0
+    controller_restarts_per_day: Rate = 0.0
     run_time: FactorField = always(1.0)
     price: FactorField = always(1.0)
     price_every_s: Annotated[float, Field(ge=60, le=1e9)] = 3600.0
     bill_least_s: Seconds = 60.0
     wait_goal_s: Seconds = 60.0
-    stock: list[StockForm] = []
-    pools: dict[str, PoolForm] = {}
+    stock: Annotated[list[StockForm], Field(default_factory=list)]
+    pools: Annotated[dict[str, PoolForm], Field(default_factory=dict)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class PoolScene:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The pretend world. Times in seconds, shares from 0 to 1, rates per machine and hour (outages: per day).
+    """The pretend world. Times in seconds, shares from 0 to 1, rates per machine and hour (outages, restarts: per day).
 
     `boot_s`: from an accepted launch to a running machine; `join_s`: from there to its node; `stop_s`: from a release
     until it is gone. `boot_failures`: share of machines that fail while they boot, half of them silently (their node
@@ -127,9 +128,9 @@ class Scene:
     machine is announced. `detect_s`: how long Ray takes to notice a node that is gone. `api_s`: how long a provider's
     call takes; `api_errors`: share of calls that end in Flaky, half of the launches among them after they have made
     their machines. `list_delay_s`: how old listings are. `drains_refused`: share of voluntary drains that Ray refuses
-    although the node is idle. `run_time`, `price`: factors on the trace's durations (per task) and on the offers' prices
-    (anew every `price_every_s`, for each offer). `bill_least_s`: a machine is paid for so long at least.
-    `wait_goal_s`: work that waits longer misses the goal.
+    although the node is idle. `controller_restarts_per_day`: how often another controller takes over. `run_time`,
+    `price`: factors on the trace's durations (per task) and on the offers' prices (anew every `price_every_s`, for each
+    offer). `bill_least_s`: a machine is paid for so long at least. `wait_goal_s`: work that waits longer is late.
     """
 
     boot_s: Spread = Spread("lognormal", (40.0, 0.2))
@@ -147,6 +148,7 @@ class Scene:
     engine_outages_per_day: float = 0.0
     engine_outage_s: float = 60.0
     drains_refused: float = 0.0
+    controller_restarts_per_day: float = 0.0
     run_time: Spread = always(1.0)
     price: Spread = always(1.0)
     price_every_s: float = 3600.0

@@ -64,7 +64,9 @@ class Frame:
         for value in marks(self.top, _VALUE_MARKS):
             y = number(self.y(value))
             parts.append(f'<path class="grid" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>')
-            parts.append(f'<text class="tick" x="{LEFT - 6}" y="{y}" dy=".32em" text-anchor="end">{amount(value)}</text>')
+            parts.append(
+                f'<text class="tick" x="{LEFT - 6}" y="{y}" dy=".32em" text-anchor="end">{amount(value)}</text>'
+            )
         for seconds in _times(self.until_s):
             x = number(self.x(seconds))
             parts.append(f'<text class="tick" x="{x}" y="{base + 15}" text-anchor="middle">{clock(seconds)}</text>')

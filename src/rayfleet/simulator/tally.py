@@ -130,6 +130,16 @@ class Tally:
         places = [np.searchsorted(upto, max(1, np.ceil(upto[-1] * percent / _PERCENT))) for percent in percents]
         return [float(waits[order[place]]) for place in places]
 
+    def waiting_longer(self, edges: tuple[float, ...]) -> list[float]:
+        """Return, for each number of seconds, the share of the tasks that began which waited longer."""
+        waits, counts = np.frombuffer(self.waits, np.float64), np.frombuffer(self.wait_counts, np.int64)
+        if not waits.size:
+            return [0.0] * len(edges)
+        order = np.argsort(waits, kind="stable")
+        upto = np.concatenate([[0], np.cumsum(counts[order])])
+        below = upto[np.searchsorted(waits[order], edges, side="right")]
+        return [float(share) for share in 1 - below / upto[-1]]
+
     @property
     def wait_sum_s(self) -> float:
         """Return the sum of all waits."""

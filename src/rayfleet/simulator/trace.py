@@ -272,10 +272,10 @@ def _cells(row: Work) -> dict[str, Any]:
     shape = ";".join(f"{name}={amount:.15g}" for name, amount in row.shape.amounts().items())
     labels = "|".join(";".join(f"{k}={v}" for k, v in s.expressions().items()) for s in row.selectors)
     return {
-        "submit_s": round(row.submit_s, 3),
+        "submit_s": round(float(row.submit_s), 3),
         "shape": shape,
         "count": row.count,
-        "duration_s": round(row.duration_s, 3),
+        "duration_s": round(float(row.duration_s), 3),
         "gang": gang,
         "labels": labels,
     }

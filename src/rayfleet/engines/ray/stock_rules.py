@@ -2,8 +2,7 @@
 
     what exists, what waits --> ResourceDemandScheduler.schedule --> queue --> launched now, ended now
                                  (Ray's own code, as it is)           |
-                                                                      '- at most 10 requested at a time, and
-                                                                         per type ceil(upscaling_speed x running), 1 at least
+                              at most 10 requested at a time, and per type ceil(upscaling_speed x running), 1 at least
 
 What is launched waits in a queue of its own, as Ray's QUEUED instances do; the scheduler counts it as capacity. Prices,
 zones and back-offs play no part, because none do there. Needs the installed Ray, whose class this is.
@@ -103,7 +102,9 @@ class StockV2:
 
         policy = self._policy
         instances = [_instance(claim, host) for claim in claims for host in claim.hosts]
-        heads = {claim.pool: _node_type(policy.head, policy, head=True) for claim in claims if claim.head and policy.head}
+        heads = {
+            claim.pool: _node_type(policy.head, policy, head=True) for claim in claims if claim.head and policy.head
+        }
         return SchedulingRequest(
             disable_launch_config_check=True,
             node_type_configs={**heads, **self._types},
