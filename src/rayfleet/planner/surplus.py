@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from rayfleet.model import (
     CAPACITY,
@@ -22,6 +23,7 @@ from rayfleet.model import (
     Phase,
     Reason,
     ReasonCode,
+    Resources,
     reason,
 )
 from rayfleet.planner import leaving
@@ -172,10 +174,15 @@ def _too_early(draft: Draft, claim: Claim, timeout_s: float) -> Reason | None:
     return None
 
 
+@lru_cache(maxsize=4096)
+def _in_use(used: Resources) -> Reason:
+    """Return why a machine stays; many are used alike, and hardly anybody asks for the sentence."""
+    return reason(ReasonCode.BUSY, used=str(used))
+
+
 def _busy(claim: Claim) -> Reason | None:
     if is_used(claim):
-        used = next(host.used for host in claim.hosts if host.used)
-        return reason(ReasonCode.BUSY, used=str(used))
+        return _in_use(next(host.used for host in claim.hosts if host.used))
     for host in claim.hosts:
         if host.activity and not host.idle_s:
             return reason(ReasonCode.BUSY, used=", ".join(host.activity))
