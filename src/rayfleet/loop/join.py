@@ -168,15 +168,22 @@ def _joined(
     machine, node = place.machines.get(host.machine_id or ""), nodes.of(claim, host)
     known = (place.known, nodes.known)
     before = last.get(claim.id)
-    same = before is not None and before[0] is claim and before[3] == known
-    if before is not None and same and before[1] == machine and before[2] == node:
-        found = before[4]
-        if found.listed_at != place.listed_at:
-            found = _listed(claim, found.hosts, place.listed_at)
-    else:
+    if before is None or before[0] is not claim or before[3] != known or not _equal(before, machine, node):
         found = _with_facts(claim, place, nodes)
+    else:
+        found = before[4]
+        if found.listed_at == place.listed_at:
+            kept[claim.id] = before
+            return found
+        found = _listed(claim, found.hosts, place.listed_at)
     kept[claim.id] = (claim, machine, node, known, found)
     return found
+
+
+def _equal(before: Remembered, machine: Machine | None, node: Node | None) -> bool:
+    """Say whether machine and node are as before; whoever gives the same value again saves the comparison."""
+    _, last_machine, last_node, _, _ = before
+    return (last_machine is machine or last_machine == machine) and (last_node is node or last_node == node)
 
 
 def _with_facts(claim: Claim, place: _Place, nodes: _Nodes) -> Claim:
