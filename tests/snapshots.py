@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
+from tests.snapshots_ahead import any_extras, likely_extras
 
 from rayfleet.model import (
     Backoff,
@@ -243,6 +244,7 @@ def likely(draw: st.DrawFn, *, quiet: bool = False) -> Snapshot:
         upscaling_speed=None if quiet else draw(st.sampled_from([None, None, 1.0])),
         max_usd_per_hour=draw(st.sampled_from([None, None, 4.0])),
         downscaling_speed=None if quiet else draw(st.sampled_from([None, None, 0.5])),
+        **draw(likely_extras(among, LIKELY.shapes, LIKELY.selectors, quiet=quiet)),
     )
     demand = draw(demands(LIKELY))
     if quiet:
@@ -258,6 +260,8 @@ def likely(draw: st.DrawFn, *, quiet: bool = False) -> Snapshot:
         outcomes=draw(several(outcomes(LIKELY, names, NONE, st.just(NOW)), 2)),
         serial=100,
         engine_up=draw(st.integers(0, 5)) > 0,
+        spent_today_usd=draw(st.sampled_from([0.0, 0.0, 10.0, 70.0])),
+        launched_last_min=draw(st.sampled_from([0, 0, 2, 5])),
     )
 
 
@@ -332,6 +336,7 @@ POLICIES = st.builds(
     downscaling_speed=st.none() | SPANS,
     max_usd_per_hour=st.none() | SPANS,
     timeouts=st.builds(Timeouts, boot_timeout_s=SPANS, backoff_max_s=SPANS),
+    **any_extras(NAMES, SPANS, UNITS, ANY.shapes, ANY.selectors),
 )
 
 
@@ -397,5 +402,8 @@ RECORDABLE = st.builds(
     serial=st.integers(0, 10**6),
     engine_up=st.booleans(),
     effort=st.integers(0, 1000),
+    spent_today_usd=SPANS,
+    spent_at=MAYBE_MOMENTS,
+    launched_last_min=st.integers(0, 9),
 )
 """Snapshots with anything in every field; they need not make sense."""

@@ -2,9 +2,23 @@
 
 import json
 
-from rayfleet.model import Backoff, Market, OfferKey, Order, OrderKind, Phase, Plan, Snapshot, Trouble
+from rayfleet.model import (
+    Backoff,
+    FrozenMap,
+    Market,
+    OfferKey,
+    Order,
+    OrderKind,
+    PendingThreshold,
+    Phase,
+    Plan,
+    Schedule,
+    Snapshot,
+    Trouble,
+    Window,
+)
 from rayfleet.planner import plan
-from rayfleet.testing.snapshots import claim, gang, offer, pool, requested, snapshot, tasks
+from rayfleet.testing.snapshots import buffer, claim, gang, offer, pool, requested, snapshot, tasks
 
 POOLS = (
     pool("small", CPU=2, memory=8e9, labels={"tier": "batch"}, offers=(offer(0.1, "a"), offer(0.03, "b", spot=True))),
@@ -41,6 +55,27 @@ def scenarios() -> dict[str, Snapshot]:
             claim("gpu-1", "gpu", Phase.REQUESTED),
             claim("old-1", "old", used={"CPU": 1}),
             orders=(Order("o1", OrderKind.SCALE, "small", "4", "ann"),),
+        ),
+        "ahead of demand": snapshot(
+            *POOLS,
+            claim("big-1", "big", used={"CPU": 10}),
+            claim("small-1", "small", idle_s=99.0),
+            claim("gpu-1", "gpu", idle_s=99.0),
+            tasks(6, CPU=1),
+            buffers=(buffer(percent=50, CPU=1), buffer(1, {"tier": "batch"}, CPU=2, name="batch")),
+            schedules=(
+                Schedule("hour", Window("0 * * * *", 1800.0), "small", min_workers=2),
+                Schedule("half", Window("30 * * * *", 1800.0), "big", min_workers=9),
+            ),
+        ),
+        "triggers": snapshot(
+            *POOLS,
+            claim("big-1", "big", used={"CPU": 15}),
+            tasks(8, CPU=1),
+            tasks(1, GPU=1),
+            requested(20, CPU=1),
+            scale_up_pending_threshold=PendingThreshold(10, 60.0),
+            scale_up_utilization=FrozenMap({"CPU": 0.5}),
         ),
     }
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from rayfleet.config.cluster_spec import ClusterSpec, TypeSetup
+from rayfleet.config.policy_form import SharedForm, shared_to_json
 from rayfleet.model import Offer, Policy, Pool
 
 Json = dict[str, Any]
@@ -33,9 +34,12 @@ def show(spec: ClusterSpec) -> Json:
 
 
 def _policy(policy: Policy) -> Json:
-    plain = [f.name for f in fields(Policy) if f.name not in ("pools", "head", "timeouts")]
+    shared: Json = SharedForm().model_dump()
+    plain = [f.name for f in fields(Policy) if f.name not in ("pools", "head", "timeouts", *shared)]
     return {
         **{name: getattr(policy, name) for name in plain},
+        **shared,
+        **shared_to_json(policy),
         "timeouts": asdict(policy.timeouts),
         "head": _pool(policy.head) if policy.head else None,
         "pools": [_pool(pool) for pool in policy.pools],

@@ -8,6 +8,7 @@ from typing import Any
 
 from rayfleet.config.document import Document, read
 from rayfleet.config.forms import in_order, validate
+from rayfleet.config.policy_form import selectors_of, shared
 from rayfleet.config.problems import ConfigInvalid
 from rayfleet.config.scenario_checks import contradictions
 from rayfleet.config.scenario_form import (
@@ -37,7 +38,6 @@ from rayfleet.model import (
     FrozenMap,
     Gang,
     Host,
-    LabelSelector,
     Offer,
     OfferKey,
     Order,
@@ -103,6 +103,9 @@ def _snapshot(form: ScenarioForm) -> Snapshot:
         serial=_serial(form.machines) if form.serial is None else form.serial,
         engine_up=form.engine_up,
         effort=form.effort,
+        spent_today_usd=form.spent_today_usd,
+        spent_at=form.spent_at,
+        launched_last_min=form.launched_last_min,
     )
 
 
@@ -116,6 +119,7 @@ def _policy(form: PolicyForm) -> Policy:
         downscaling_speed=form.downscaling_speed,
         max_usd_per_hour=form.max_usd_per_hour,
         timeouts=Timeouts(**form.timeouts.model_dump()),
+        **shared(form),
     )
 
 
@@ -234,11 +238,11 @@ def _demand(form: DemandForm) -> Demand:
 
 
 def _task(row: TaskForm) -> TaskDemand:
-    return TaskDemand(Resources.of(row.shape), row.count, _selectors(row.selectors), row.age_s)
+    return TaskDemand(Resources.of(row.shape), row.count, selectors_of(row.selectors), row.age_s)
 
 
 def _requested(row: RequestedForm) -> RequestedDemand:
-    return RequestedDemand(Resources.of(row.shape), row.count, _selectors(row.selectors))
+    return RequestedDemand(Resources.of(row.shape), row.count, selectors_of(row.selectors))
 
 
 def _gang(row: GangForm) -> Gang:
@@ -246,11 +250,7 @@ def _gang(row: GangForm) -> Gang:
 
 
 def _bundle(form: BundleForm) -> Bundle:
-    return Bundle(Resources.of(form.shape), _selectors(form.selectors))
-
-
-def _selectors(rows: list[dict[str, str]]) -> tuple[LabelSelector, ...]:
-    return tuple(LabelSelector.parse(row) for row in rows)
+    return Bundle(Resources.of(form.shape), selectors_of(form.selectors))
 
 
 def _backoff(row: BackoffForm) -> Backoff:

@@ -26,6 +26,7 @@ from rayfleet.config.fields import (
     wrong,
 )
 from rayfleet.config.forms import Form
+from rayfleet.config.policy_form import SharedForm
 from rayfleet.model import (
     TEXTS,
     MachineFact,
@@ -87,7 +88,7 @@ TimeoutsForm = create_model("TimeoutsForm", __base__=Form, __doc__="Every time-o
 # Made from the model's own list, so that a time-out that is added there can be recorded at once.
 
 
-class PolicyForm(Form):
+class PolicyForm(SharedForm):
     """Limits and preferences of the cluster. null: no limit."""
 
     pools: list[PoolForm]
@@ -282,3 +283,6 @@ class ScenarioForm(Form):
     serial: Count | None = None
     engine_up: Flag = True
     effort: Count = 0
+    spent_today_usd: Measure = 0.0
+    spent_at: Number | None = None
+    launched_last_min: Count = 0

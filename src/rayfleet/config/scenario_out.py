@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
+from rayfleet.config.policy_form import shared_to_json
 from rayfleet.config.scenario import filled_offer
 from rayfleet.config.scenario_form import FORMAT
 from rayfleet.model import (
@@ -39,7 +40,8 @@ def snapshot_to_json(snapshot: Snapshot) -> Json:
     policy = snapshot.policy
     return _without(
         {"removed_pools": [], "machines": [], "demand": {}, "backoff": [], "orders": [], "outcomes": [], "strays": [],
-         "in_flight": [], "listed_at": {}, "engine_up": True, "effort": 0},
+         "in_flight": [], "listed_at": {}, "engine_up": True, "effort": 0,
+         "spent_today_usd": 0.0, "spent_at": None, "launched_last_min": 0},
         {
             "format": FORMAT,
             "now": snapshot.now,
@@ -67,6 +69,9 @@ def snapshot_to_json(snapshot: Snapshot) -> Json:
             "serial": snapshot.serial,
             "engine_up": snapshot.engine_up,
             "effort": snapshot.effort,
+            "spent_today_usd": snapshot.spent_today_usd,
+            "spent_at": snapshot.spent_at,
+            "launched_last_min": snapshot.launched_last_min,
         },
     )  # fmt: skip
 
@@ -84,7 +89,12 @@ def _policy(policy: Policy) -> Json:
     head = {"head": _pool(policy.head)} if policy.head else {}
     times = {f.name: getattr(policy.timeouts, f.name) for f in fields(Timeouts)}
     changed = _without({f.name: f.default for f in fields(Timeouts)}, times)
-    return {**limits, **head, "pools": [_pool(p) for p in policy.pools], **({"timeouts": changed} if changed else {})}
+    return {
+        **limits,
+        **head,
+        "pools": [_pool(p) for p in policy.pools],
+        **({"timeouts": changed} if changed else {}),
+    } | (shared_to_json(policy))
 
 
 def _pool(pool: Pool) -> Json:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from rayfleet.model import Claim, Phase, Plan, Policy
+from rayfleet.planner.schedules import next_schedule_change
 
 
 def next_deadline(policy: Policy, plan: Plan, now: float) -> float | None:
-    """Return the earliest moment after `now` at which a time-out of the plan's claims or back-offs passes."""
+    """Return the first moment after `now` at which a time-out of claims or back-offs passes or a schedule changes."""
     patience = {pool.name: _idle_timeout_s(policy, pool.name) for pool in policy.pools}
     moments = [backoff.until for backoff in plan.backoffs]
     for claim in plan.claims:
         moments += _of_claim(claim, policy, now, patience)
+    if (change := next_schedule_change(policy, now)) is not None:
+        moments.append(change)
     return min([moment for moment in moments if moment > now], default=None)
 
 

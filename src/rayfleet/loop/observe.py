@@ -20,6 +20,8 @@ from rayfleet.loop.parts import Parts
 from rayfleet.loop.poller import Poller
 from rayfleet.model import Claim, Demand, FrozenMap, NodeFact, Policy, Snapshot
 
+MINUTE_S = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Sight:
@@ -71,6 +73,9 @@ class Observer:
             listed_at=FrozenMap({n: p.asked_at for n, p in self.listings.items() if p.asked_at is not None}),
             serial=record.serial,
             engine_up=view is not None,
+            spent_today_usd=record.spent.usd if record.spent else 0.0,
+            spent_at=record.spent.at if record.spent else None,
+            launched_last_min=self._inbox.launched_since(now - MINUTE_S),
         )
         seen_at = view.received_at if view else 0.0
         seen_at, self._news_at = min(seen_at, self._news_at or seen_at), None

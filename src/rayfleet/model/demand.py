@@ -14,11 +14,12 @@ Selectors = tuple[LabelSelector, ...]
 
 
 class DemandKind(StrEnum):
-    """The three sorts of demand, in the words of files and reports."""
+    """The sorts of demand, in the words of files and reports; a buffer is the last to be served."""
 
     TASKS = "tasks"
     GANG = "gang"
     REQUESTED = "requested"
+    BUFFER = "buffer"
 
 
 class Strategy(StrEnum):

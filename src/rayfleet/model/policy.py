@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rayfleet.model.frozen import NO_LABELS, Labels
+from rayfleet.model.ahead import Buffer, Schedule
+from rayfleet.model.frozen import NO_LABELS, FrozenMap, Labels
 from rayfleet.model.labels import MARKET_LABEL, NODE_GROUP_LABEL, ZONE_LABEL
 from rayfleet.model.resources import Resources
 from rayfleet.model.timeouts import Timeouts
+from rayfleet.model.triggers import PendingThreshold
 
 
 class Market(StrEnum):
@@ -84,7 +86,10 @@ class Policy:
     """All limits and preferences of one cluster.
 
     `head`: the pool of one that carries the head, when the loop is to start it;
-    None when somebody else does. Speeds: None = no rate limit.
+    None when somebody else does. Speeds: None = no rate limit. `scale_up_pending_threshold` None: machines are
+    launched for the first task that waits. `scale_up_utilization`: resource -> share of it (0..1] that may be in use
+    before more is launched. `max_resources`: resource -> most units that all workers together may have (0 is none at
+    all). `max_usd_per_day`: from midnight to midnight, UTC. `max_launches_per_min`: machines; the head is free.
     """
 
     pools: tuple[Pool, ...] = ()
@@ -95,6 +100,13 @@ class Policy:
     downscaling_speed: float | None = None
     max_usd_per_hour: float | None = None
     timeouts: Timeouts = Timeouts()
+    buffers: tuple[Buffer, ...] = ()
+    schedules: tuple[Schedule, ...] = ()
+    scale_up_pending_threshold: PendingThreshold | None = None
+    scale_up_utilization: FrozenMap[float] = FrozenMap()
+    max_resources: FrozenMap[int] = FrozenMap()
+    max_usd_per_day: float | None = None
+    max_launches_per_min: int | None = None
 
     def pool(self, name: str) -> Pool | None:
         """Return the worker pool or head pool of that name, or None."""

@@ -26,11 +26,16 @@ class ReasonCode(StrEnum):
     REQUESTED = "requested"
     SCALE_ORDER = "scale_order"
     RELAUNCH = "relaunch"
+    BUFFER = "buffer"
+    SCHEDULE = "schedule"
+    UTILIZATION = "utilization"
     # releases
     IDLE = "idle"
     UNNEEDED = "unneeded"
     OVER_MAX = "over_max"
     OVER_BUDGET = "over_budget"
+    OVER_RESOURCES = "over_resources"
+    OVER_DAY_BUDGET = "over_day_budget"
     POOL_REMOVED = "pool_removed"
     ORDERED = "ordered"
     SHUTDOWN = "shutdown"
@@ -63,9 +68,13 @@ class ReasonCode(StrEnum):
     MAX_WORKERS = "max_workers"
     POOL_MAX_WORKERS = "pool_max_workers"
     BUDGET = "budget"
+    MAX_RESOURCES = "max_resources"
+    DAY_BUDGET = "day_budget"
+    LAUNCH_RATE = "launch_rate"
     UPSCALING_SPEED = "upscaling_speed"
     BACKED_OFF = "backed_off"
     GANG_TOO_WIDE = "gang_too_wide"
+    PENDING_THRESHOLD = "pending_threshold"
     ENGINE_DOWN = "engine_down"
     WAITING_FOR_HEAD = "waiting_for_head"
     SHUTTING_DOWN = "shutting_down"
@@ -86,10 +95,15 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.REQUESTED: "request_resources asks for {bundles} bundles",
     ReasonCode.SCALE_ORDER: "{by} ordered {pool} to {count}",
     ReasonCode.RELAUNCH: "launch {batch} was asked for, but nobody knows how it ended",
+    ReasonCode.BUFFER: "{pieces} pieces of room are kept free ({names})",
+    ReasonCode.UTILIZATION: "{pieces} pieces of room keep the use at or below its target ({names})",
+    ReasonCode.SCHEDULE: "schedule {schedule} is on",
     ReasonCode.IDLE: "idle for {idle_s:.0f} s (time-out {idle_timeout_s:g} s)",
     ReasonCode.UNNEEDED: "nothing needs it any more",
     ReasonCode.OVER_MAX: "{scope} has {count} machines, {max_workers} are allowed",
     ReasonCode.OVER_BUDGET: "costs {usd_per_hour:.2f} USD/h, {max_usd_per_hour:.2f} are allowed",
+    ReasonCode.OVER_RESOURCES: "machines have {have:g} {resource}, {most:g} are allowed",
+    ReasonCode.OVER_DAY_BUDGET: "{spent_usd:.2f} USD were spent today, {max_usd_per_day:.2f} are allowed",
     ReasonCode.POOL_REMOVED: "pool {pool} is no longer in the configuration",
     ReasonCode.ORDERED: "{by} ordered it: {why}",
     ReasonCode.SHUTDOWN: "the cluster is shutting down",
@@ -120,9 +134,13 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.MAX_WORKERS: "the cluster is at its maximum of {max_workers}",
     ReasonCode.POOL_MAX_WORKERS: "is at its maximum of {max_workers}",
     ReasonCode.BUDGET: "would cost more than {max_usd_per_hour:.2f} USD/h",
+    ReasonCode.MAX_RESOURCES: "machines have {have:g} {resource}, and {most:g} are allowed",
+    ReasonCode.DAY_BUDGET: "would cost more than {max_usd_per_day:.2f} USD today, of which {spent_usd:.2f} are spent",
+    ReasonCode.LAUNCH_RATE: "{launched} machines were launched within a minute, {max_launches_per_min} are allowed",
     ReasonCode.UPSCALING_SPEED: "held by upscaling_speed {upscaling_speed:g}: {starting} are starting",
     ReasonCode.BACKED_OFF: "backs off for {left_s:.0f} s more after {error}",
     ReasonCode.GANG_TOO_WIDE: "a group of {bundles} bundles needs {missing} more machines than allowed",
+    ReasonCode.PENDING_THRESHOLD: "{pending} tasks wait, one for {age_s:.0f} s: machines are launched at {threshold}",
     ReasonCode.ENGINE_DOWN: "Ray does not answer",
     ReasonCode.WAITING_FOR_HEAD: "the head is not up yet",
     ReasonCode.SHUTTING_DOWN: "the cluster is shutting down",

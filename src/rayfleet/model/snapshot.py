@@ -98,6 +98,8 @@ class Snapshot:
     `serial`: claim ids made so far (the next claim gets the next number). `in_flight`:
     batches whose launch call has not ended. `engine_up`: whether Ray answered; when not,
     demand and node facts are missing, not empty. `effort`: iterations beyond the fast answer.
+    `spent_today_usd`: spent from midnight (UTC) until `spent_at` (None: now). `launched_last_min`: machines asked for
+    within the last minute, those that failed too; claims that were made since are counted in any case.
     """
 
     now: float = 0.0
@@ -113,3 +115,6 @@ class Snapshot:
     serial: int = 0
     engine_up: bool = True
     effort: int = 0
+    spent_today_usd: float = 0.0
+    spent_at: float | None = None
+    launched_last_min: int = 0

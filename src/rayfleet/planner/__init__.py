@@ -4,19 +4,20 @@
      2 lifecycle   what is known of machines and nodes moves claims on (progress carries it out)
      3 adopt       machines with our tag but without a claim get one
        drift       claims whose pool has changed since are outdated
-     4 orders      what people ordered becomes the effective policy, and drains
+     4 orders      schedules that are on and what people ordered become the effective policy, and drains
      5 limits      what is beyond a maximum, or without a pool, has to leave
      6 head        a cluster has one head; until it is READY nothing else is scaled
      7 minimums    pools get their minimum
      8 gangs       placement groups, whole or not at all       \
      9 requested   request_resources, against total capacity    > needs
-    10 tasks       the rest of the demand                      /
-    11 surplus     what nobody needs is cancelled, what is idle is drained
-    12 launches    what has to be made becomes claims and calls
-    13 explain     why every host stays, and what it costs
-    14 unmet       what is not served, and why no pool takes it
+    10 tasks       the rest of the demand                      |
+    11 ahead       buffers, from what is free then             /
+    12 surplus     what nobody needs is cancelled, what is idle is drained
+    13 launches    what has to be made becomes claims and calls
+    14 explain     why every host stays, and what it costs
+    15 unmet       what is not served, and why no pool takes it
 
-Every step reads and writes one `Draft`. Steps 7 to 10 share a `Layout`: the table of hosts (`capacity`), the
+Every step reads and writes one `Draft`. Steps 7 to 11 share a `Layout`: the table of hosts (`capacity`), the
 limits (`room`), what can be bought (`market`) and the choice of new machines (`fill`). `weights` says what is
 compared when prices are unknown; `leaving` is the only way out for a claim; `backoffs` the only keeper of
 failures. `invariants.check` states what must hold of every plan.
@@ -39,6 +40,8 @@ from rayfleet.planner.needs import place_demand
 from rayfleet.planner.orders import apply_orders
 from rayfleet.planner.outcomes import apply_outcomes
 from rayfleet.planner.progress import advance_claims
+from rayfleet.planner.schedules import apply_schedules
+from rayfleet.planner.spending import spent_today
 from rayfleet.planner.surplus import let_go
 from rayfleet.planner.unmet import unmet_by_limits, unmet_while_held
 
@@ -52,6 +55,7 @@ def plan(snapshot: Snapshot) -> Plan:
     advance_claims(draft)
     adopt_strays(draft)
     mark_drifted(draft)
+    apply_schedules(draft)
     apply_orders(draft)
     enforce_limits(draft)
     tend_head(draft)
@@ -108,4 +112,6 @@ def _finish(draft: Draft, placements: tuple[Placement, ...], why: dict[str, Reas
         orders=tuple(draft.orders),
         answered=tuple(draft.answered),
         serial=draft.serial,
+        ahead=draft.ahead,
+        spent=spent_today(draft),
     )

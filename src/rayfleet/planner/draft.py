@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from rayfleet.model import (
     EXISTING,
     NOTHING,
+    Ahead,
     Backoff,
     Claim,
     DrainNodes,
@@ -37,7 +38,8 @@ class Draft:
 
     `policy` is the effective one (orders applied). `claims` are those that exist, by id, the oldest first;
     `taken` the ids of the snapshot's claims. `held` says why nothing may be scaled (engine down, head
-    missing, shutting down), None when everything may.
+    missing, shutting down), None when everything may. `scheduled`: which schedule is on, by pool ("": the cluster).
+    `ahead`: what is to be kept free. `tasks_held`: why nothing is launched for tasks, None when it is.
     """
 
     snapshot: Snapshot
@@ -52,6 +54,9 @@ class Draft:
     findings: list[Finding] = field(default_factory=list)
     unmet: list[Unmet] = field(default_factory=list)
     scale_orders: dict[str, Reason] = field(default_factory=dict)
+    scheduled: dict[str, Reason] = field(default_factory=dict)
+    ahead: tuple[Ahead, ...] = ()
+    tasks_held: Reason | None = None
     shutdown: Reason | None = None
     held: Reason | None = None
     serial: int = 0

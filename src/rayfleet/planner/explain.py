@@ -1,4 +1,4 @@
-"""Step 13: why every host that exists stays, and what it all costs."""
+"""Step 14: why every host that exists stays, and what it all costs."""
 
 from __future__ import annotations
 

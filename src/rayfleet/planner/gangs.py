@@ -105,7 +105,8 @@ def _at_once(layout: Layout, party: Party) -> bool:
     """Try to place all gangs of a party together, which packs better and costs one try."""
     if party.gang.strategy is Strategy.STRICT_SPREAD or party.count == 1:
         return False
-    if _whole_or_nothing(layout, lambda: _serve(layout, party, dict(party.waiting))):
+    everybody = dict(party.waiting)
+    if _whole_or_nothing(layout, lambda: _serve(layout, party, everybody), alone=False):
         party.waiting = dict.fromkeys(party.waiting, 0)
         return True
     return False
@@ -118,10 +119,14 @@ def _one(layout: Layout, party: Party) -> bool:
     return _whole_or_nothing(layout, lambda: _serve(layout, party, {index: 1}))
 
 
-def _whole_or_nothing(layout: Layout, attempt: Callable[[], bool]) -> bool:
+def _whole_or_nothing(layout: Layout, attempt: Callable[[], bool], *, alone: bool = True) -> bool:
+    """Undo an attempt that fails, or that launches too many at once. `alone`: one gang, which may overshoot once."""
     saved = layout.save()
+    before = layout.room.launches
     if attempt():
-        return True
+        left = layout.room.launches
+        if left >= 0 or left == before or (alone and before > 0):
+            return True
     layout.restore(saved)
     return False
 

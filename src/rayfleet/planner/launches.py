@@ -1,4 +1,4 @@
-"""Step 12: what was decided to be made becomes claims and one launch per offer, with its reason."""
+"""Step 13: what was decided to be made becomes claims and one launch per offer, with its reason."""
 
 from __future__ import annotations
 
@@ -28,9 +28,12 @@ class _Load:
 
     pieces: dict[DemandKind, int] = field(default_factory=dict)
     gangs: dict[int, dict[int, int]] = field(default_factory=dict)
+    ahead: dict[int, int] = field(default_factory=dict)
 
     def add(self, kind: DemandKind, index: int, bundle: int | None, count: int) -> None:
         self.pieces[kind] = self.pieces.get(kind, 0) + count
+        if kind is DemandKind.BUFFER:
+            self.ahead[index] = self.ahead.get(index, 0) + count
         if kind is DemandKind.GANG:
             bundles = self.gangs.setdefault(index, {})
             bundles[bundle or 0] = bundles.get(bundle or 0, 0) + count
@@ -100,6 +103,10 @@ def _reason(draft: Draft, mades: list[Made], load: _Load) -> Reason:
                 causes.append(reason(code, gangs=load.gang_count()))
             case ReasonCode.REQUESTED:
                 causes.append(reason(code, bundles=load.pieces.get(DemandKind.REQUESTED, 0)))
+            case ReasonCode.BUFFER | ReasonCode.UTILIZATION:
+                mine = [index for index in sorted(load.ahead) if draft.ahead[index].why is code]
+                names = ", ".join(dict.fromkeys(draft.ahead[index].name for index in mine))
+                causes.append(reason(code, pieces=sum(load.ahead[index] for index in mine), names=names))
             case _:
                 causes.append(reason(code, tasks=load.pieces.get(DemandKind.TASKS, 0)))
     first = causes[0]

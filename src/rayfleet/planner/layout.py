@@ -17,7 +17,7 @@ from rayfleet.planner.capacity import Capacity, Counts, Mask, SavedCapacity, Ter
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.market import Variant, variants
 from rayfleet.planner.room import Room
-from rayfleet.planner.work import Item, terms_of
+from rayfleet.planner.work import Item, has_buffers, terms_of
 
 SAME_FILLING = 8.0
 """Weight of the stage in the order of hosts; each next criterion weighs half of the one before."""
@@ -75,9 +75,9 @@ class Layout:
     @classmethod
     def of(cls, draft: Draft, demand: Demand) -> Layout:
         """Start from what exists."""
-        terms = terms_of(demand)
+        terms = terms_of(demand, draft.policy)
         # Without demand nothing is placed, and most ticks are without demand.
-        capacity = Capacity.of(draft, terms) if demand else Capacity(terms)
+        capacity = Capacity.of(draft, terms) if demand or has_buffers(draft.policy) else Capacity(terms)
         return cls(draft, terms, capacity, Room.of(draft), variants(draft, terms))
 
     # ---- trying -------------------------------------------------------------------------------------------------

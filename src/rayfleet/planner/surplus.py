@@ -1,4 +1,4 @@
-"""Step 11: what nobody needs leaves: first what is only starting (cancelled), then what has been idle (drained).
+"""Step 12: what nobody needs leaves: first what is only starting (cancelled), then what has been idle (drained).
 
 Needed is what the steps before placed demand on, and what a pool's minimum holds. As demand is placed on READY
 machines before starting ones and on both before new ones, nothing that leaves here would be launched by the

@@ -10,6 +10,7 @@ from rayfleet.model import (
     Demand,
     DemandKind,
     LabelSelector,
+    Policy,
     RequestedDemand,
     Resources,
     Selectors,
@@ -97,9 +98,14 @@ def in_order(many: list[Item]) -> list[Item]:
     )
 
 
-def terms_of(demand: Demand) -> Terms:
-    """Collect the resource names and label keys that the demand speaks of."""
-    names: set[str] = set()
+def has_buffers(policy: Policy) -> bool:
+    """Say whether anything is to be kept free."""
+    return bool(policy.buffers or policy.scale_up_utilization)
+
+
+def terms_of(demand: Demand, policy: Policy) -> Terms:
+    """Collect the resource names and label keys that the demand and the policy's buffers speak of."""
+    names: set[str] = set(policy.scale_up_utilization)
     selectors: set[LabelSelector] = set()
     for task in demand.tasks:
         names.update(task.shape)
@@ -107,6 +113,9 @@ def terms_of(demand: Demand) -> Terms:
     for asked in demand.requested:
         names.update(asked.shape)
         selectors.update(asked.selectors)
+    for buffer in policy.buffers:
+        names.update(buffer.shape)
+        selectors.update(buffer.selectors)
     for gang in demand.gangs:
         for bundle in gang.bundles:
             names.update(bundle.shape)

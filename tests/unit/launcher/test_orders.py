@@ -1,11 +1,13 @@
 """What people may order, and how a slip of the pen is answered."""
 
+from dataclasses import replace
+
 import pytest
 
 from rayfleet.launcher import orders
 from rayfleet.launcher.errors import InvalidOrder
 from rayfleet.launcher.orders import Author
-from rayfleet.model import Claim, Host, OfferKey, OrderKind, Phase, Policy, Pool, Resources
+from rayfleet.model import Buffer, Claim, Host, OfferKey, OrderKind, Phase, Policy, Pool, Resources
 
 ME = Author("ann", 12.0, "because")
 POLICY = Policy(
@@ -155,3 +157,16 @@ def test_a_wrong_setting_is_refused_with_what_it_may_be(key: str, text: str, mes
     with pytest.raises(InvalidOrder, match=message) as caught:
         orders.change(POLICY, key, text, ME)
     assert caught.value.hint == hint
+
+
+def test_parts_of_the_policy_are_set_by_name() -> None:
+    policy = replace(POLICY, buffers=(Buffer("spare", Resources.of({"CPU": 1}), 2),))
+    order = orders.change(policy, "buffer:spare", " 20% ", ME)
+    assert (order.target, order.value) == ("buffer:spare", "20%")
+    assert orders.configured(policy, "buffer:spare") == "2"
+    assert orders.in_force(policy, (order,)).buffers[0].percent == 20.0
+    assert orders.unset(policy, "buffer:spare", ME).kind is OrderKind.UNSET
+    with pytest.raises(InvalidOrder, match="there is no buffer 'spar'"):
+        orders.change(policy, "buffer:spar", "1", ME)
+    with pytest.raises(InvalidOrder, match="cannot be 'x'"):
+        orders.change(policy, "buffer:spare", "x", ME)

@@ -8,6 +8,7 @@ import pytest
 from rayfleet.model import (
     Backoff,
     Drain,
+    FrozenMap,
     MachineFact,
     NodeFact,
     OfferKey,
@@ -15,18 +16,21 @@ from rayfleet.model import (
     OrderKind,
     Outcome,
     OutcomeKind,
+    PendingThreshold,
     Phase,
     Plan,
     Reason,
     ReasonCode,
+    Schedule,
     Snapshot,
     Stray,
     Trouble,
+    Window,
     reason,
 )
 from rayfleet.planner import plan
 from rayfleet.planner.invariants import check
-from rayfleet.testing.snapshots import claim, gang, pool, requested, snapshot, tasks, with_host
+from rayfleet.testing.snapshots import buffer, claim, gang, pool, requested, snapshot, tasks, with_host
 
 PRESENT, ABSENT = MachineFact.PRESENT, MachineFact.ABSENT
 CPU1 = pool("p", 1.0, CPU=1)
@@ -53,6 +57,17 @@ CASES: dict[ReasonCode, Snapshot] = {
     ReasonCode.RELAUNCH: snapshot(
         CPU1, claim("m", "p", Phase.REQUESTED, machine=ABSENT, listed_at=999.0), tasks(1, CPU=1)
     ),
+    ReasonCode.BUFFER: snapshot(CPU1, buffers=(buffer(1, CPU=1),)),
+    ReasonCode.SCHEDULE: snapshot(CPU1, schedules=(Schedule("s", Window("* * * * *", 60.0), "p", min_workers=1),)),
+    ReasonCode.UTILIZATION: snapshot(
+        CPU1, claim("m", "p", used={"CPU": 1}), scale_up_utilization=FrozenMap({"CPU": 0.5})
+    ),
+    ReasonCode.PENDING_THRESHOLD: snapshot(CPU1, tasks(1, CPU=1), scale_up_pending_threshold=PendingThreshold(2)),
+    ReasonCode.OVER_RESOURCES: snapshot(CPU1, claim("m", "p"), max_resources=FrozenMap({"CPU": 0})),
+    ReasonCode.OVER_DAY_BUDGET: snapshot(CPU1, claim("m", "p"), max_usd_per_day=1.0, spent_today_usd=1.0),
+    ReasonCode.MAX_RESOURCES: snapshot(CPU1, tasks(1, CPU=1), max_resources=FrozenMap({"CPU": 0})),
+    ReasonCode.DAY_BUDGET: snapshot(CPU1, tasks(1, CPU=1), max_usd_per_day=1.0),
+    ReasonCode.LAUNCH_RATE: snapshot(CPU1, tasks(1, CPU=1), max_launches_per_min=0),
     ReasonCode.IDLE: machine(idle_s=99.0),
     ReasonCode.UNNEEDED: machine(Phase.BOOTING),
     ReasonCode.OVER_MAX: snapshot(CPU1, claim("m", "p"), max_workers=0),
