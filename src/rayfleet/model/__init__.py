@@ -12,6 +12,7 @@ from rayfleet.model.claim import (
     NodeFact,
     Phase,
 )
+from rayfleet.model.deferred import Deferred
 from rayfleet.model.demand import (
     Bundle,
     Demand,
@@ -66,10 +67,10 @@ from rayfleet.model.timeouts import Timeouts
 __all__ = [
     "ANYWHERE", "CAPACITY", "CPU", "DEFAULT_OFFERS", "EXISTING", "GPU", "LEAVING", "MARKET_LABEL",
     "MEMORY", "NODE_GROUP_LABEL", "NOTHING", "NO_LABELS", "OBJECT_STORE", "STARTING", "TEXTS", "UNITS", "ZONE_LABEL",
-    "Action", "Backoff", "Bundle", "Claim", "Cost", "Demand", "DemandKind", "Detail", "Drain", "DrainNodes", "Finding",
-    "FrozenMap", "Gang", "Host", "How", "Kept", "LabelMatch", "LabelSelector", "Labels", "Launch", "MachineFact",
-    "Market", "NodeFact", "Offer", "OfferKey", "Order", "OrderKind", "Outcome", "OutcomeKind", "Phase", "Placement",
-    "Plan", "Policy", "Pool", "PoolVerdict", "Reason", "ReasonCode", "Release", "RequestedDemand", "Resources",
-    "Selectors", "Snapshot", "Strategy", "Stray", "TaskDemand", "TickReport", "Timeouts", "Timings", "Trouble", "Unmet",
-    "amount", "offer_labels", "reason",
+    "Action", "Backoff", "Bundle", "Claim", "Cost", "Deferred", "Demand", "DemandKind", "Detail", "Drain", "DrainNodes",
+    "Finding", "FrozenMap", "Gang", "Host", "How", "Kept", "LabelMatch", "LabelSelector", "Labels", "Launch",
+    "MachineFact", "Market", "NodeFact", "Offer", "OfferKey", "Order", "OrderKind", "Outcome", "OutcomeKind",
+    "Phase", "Placement", "Plan", "Policy", "Pool", "PoolVerdict", "Reason", "ReasonCode", "Release",
+    "RequestedDemand", "Resources", "Selectors", "Snapshot", "Strategy", "Stray", "TaskDemand", "TickReport",
+    "Timeouts", "Timings", "Trouble", "Unmet", "amount", "offer_labels", "reason",
 ]  # fmt: skip
