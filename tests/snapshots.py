@@ -45,7 +45,7 @@ from rayfleet.model import (
     Trouble,
     reason,
 )
-from rayfleet.planner.adopt import host_ids
+from rayfleet.planner.names import host_ids
 
 Drawn = st.SearchStrategy[Any]
 

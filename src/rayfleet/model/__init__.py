@@ -2,6 +2,7 @@
 
 from rayfleet.model.ahead import Ahead, Buffer, Schedule
 from rayfleet.model.claim import CAPACITY, EXISTING, LEAVING, STARTING, Claim, Drain, Host, MachineFact, NodeFact, Phase
+from rayfleet.model.deferred import Deferred
 from rayfleet.model.demand import Bundle, Demand, DemandKind, Gang, RequestedDemand, Selectors, Strategy, TaskDemand
 from rayfleet.model.frozen import NO_LABELS, FrozenMap, Labels
 from rayfleet.model.labels import ANYWHERE, MARKET_LABEL, NODE_GROUP_LABEL, ZONE_LABEL, LabelMatch, LabelSelector
@@ -32,9 +33,9 @@ from rayfleet.model.window import Window
 __all__ = [
     "ANYWHERE", "CAPACITY", "CPU", "DEFAULT_OFFERS", "EXISTING", "GPU", "LEAVING", "MARKET_LABEL",
     "MEMORY", "NODE_GROUP_LABEL", "NOTHING", "NO_LABELS", "OBJECT_STORE", "STARTING", "TEXTS", "UNITS", "ZONE_LABEL",
-    "Action", "Ahead", "Backoff", "Buffer", "Bundle", "Claim", "Cost", "Demand", "DemandKind", "Detail", "Drain",
-    "DrainNodes", "Finding", "FrozenMap", "Gang", "Host", "How", "Kept", "LabelMatch", "LabelSelector", "Labels",
-    "Launch", "MachineFact", "Market", "NodeFact", "Offer", "OfferKey", "Order", "OrderKind", "Outcome",
+    "Action", "Ahead", "Backoff", "Buffer", "Bundle", "Claim", "Cost", "Deferred", "Demand", "DemandKind", "Detail",
+    "Drain", "DrainNodes", "Finding", "FrozenMap", "Gang", "Host", "How", "Kept", "LabelMatch", "LabelSelector",
+    "Labels", "Launch", "MachineFact", "Market", "NodeFact", "Offer", "OfferKey", "Order", "OrderKind", "Outcome",
     "OutcomeKind", "PendingThreshold", "Phase", "Placement", "Plan", "Policy", "Pool", "PoolVerdict", "Reason",
     "ReasonCode", "Release", "RequestedDemand", "Resources", "Schedule", "Selectors", "Snapshot", "Spent", "Strategy",
     "Stray", "TaskDemand", "TickReport", "Timeouts", "Timings", "Trouble", "Unmet", "Window",

@@ -18,14 +18,14 @@
     15 unmet       what is not served, and why no pool takes it
 
 Every step reads and writes one `Draft`. Steps 7 to 11 share a `Layout`: the table of hosts (`capacity`), the
-limits (`room`), what can be bought (`market`) and the choice of new machines (`fill`). `weights` says what is
+limits (`room`), what can be bought (`market`) and the choice of new machines (`packing`). `weights` says what is
 compared when prices are unknown; `leaving` is the only way out for a claim; `backoffs` the only keeper of
 failures. `invariants.check` states what must hold of every plan.
 """
 
 from __future__ import annotations
 
-from rayfleet.model import DemandKind, Phase, Placement, Plan, Reason, Snapshot
+from rayfleet.model import Claim, Deferred, DemandKind, Phase, Placement, Plan, Reason, Snapshot
 from rayfleet.planner.adopt import adopt_strays
 from rayfleet.planner.backoffs import forget_old
 from rayfleet.planner.draft import Draft
@@ -107,7 +107,7 @@ def _finish(draft: Draft, placements: tuple[Placement, ...], why: dict[str, Reas
         placements=placements,
         findings=tuple(draft.findings),
         cost=cost(draft),
-        claims=tuple(c for c in draft.claims.values() if not c.foreign and c.phase is not Phase.FAILED),
+        claims=_claims(draft),
         backoffs=tuple(draft.backoffs),
         orders=tuple(draft.orders),
         answered=tuple(draft.answered),
@@ -115,3 +115,12 @@ def _finish(draft: Draft, placements: tuple[Placement, ...], why: dict[str, Reas
         ahead=draft.ahead,
         spent=spent_today(draft),
     )
+
+
+def _claims(draft: Draft) -> tuple[Claim, ...]:
+    """Return what the ledger must hold; the claims of this plan's launches are written when somebody looks."""
+    known = tuple(c for c in draft.claims.values() if not c.foreign and c.phase is not Phase.FAILED)
+    fresh = tuple(draft.fresh)
+    if not fresh:
+        return known
+    return Deferred(lambda: (*known, *(claim for batch in fresh for claim in batch.claims()))).as_tuple()

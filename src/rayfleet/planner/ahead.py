@@ -35,7 +35,7 @@ from rayfleet.model import (
 )
 from rayfleet.planner.capacity import Mask
 from rayfleet.planner.draft import Draft
-from rayfleet.planner.layout import Layout, Manner
+from rayfleet.planner.layout import Errand, Layout, Manner
 from rayfleet.planner.weights import GIB, has_accelerator
 from rayfleet.planner.work import Item, Source, in_order, item
 
@@ -73,17 +73,16 @@ class InUse:
         layout, demand = self.layout, self.draft.snapshot.demand
         mask = _meant_columns(layout, selectors)
         total: dict[str, int] = {}
-        for placed in layout.placed:
-            if not mask[placed.column]:
+        for put in layout.placed:
+            if put.kind not in (DemandKind.TASKS, DemandKind.GANG):
                 continue
-            if placed.kind is DemandKind.TASKS:
-                shape = demand.tasks[placed.position].shape
-            elif placed.kind is DemandKind.GANG:
-                shape = demand.gangs[placed.position].bundles[placed.bundle or 0].shape
-            else:
-                continue
-            for name, units in shape.items():
-                total[name] = total.get(name, 0) + units * placed.pieces
+            for column, index, bundle, count in put.pieces():
+                if not mask[column]:
+                    continue
+                gang = put.kind is DemandKind.GANG
+                shape = demand.gangs[index].bundles[bundle or 0].shape if gang else demand.tasks[index].shape
+                for name, units in shape.items():
+                    total[name] = total.get(name, 0) + units * count
         return Resources(total)
 
 
@@ -136,9 +135,9 @@ def _headroom(draft: Draft, layout: Layout, in_use: InUse) -> list[Ahead]:
 
 def _kept_free(draft: Draft, layout: Layout) -> Resources:
     total = Resources()
-    for placed in layout.placed:
-        if placed.kind is DemandKind.BUFFER:
-            total = total + draft.ahead[placed.position].shape.times(placed.pieces)
+    for put in layout.placed:
+        for index, _, count in put.parts if put.kind is DemandKind.BUFFER else ():
+            total = total + draft.ahead[index].shape.times(count)
     return total
 
 
@@ -174,7 +173,7 @@ def _placed(layout: Layout, wanted: list[tuple[int, Ahead]], *, careful: bool) -
         asked = [(piece, piece.selectors[round_]) for piece in pieces if round_ < len(piece.selectors)]
         for piece, selector in asked:
             layout.settle(piece, selector, Manner(only=_homes(layout) if careful else None))
-        layout.launch(asked, wanted[0][1].why)
+        layout.launch(asked, Errand(pieces, wanted[0][1].why), {})
     return pieces
 
 

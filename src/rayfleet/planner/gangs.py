@@ -136,11 +136,7 @@ def _serve(layout: Layout, party: Party, gangs: dict[int, int]) -> bool:
         return _serve_together(layout, party, gangs)
     spread = party.gang.strategy is Strategy.SPREAD
     pieces = _pieces(layout, party, gangs)
-    for round_ in range(max((len(piece.selectors) for piece in pieces), default=0)):
-        asked = [(piece, piece.selectors[round_]) for piece in pieces if round_ < len(piece.selectors)]
-        for piece, selector in asked:
-            layout.settle(piece, selector, Manner(spread=spread))
-        layout.launch(asked, ReasonCode.GANG, prefer_many=spread)
+    layout.serve(pieces, ReasonCode.GANG, spread=spread)
     return not any(piece.left for piece in pieces)
 
 
@@ -173,8 +169,8 @@ def _serve_together(layout: Layout, party: Party, gangs: dict[int, int]) -> bool
     else:
         for selector in piece.selectors:
             layout.settle(piece, selector, Manner(only=home))
-    summed = layout.placed[mark:]
-    layout.placed[mark:] = [placed._replace(bundle=number) for placed in summed for number, _ in party.bundles]
+    for put in layout.placed[mark:]:
+        put.bundles = tuple(number for number, _ in party.bundles)
     return piece.left == 0
 
 
@@ -198,7 +194,8 @@ def _homes(layout: Layout, party: Party) -> Mask | None:
     if not machines:
         return None
     ids = _host_ids(layout, machines)
-    mask = np.array([place.host is not None and place.host in ids for place in layout.capacity.places], np.bool_)
+    mask = np.zeros(layout.capacity.size, np.bool_)
+    mask[: layout.capacity.existing] = [place.host in ids for place in layout.capacity.places]
     return mask if mask.any() else None
 
 

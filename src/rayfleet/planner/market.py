@@ -7,7 +7,7 @@ from typing import Final
 
 from rayfleet.model import OBJECT_STORE, Offer, OfferKey, Pool, Resources, offer_labels
 from rayfleet.planner import backoffs
-from rayfleet.planner.capacity import Terms, amounts
+from rayfleet.planner.capacity import NewHost, Terms, amounts
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.weights import has_accelerator, stand_in_price, weight
 
@@ -36,6 +36,10 @@ class Variant:
     def hosts(self) -> int:
         """Return the number of hosts of a replica."""
         return self.pool.hosts_per_replica
+
+    def whole_host(self) -> NewHost:
+        """Return what the table of hosts is told of one of its hosts."""
+        return NewHost(self.offers, self.labels, self.accelerated)
 
 
 def variants(draft: Draft, terms: Terms) -> list[Variant]:

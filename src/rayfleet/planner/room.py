@@ -97,6 +97,15 @@ class Room:
         free = dict.fromkeys(self.pools, UNLIMITED)
         return Room(free, UNLIMITED, math.inf, dict(free), dict(self.starting))
 
+    def with_more(self, pool: Pool, usd_per_hour: float | None, replicas: int) -> Room:
+        """Return the room there would be without some replicas of a pool, which are counted in this one."""
+        hosts = replicas * pool.hosts_per_replica
+        more = self.copy()
+        more.pools[pool.name] = min(UNLIMITED, more.pools[pool.name] + hosts)
+        more.cluster = min(UNLIMITED, more.cluster + hosts)
+        more.usd_per_hour += (usd_per_hour or 0.0) * hosts
+        return more
+
     def most_hosts(self) -> int:
         """Return how many more hosts any pool may have, at most."""
         return min(self.cluster, sum(min(hosts, UNLIMITED // 2**20) for hosts in self.pools.values()))

@@ -46,6 +46,11 @@ class Item:
         """Return how many pieces have no place yet."""
         return sum(source.left for source in self.sources)
 
+    def set_left(self, lefts: list[int]) -> None:
+        """Go back to what was left of each source."""
+        for source, left in zip(self.sources, lefts, strict=True):
+            source.left = left
+
     def consume(self, count: int) -> list[tuple[int, int | None, int]]:
         """Take `count` pieces off the sources in order; return (index, bundle, count) of each part."""
         parts = []

@@ -27,10 +27,11 @@ from rayfleet.model import (
     reason,
 )
 from rayfleet.planner import leaving
-from rayfleet.planner.adopt import adopt_strays, host_ids
+from rayfleet.planner.adopt import adopt_strays
 from rayfleet.planner.draft import Draft, idle_s
 from rayfleet.planner.explain import cost
 from rayfleet.planner.head import tend_head
+from rayfleet.planner.names import host_ids
 from rayfleet.planner.outcomes import apply_outcomes
 from rayfleet.planner.progress import advance_claims
 from rayfleet.simulator.run import Planner

@@ -31,7 +31,7 @@ from rayfleet.model import (
     Strategy,
     TaskDemand,
 )
-from rayfleet.planner.adopt import host_ids
+from rayfleet.planner.names import host_ids
 
 NOW = 1000.0
 """When snapshots are taken unless they say otherwise."""
