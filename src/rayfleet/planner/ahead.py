@@ -184,4 +184,8 @@ def _homes(layout: Layout) -> Mask | None:
     if not idle.any():
         return None
     kept = {pool.name for pool in layout.draft.policy.pools if pool.min_workers}
-    return ~idle | np.array([place.pool in kept for place in capacity.places], np.bool_)
+    homes = ~idle
+    homes[: len(capacity.places)] |= np.array([place.pool in kept for place in capacity.places], np.bool_)
+    for made in layout.made:
+        homes[made.first : made.end] |= made.variant.pool.name in kept
+    return homes

@@ -104,6 +104,10 @@ class Room:
         more.pools[pool.name] = min(UNLIMITED, more.pools[pool.name] + hosts)
         more.cluster = min(UNLIMITED, more.cluster + hosts)
         more.usd_per_hour += (usd_per_hour or 0.0) * hosts
+        more.today_per_hour += (usd_per_hour or 0.0) * hosts
+        more.launches = min(UNLIMITED, more.launches + hosts)
+        for name in more.resources:
+            more.resources[name] += pool.resources.get(name, 0) * hosts
         return more
 
     def most_hosts(self) -> int:
@@ -112,14 +116,23 @@ class Room:
 
     def replicas(self, pool: Pool, usd_per_hour: float | None) -> int:
         """Return how many more replicas of a pool may exist. How fast they may start is `at_once`."""
-        count = min(self.pools[pool.name], self.cluster) // pool.hosts_per_replica
-        money = min(self.usd_per_hour, self.today_per_hour)
+        count = min(self.hosts(pool), self.cluster) // pool.hosts_per_replica
+        money = self.money_per_hour()
         if usd_per_hour and not math.isinf(money):
             count = min(count, int((money + CENT_PART) / (usd_per_hour * pool.hosts_per_replica)))
+        return max(0, count)
+
+    def hosts(self, pool: Pool) -> int:
+        """Return how many more hosts of a pool may exist, by its own limit and those on resources."""
+        most = self.pools[pool.name]
         for name, left in self.resources.items():
             if units := pool.resources.get(name, 0):
-                count = min(count, left // (units * pool.hosts_per_replica))
-        return max(0, count)
+                most = min(most, left // units)
+        return max(0, most)
+
+    def money_per_hour(self) -> float:
+        """Return the USD per hour that are left; infinite without a limit."""
+        return min(self.usd_per_hour, self.today_per_hour)
 
     def at_once(self, pool: Pool) -> int:
         """Return how many more replicas of a pool may be launched now, by the upscaling speed and the launch rate."""

@@ -7,13 +7,14 @@ leaves 64 bits. Exact amounts decide what fits; where only sizes are compared, a
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from rayfleet.model import LabelSelector
+from rayfleet.model import LabelSelector, Pool
 from rayfleet.planner.market import Variant
 from rayfleet.planner.room import CENT_PART, UNLIMITED, Room
 from rayfleet.planner.work import Item
@@ -95,7 +96,8 @@ def problem_of(wanted: list[Wanted], variants: list[Variant], room: Room, *, pre
     accelerated = np.array([v.accelerated for v in variants], np.bool_)
     piece_accelerated = np.array([w.item.accelerated for w in wanted], np.bool_)
     order, suit_start = _big_first(suits, share, piece_accelerated)
-    pools = list(dict.fromkeys(v.pool.name for v in variants))
+    known = {v.pool.name: v.pool for v in variants}
+    pools = list(known)
     proper = suits & (piece_accelerated | ~accelerated[:, None])
     return Problem(
         counts=np.array([min(w.count, COUNT_MAX) for w in wanted], np.int64),
@@ -117,7 +119,7 @@ def problem_of(wanted: list[Wanted], variants: list[Variant], room: Room, *, pre
         piece_weight=np.array([round(w.item.weight * NANO) for w in wanted], np.int64),
         worth=_worth(dense, offers, price // hosts, suits, proper),
         alone=_least(np.broadcast_to(price[:, None], suits.shape), suits, proper),
-        room=_room(pools, room),
+        room=_room(known.values(), room),
         variants=tuple(variants),
         prefer_many=prefer_many,
     )
@@ -145,7 +147,7 @@ def _suits(wanted: list[Wanted], variants: list[Variant], dense: Numbers) -> npt
 
 def _roomy(variants: list[Variant], room: Room, pieces: int) -> npt.NDArray[np.bool_]:
     """Say which variants can be had as often as could ever be wanted: once for every piece."""
-    return np.array([room.pools[v.pool.name] >= pieces * v.hosts for v in variants], np.bool_)
+    return np.array([room.hosts(v.pool) >= pieces * v.hosts for v in variants], np.bool_)
 
 
 def _useful(variants: list[Variant], suits: npt.NDArray[np.bool_], roomy: npt.NDArray[np.bool_]) -> list[int]:
@@ -231,7 +233,8 @@ def _nano(usd_per_hour: float | None) -> int:
     return round((usd_per_hour or 0.0) * NANO)
 
 
-def _room(pools: list[str], room: Room) -> Numbers:
+def _room(pools: Iterable[Pool], room: Room) -> Numbers:
     """Return the hosts that may be added per pool and in all, and the nano-USD per hour."""
-    usd = UNLIMITED if math.isinf(room.usd_per_hour) else round((room.usd_per_hour + CENT_PART) * NANO)
-    return np.array([*(room.pools[name] for name in pools), room.cluster, usd], np.int64)
+    money = room.money_per_hour()
+    usd = UNLIMITED if math.isinf(money) else round((money + CENT_PART) * NANO)
+    return np.array([*(room.hosts(pool) for pool in pools), room.cluster, usd], np.int64)
