@@ -76,7 +76,7 @@ test-guides: setup ## Type in what the users' guides show, and compare
 	@scripts/real_tests.sh $(BIN)/python tests/guides -q -m guides $(ARGS)
 
 .PHONY: chaos
-chaos: setup ## The slow tests: faults injected into real clusters, many at once
+chaos: setup ## The slow tests: faults in real clusters, many at once, and hours of dense faults on virtual time
 	@$(PYTEST) tests -q -m 'slow and not guides' $(ARGS)
 
 .PHONY: bench

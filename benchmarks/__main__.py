@@ -25,7 +25,7 @@ from rayfleet.contracts import LedgerError
 from rayfleet.launcher.errors import LauncherError
 from rayfleet.reports.history import HistoryUnavailable
 
-PARTS = ("planner", "tick", "reaction", "end_to_end", "idle", "boot")
+PARTS = ("planner", "simulate", "tick", "reaction", "end_to_end", "idle", "boot")
 EXIT_INTERRUPTED = 130
 OUT = Path(__file__).parent / "out"
 FAILURES = (LauncherError, LedgerError, HistoryUnavailable, Silent, TimeoutError, RuntimeError, OSError)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rayfleet.model import Market, Offer, OfferKey, Policy, Resources
-from rayfleet.simulator.chance import always
+from rayfleet.simulator.chance import Spread, always
 from rayfleet.simulator.compare import compare, result_json
 from rayfleet.simulator.generators import generated
 from rayfleet.simulator.page import page
@@ -25,9 +25,8 @@ from rayfleet.testing.snapshots import pool
 CALM = Scene(boot_s=always(30.0), join_s=always(5.0), api_s=always(0.5))
 CPU16 = pool("cpu16", 0.8, CPU=16, memory=64e9)
 POLICY = Policy(pools=(CPU16,), idle_timeout_s=60.0)
-WILD = Scene(
-    spot_interruptions_per_hour=4.0, boot_failures=0.05, api_errors=0.05, run_time=Scene().boot_s, price=Scene().boot_s
-)
+ABOUT_ONE = Spread("lognormal", (1.0, 0.3))
+WILD = Scene(spot_interruptions_per_hour=4.0, boot_failures=0.05, api_errors=0.05, run_time=ABOUT_ONE, price=ABOUT_ONE)
 
 
 def work(text: str) -> Trace:

@@ -12,6 +12,10 @@ from rayfleet.cli.arguments import AsJson, add
 from rayfleet.cli.terminal import EXIT_NOT_OK, fail, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rayfleet.launcher.home import Home
+    from rayfleet.model import TickReport
     from rayfleet.simulator.compare import Comparison
     from rayfleet.simulator.trace import Trace
 
@@ -77,6 +81,61 @@ def simulate(
         print(*([f"report: {html}"] if html else []), sep="\n", end="" if html is None else "\n")
     if any(result["problems"] for result in told["results"]):
         raise typer.Exit(EXIT_NOT_OK)
+
+
+def replay_under(subject: str, policy: Path, hours: float, seed: int, html: Path | None, *, as_json: bool) -> None:
+    """Replay what a cluster (or a history file) has recorded under another policy, and print what that changes."""
+    from rayfleet.simulator.policies import read_policy
+    from rayfleet.simulator.replays import replay_record
+
+    replayed = replay_record(Path(subject).name, _record(subject, hours), read_policy(_existing(policy)), seed)
+    told = replayed.as_json()
+    if html is not None:
+        from rayfleet.simulator.page import page
+
+        html.write_text(page(replayed.compared), encoding="utf-8")
+    if as_json:
+        print_json(told)
+        return
+    _print(told)
+    recorded, changes = told["recorded"], told["difference"]
+    print(
+        f"recorded: {recorded['ticks']:,} ticks, ${recorded['usd']:,.2f}; "
+        f"{recorded['planned_otherwise']:,} are planned otherwise"
+    )
+    print(
+        f"{told['results'][1]['name']} instead: {changes['usd']:+,.2f} USD, {changes['wait_mean_s']:+.1f} s mean wait, "
+        f"{changes['wait_p95_s']:+.1f} s at 95 %"
+    )
+
+
+def _record(subject: str, hours: float) -> Callable[[], Iterator[TickReport]]:
+    """Return what reads the last hours of a record: of a history file, or of a cluster that was up here."""
+    from rayfleet.launcher.known import choose
+
+    path = Path(subject)
+    return _hours_of(path if path.is_file() and path.suffix == ".sqlite" else choose(subject).history, hours)
+
+
+def _hours_of(file: Path, hours: float) -> Callable[[], Iterator[TickReport]]:
+    from rayfleet.launcher.view import recorded_in
+    from rayfleet.reports.history import HistoryReader
+
+    newest = HistoryReader(file).latest()
+    since = newest.snapshot.now - hours * 3600 if newest else 0.0
+    return lambda: recorded_in(file, since)
+
+
+def export_record(home: Home, hours: float, write: Path | None) -> None:
+    """Write the work that a cluster has recorded as a trace, to a file or to standard output."""
+    from rayfleet.simulator.recorded import trace_of_record
+    from rayfleet.simulator.trace import to_csv
+
+    trace = trace_of_record(home.name, _hours_of(home.history, hours)())
+    if write is not None:
+        _write(trace, write)
+    else:
+        print(to_csv(trace), end="")
 
 
 def _sides(policies: list[Path], peers: list[str]) -> list[tuple[str, Any, Any]]:

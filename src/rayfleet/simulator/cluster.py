@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from rayfleet.contracts import Clock, DrainRefused, EngineDown, EngineView, Node, StartScript
-from rayfleet.model import UNITS, NodeFact, OfferKey, Policy, Pool, Resources, TickReport, offer_labels
+from rayfleet.model import UNITS, NodeFact, OfferKey, Policy, Pool, Resources, TickReport
+from rayfleet.model.policy import offer_labels
 from rayfleet.planner.capacity import INTERNAL_HEAD
 from rayfleet.simulator.agenda import Agenda
 from rayfleet.simulator.chance import generator

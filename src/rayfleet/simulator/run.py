@@ -51,7 +51,8 @@ class Setting:
     """One simulation. `planner` makes a fresh decision function (a peer's, say); None: the production planner.
 
     `until_s`: where it ends although work is left; None: when all is done and everything idle has left.
-    `every_tick`: skip none. `checked`: look for broken invariants in every plan.
+    `every_tick`: skip none. `checked`: look for broken invariants in every plan. `reports`: is told of
+    every tick.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Setting:
     until_s: float | None = None
     every_tick: bool = False
     checked: bool = False
+    reports: Callable[[TickReport], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +267,8 @@ class _Simulation:
         found = next_deadline(effective_policy(report.snapshot), report.plan, report.snapshot.now)
         self.timeout_at = NEVER if found is None else found
         self._count(report)
+        if self.setting.reports is not None:
+            self.setting.reports(report)
         self.progress(self.ticked_at - self.began)
 
     async def _maybe_restart(self) -> None:
