@@ -21,6 +21,10 @@ def shared_contradictions(document: Document, base: Path, pools: Pools) -> Itera
     yield from _names(document, (*base, "buffers"), "buffer")
     yield from _names(document, (*base, "schedules"), "schedule")
     yield from _schedules(document, base, pools)
+    for path, row in rows(document, (*base, "overlays")):
+        match = row.get("match")
+        if isinstance(match, dict):
+            yield from unknown_pool(document, (*path, "match", "pool"), match.get("pool"), pools)
 
 
 def rows(document: Document, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

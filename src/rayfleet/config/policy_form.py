@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from rayfleet.config.fields import Amounts, Count, Measure, Name, Selector, number, wrong
+from rayfleet.config.fields import Amounts, Count, Flag, Measure, Name, Number, Selector, Text, number, wrong
 from rayfleet.config.forms import Form
 from rayfleet.config.window_form import WindowForm, window, window_to_json
 from rayfleet.model import (
@@ -18,6 +18,9 @@ from rayfleet.model import (
     Buffer,
     FrozenMap,
     LabelSelector,
+    Market,
+    OfferKey,
+    Overlay,
     PendingThreshold,
     Policy,
     Resources,
@@ -109,6 +112,46 @@ Pending = Annotated[PendingForm | None, BeforeValidator(_pending, json_schema_in
 Targets = Annotated[dict[Name, Share], BeforeValidator(_targets, json_schema_input_type=dict[Name, Share] | Share)]
 
 
+class MatchForm(Form):
+    """Which offers an overlay is about; what is left out means any."""
+
+    pool: Name | None = None
+    """Those of this pool."""
+    provider: Name | None = None
+    """Those of this provider."""
+    region: Name | None = None
+    """Those in this region."""
+    zone: Name | None = None
+    """Those in this zone."""
+    market: Market | None = None
+    """Those of this market."""
+    labels: Selector = Field(default_factory=dict)
+    """Those whose machines have these labels."""
+
+
+class OverlayForm(Form):
+    """What some offers count as when they are compared: one of `usd_per_hour`, `multiply` and `add`."""
+
+    match: MatchForm = MatchForm()
+    """Which offers; left out: all."""
+    usd_per_hour: Measure | None = None
+    """They count as this price."""
+    multiply: Measure | None = None
+    """Their price counts so many times."""
+    add: Number | None = None
+    """Their price counts so much more (or less, if negative), never below 0."""
+    why: Text = ""
+    """What it is for, for people."""
+    real: Flag = False
+    """Whether it is also what they cost, in sums and budgets."""
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> OverlayForm:
+        if sum(given is not None for given in (self.usd_per_hour, self.multiply, self.add)) != 1:
+            raise wrong("needs one of usd_per_hour, multiply and add")
+        return self
+
+
 class SharedForm(Form):
     """The keys."""
 
@@ -128,6 +171,8 @@ class SharedForm(Form):
     """Budget from midnight to midnight, UTC; null: none. rayfleet's own."""
     max_launches_per_min: Count | None = None
     """Machines that are launched within a minute at most; null: no limit. rayfleet's own."""
+    overlays: list[OverlayForm] = Field(default_factory=list)
+    """What offers count as when they are compared: reserved capacity, licences, carbon. rayfleet's own."""
 
 
 def shared(form: SharedForm) -> Json:
@@ -140,6 +185,7 @@ def shared(form: SharedForm) -> Json:
         "max_resources": FrozenMap({name: round(most * UNITS) for name, most in form.max_resources.items()}),
         "max_usd_per_day": form.max_usd_per_day,
         "max_launches_per_min": form.max_launches_per_min,
+        "overlays": tuple(_overlay(row) for row in form.overlays),
     }
 
 
@@ -151,6 +197,7 @@ def shared_to_json(policy: Policy) -> Json:
         "scale_up_pending_threshold": _threshold_to_json(policy.scale_up_pending_threshold),
         "scale_up_utilization": dict(policy.scale_up_utilization),
         "max_resources": {name: amount(units) for name, units in policy.max_resources.items()},
+        "overlays": [_overlay_to_json(overlay) for overlay in policy.overlays],
     }
     limits = {"max_usd_per_day": policy.max_usd_per_day, "max_launches_per_min": policy.max_launches_per_min}
     return {key: value for key, value in rows.items() if value} | {
@@ -201,3 +248,24 @@ def _threshold_to_json(threshold: PendingThreshold | None) -> Json:
         return {}
     row = {"count": threshold.count, "age_s": threshold.age_s}
     return {key: value for key, value in row.items() if value is not None}
+
+
+def _overlay(form: OverlayForm) -> Overlay:
+    match = form.match
+    scope = OfferKey(match.pool or "", match.provider, match.region, match.zone, match.market)
+    labels = LabelSelector.parse(match.labels)
+    return Overlay(scope, labels, form.usd_per_hour, form.multiply, form.add, form.why, form.real)
+
+
+def _overlay_to_json(overlay: Overlay) -> Json:
+    scope = overlay.scope
+    where = {"provider": scope.provider, "region": scope.region, "zone": scope.zone}
+    match: Json = {key: value for key, value in where.items() if value is not None}
+    match |= {"pool": scope.pool} if scope.pool else {}
+    match |= {"market": scope.market.value} if scope.market else {}
+    match |= {"labels": overlay.labels.expressions()} if overlay.labels.matches else {}
+    price = {"usd_per_hour": overlay.usd_per_hour, "multiply": overlay.multiply, "add": overlay.add}
+    row: Json = {"match": match} if match else {}
+    row |= {key: value for key, value in price.items() if value is not None}
+    row |= {"why": overlay.why} if overlay.why else {}
+    return row | ({"real": True} if overlay.real else {})

@@ -79,6 +79,12 @@ LAUNCHES: Final[dict[ReasonCode, Meaning]] = {
         pieces="how many units of room the new machines are for",
         names="the resources, each with its target",
     ),
+    ReasonCode.OVERLAY: _means(
+        "An overlay of the policy has made this offer cheaper or dearer when it was chosen; it stands in the chain.",
+        "Nothing, if that is meant. Else correct `overlays` in the cluster's file.",
+        counted_usd_per_hour="what the offer was compared by, in USD per hour",
+        why="what the overlays say that they are for",
+    ),
     ReasonCode.SCHEDULE: _means(
         "A schedule of the policy is on and has set this limit; it stands in the chain of what follows from it.",
         "Wait until it is over, change `schedules` in the cluster's file, or go before it with `rayfleet set`.",

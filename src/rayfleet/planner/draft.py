@@ -56,6 +56,7 @@ class Draft:
     scale_orders: dict[str, Reason] = field(default_factory=dict)
     scheduled: dict[str, Reason] = field(default_factory=dict)
     ahead: tuple[Ahead, ...] = ()
+    overlaid: dict[OfferKey, Reason] = field(default_factory=dict)
     tasks_held: Reason | None = None
     shutdown: Reason | None = None
     held: Reason | None = None

@@ -62,7 +62,8 @@ def write_launches(draft: Draft, layout: Layout) -> tuple[Placement, ...]:
     numbers: dict[int, int] = {}
     already = sum(launch.count for launch in draft.launches)
     for key, mades in offers.items():
-        _write(draft, key, mades, _reason(draft, mades, loads[key]))
+        why = _reason(draft, mades, loads[key])
+        _write(draft, key, mades, why.because(draft.overlaid[key]) if key in draft.overlaid else why)
         for made in mades:
             for column in range(made.first, made.first + made.replicas * made.variant.hosts):
                 numbers[column] = already + len(numbers)

@@ -16,6 +16,7 @@ from rayfleet.model import (
     OrderKind,
     Outcome,
     OutcomeKind,
+    Overlay,
     PendingThreshold,
     Phase,
     Plan,
@@ -58,6 +59,7 @@ CASES: dict[ReasonCode, Snapshot] = {
         CPU1, claim("m", "p", Phase.REQUESTED, machine=ABSENT, listed_at=999.0), tasks(1, CPU=1)
     ),
     ReasonCode.BUFFER: snapshot(CPU1, buffers=(buffer(1, CPU=1),)),
+    ReasonCode.OVERLAY: snapshot(CPU1, tasks(1, CPU=1), overlays=(Overlay(OfferKey(""), multiply=2.0),)),
     ReasonCode.SCHEDULE: snapshot(CPU1, schedules=(Schedule("s", Window("* * * * *", 60.0), "p", min_workers=1),)),
     ReasonCode.UTILIZATION: snapshot(
         CPU1, claim("m", "p", used={"CPU": 1}), scale_up_utilization=FrozenMap({"CPU": 0.5})
