@@ -15,11 +15,16 @@ from rayfleet.model import (
     Overlay,
     PendingThreshold,
     Pool,
+    Quota,
     Schedule,
     Window,
 )
 
 Drawn = st.SearchStrategy[Any]
+QUOTAS = (
+    Quota("tier", "batch", FrozenMap({"CPU": 60_000})),
+    Quota("tier", "web", FrozenMap({"CPU": 90_000, "GPU": 10_000}), 2.0),
+)
 
 
 def likely_extras(
@@ -52,6 +57,7 @@ def likely_extras(
         "scale_up_utilization": _maps({}, {}, {"CPU": 0.6}, {"GPU": 0.5, "memory": 0.8}),
         "max_resources": _maps({}, {}, {"CPU": 120_000}, {"GPU": 10_000, "CPU": 300_000}),
         "max_usd_per_day": st.sampled_from([None, None, None, 60.0]),
+        "quotas": st.sampled_from([(), (), QUOTAS, QUOTAS[:1]]),
         "overlays": _some(
             st.builds(
                 Overlay,
@@ -100,6 +106,15 @@ def any_extras(names: Drawn, spans: Drawn, units: Drawn, shapes: Drawn, selector
         "max_usd_per_day": st.none() | spans,
         "max_launches_per_min": counts,
         "overlays": _some(_any_overlays(names, spans)),
+        "quotas": _some(
+            st.builds(
+                Quota,
+                names,
+                names,
+                st.dictionaries(names, units | st.just(0), max_size=2).map(FrozenMap),
+                st.floats(0.001, 10),
+            )
+        ),
     }
 
 

@@ -5,7 +5,7 @@ Forms, what the model gets of them, and the way back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -23,6 +23,7 @@ from rayfleet.model import (
     Overlay,
     PendingThreshold,
     Policy,
+    Quota,
     Resources,
     Schedule,
     Selectors,
@@ -31,8 +32,10 @@ from rayfleet.model import (
 
 Json = dict[str, Any]
 
+WEIGHT_MIN: Final = 0.001
 PERCENT_MAX: Final = 10_000
 SHARE_MIN: Final = 0.01
+Weight = Annotated[float, Field(ge=WEIGHT_MIN), BeforeValidator(number)]
 Percent = Annotated[Measure, Field(le=PERCENT_MAX)]
 
 
@@ -152,6 +155,19 @@ class OverlayForm(Form):
         return self
 
 
+class QuotaForm(Form):
+    """What the work of one owner (a team, a job) may have, and its share."""
+
+    label: Name
+    """The label that work carries, such as team."""
+    value: Name
+    """Its value: whose quota it is."""
+    max_resources: Amounts = Field(default_factory=dict)
+    """Most of any resource that machines are launched for: `{CPU: 100}`."""
+    weight: Weight = 1.0
+    """Its share, compared with others, when limits do not leave room for all work."""
+
+
 class SharedForm(Form):
     """The keys."""
 
@@ -173,6 +189,8 @@ class SharedForm(Form):
     """Machines that are launched within a minute at most; null: no limit. rayfleet's own."""
     overlays: list[OverlayForm] = Field(default_factory=list)
     """What offers count as when they are compared: reserved capacity, licences, carbon. rayfleet's own."""
+    quotas: list[QuotaForm] = Field(default_factory=list)
+    """What owners of work (teams, jobs) may have, and their shares. rayfleet's own."""
 
 
 def shared(form: SharedForm) -> Json:
@@ -182,10 +200,11 @@ def shared(form: SharedForm) -> Json:
         "schedules": tuple(_schedule(row) for row in form.schedules),
         "scale_up_pending_threshold": _threshold(form.scale_up_pending_threshold),
         "scale_up_utilization": FrozenMap(form.scale_up_utilization),
-        "max_resources": FrozenMap({name: round(most * UNITS) for name, most in form.max_resources.items()}),
+        "max_resources": _units(form.max_resources),
         "max_usd_per_day": form.max_usd_per_day,
         "max_launches_per_min": form.max_launches_per_min,
         "overlays": tuple(_overlay(row) for row in form.overlays),
+        "quotas": tuple(_quota(row) for row in form.quotas),
     }
 
 
@@ -196,8 +215,9 @@ def shared_to_json(policy: Policy) -> Json:
         "schedules": [_schedule_to_json(schedule) for schedule in policy.schedules],
         "scale_up_pending_threshold": _threshold_to_json(policy.scale_up_pending_threshold),
         "scale_up_utilization": dict(policy.scale_up_utilization),
-        "max_resources": {name: amount(units) for name, units in policy.max_resources.items()},
+        "max_resources": _amounts(policy.max_resources),
         "overlays": [_overlay_to_json(overlay) for overlay in policy.overlays],
+        "quotas": [_quota_to_json(quota) for quota in policy.quotas],
     }
     limits = {"max_usd_per_day": policy.max_usd_per_day, "max_launches_per_min": policy.max_launches_per_min}
     return {key: value for key, value in rows.items() if value} | {
@@ -269,3 +289,22 @@ def _overlay_to_json(overlay: Overlay) -> Json:
     row |= {key: value for key, value in price.items() if value is not None}
     row |= {"why": overlay.why} if overlay.why else {}
     return row | ({"real": True} if overlay.real else {})
+
+
+def _units(amounts: Mapping[str, float]) -> FrozenMap[int]:
+    """Return limits in units; 0 is a limit too, so that they are no Resources."""
+    return FrozenMap({name: round(most * UNITS) for name, most in amounts.items()})
+
+
+def _amounts(units: Mapping[str, int]) -> Json:
+    return {name: amount(most) for name, most in units.items()}
+
+
+def _quota(form: QuotaForm) -> Quota:
+    return Quota(form.label, form.value, _units(form.max_resources), form.weight)
+
+
+def _quota_to_json(quota: Quota) -> Json:
+    row: Json = {"label": quota.label, "value": quota.value}
+    row |= {"max_resources": _amounts(quota.max_resources)} if quota.max_resources else {}
+    return row | ({"weight": quota.weight} if quota.weight != 1.0 else {})

@@ -20,6 +20,7 @@ from rayfleet.model.plan import (
     Unmet,
 )
 from rayfleet.model.policy import DEFAULT_OFFERS, Market, Offer, OfferKey, Overlay, Policy, Pool, offer_labels
+from rayfleet.model.quota import Quota
 from rayfleet.model.reason import TEXTS, Detail, Reason, ReasonCode, reason
 from rayfleet.model.report import TickReport, Timings
 from rayfleet.model.resources import CPU, GPU, MEMORY, NOTHING, OBJECT_STORE, UNITS, Resources, amount
@@ -36,7 +37,7 @@ __all__ = [
     "DrainNodes", "Finding", "FrozenMap", "Gang", "Host", "How", "Kept", "LabelMatch", "LabelSelector", "Labels",
     "Launch", "MachineFact", "Market", "NodeFact", "Offer", "OfferKey", "Order", "OrderKind", "Outcome",
     "OutcomeKind", "Overlay", "PendingThreshold", "Phase", "Placement", "Plan", "Policy", "Pool", "PoolVerdict",
-    "Reason", "ReasonCode", "Release", "RequestedDemand", "Resources", "Schedule", "Selectors", "Snapshot", "Spent",
-    "Strategy", "Stray", "TaskDemand", "TickReport", "Timeouts", "Timings", "Trouble", "Unmet", "Window",
+    "Quota", "Reason", "ReasonCode", "Release", "RequestedDemand", "Resources", "Schedule", "Selectors", "Snapshot",
+    "Spent", "Strategy", "Stray", "TaskDemand", "TickReport", "Timeouts", "Timings", "Trouble", "Unmet", "Window",
     "amount", "offer_labels", "reason",
 ]  # fmt: skip

@@ -296,6 +296,20 @@ WAITS: Final[dict[ReasonCode, Meaning]] = {
         launched="machines launched within the minute, this plan's included",
         max_launches_per_min="the limit, in machines per minute",
     ),
+    ReasonCode.QUOTA: _means(
+        "The owner of this work (a team, a job) uses as much as its quota lets machines be launched for.",
+        "Raise it: `rayfleet set quota:VALUE:CPU=N` (null: no limit), or wait until its other work has ended.",
+        owner="label and value of the quota",
+        resource="the first resource of which too little is left",
+        used="how much of it the owner uses, this plan included (memory: bytes)",
+        most="the quota",
+    ),
+    ReasonCode.FAIR_SHARE: _means(
+        "The limits do not leave room for everybody's work, so owners of quotas took turns by their weights.",
+        "Raise the limit that is named beside it, or the owner's `weight`.",
+        owner="whose work it is",
+        weight="its weight",
+    ),
     ReasonCode.PENDING_THRESHOLD: _means(
         "Too few tasks wait, and none for long enough, for machines to be launched for them.",
         "Wait, or `rayfleet set scale_up_pending_threshold=null` to launch at once.",

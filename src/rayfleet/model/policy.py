@@ -8,6 +8,7 @@ from enum import StrEnum
 from rayfleet.model.ahead import Buffer, Schedule
 from rayfleet.model.frozen import NO_LABELS, FrozenMap, Labels
 from rayfleet.model.labels import ANYWHERE, MARKET_LABEL, NODE_GROUP_LABEL, ZONE_LABEL, LabelSelector
+from rayfleet.model.quota import Quota
 from rayfleet.model.resources import Resources
 from rayfleet.model.timeouts import Timeouts
 from rayfleet.model.triggers import PendingThreshold
@@ -133,6 +134,7 @@ class Policy:
     max_usd_per_day: float | None = None
     max_launches_per_min: int | None = None
     overlays: tuple[Overlay, ...] = ()
+    quotas: tuple[Quota, ...] = ()
 
     def pool(self, name: str) -> Pool | None:
         """Return the worker pool or head pool of that name, or None."""

@@ -39,7 +39,7 @@ class Draft:
     `policy` is the effective one (orders applied). `claims` are those that exist, by id, the oldest first;
     `taken` the ids of the snapshot's claims. `held` says why nothing may be scaled (engine down, head
     missing, shutting down), None when everything may. `scheduled`: which schedule is on, by pool ("": the cluster).
-    `ahead`: what is to be kept free. `tasks_held`: why nothing is launched for tasks, None when it is.
+    `ahead`: what is to be kept free.
     """
 
     snapshot: Snapshot
@@ -57,7 +57,6 @@ class Draft:
     scheduled: dict[str, Reason] = field(default_factory=dict)
     ahead: tuple[Ahead, ...] = ()
     overlaid: dict[OfferKey, Reason] = field(default_factory=dict)
-    tasks_held: Reason | None = None
     shutdown: Reason | None = None
     held: Reason | None = None
     serial: int = 0

@@ -7,12 +7,14 @@ from rayfleet.config import check, load_scenario
 from rayfleet.config.problems import ConfigInvalid
 from rayfleet.model import (
     Buffer,
+    FrozenMap,
     LabelSelector,
     Market,
     OfferKey,
     Overlay,
     PendingThreshold,
     Policy,
+    Quota,
     Resources,
     Schedule,
     Window,
@@ -38,6 +40,9 @@ max_launches_per_min: 30
 overlays:
   - {match: {pool: web, zone: a, market: reserved, labels: {tier: web}}, usd_per_hour: 0, why: paid}
   - {add: -0.5, real: true}
+quotas:
+  - {label: team, value: a, max_resources: {CPU: 100, GPU: 0}, weight: 2}
+  - {label: team, value: b}
 """
 BUFFERS = (
     Buffer("spare", Resources.of({"CPU": 1}), 8),
@@ -72,6 +77,7 @@ def test_they_are_read_alike_in_both() -> None:
         assert (policy.buffers, policy.schedules) == (BUFFERS, (OFFICE,))
         assert policy.scale_up_pending_threshold == PendingThreshold(10)
         assert policy.max_resources == {"CPU": 10_000_000, "GPU": 0, "memory": 2**31 * 10_000}
+        assert policy.quotas == (Quota("team", "a", FrozenMap({"CPU": 1_000_000, "GPU": 0}), 2.0), Quota("team", "b"))
         assert policy.overlays == (PAID, Overlay(OfferKey(""), add=-0.5, real=True))
         assert (policy.max_usd_per_day, policy.max_launches_per_min) == (240, 30)
         assert policy.scale_up_utilization == {"CPU": 0.8, "GPU": 0.8}
@@ -111,6 +117,8 @@ WRONG = [
     ("overlays: [{add: 1, multiply: 2}]", "overlays[0]: needs one of usd_per_hour, multiply and add"),
     ("overlays: [{match: {pool: wbe}, add: 1}]", "overlays[0].match.pool: there is no pool wbe"),
     ("overlays: [{match: {colour: red}, add: 1}]", "overlays[0].match.colour: unknown key"),
+    ("quotas: [{label: t, value: a}, {label: t, value: a}]", "quotas[1]: the quota of t=a is given twice"),
+    ("quotas: [{label: t, value: a, weight: 0}]", "quotas[0].weight: must be at least 0.001, not 0"),
     ("max_usd_per_day: lots", "max_usd_per_day: must be a number, not 'lots'"),
     ("max_launches_per_min: 1.5", "max_launches_per_min: must be a whole number, not 1.5"),
     ("schedules: [{name: s, cron: nonsense, duration_s: 60, max_workers: 1}]", "schedules[0].cron: must have five"),
