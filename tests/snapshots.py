@@ -201,10 +201,11 @@ def pools(draw: st.DrawFn, of: Values, name: str) -> Pool:
 
 def demands(of: Values) -> st.SearchStrategy[Demand]:
     bundles = st.builds(Bundle, shape=of.shapes, selectors=of.selectors)
-    gangs = st.builds(Gang, st.sampled_from(Strategy), several(bundles, 4, least=1), of.gang_counts, of.ages, of.placed)
+    strategies, bundled = st.sampled_from(Strategy), several(bundles, 4, least=1)
+    gangs = st.builds(Gang, strategies, bundled, of.gang_counts, of.ages, of.placed, of.labels)
     return st.builds(
         Demand,
-        tasks=several(st.builds(TaskDemand, of.shapes, of.counts, of.selectors, of.ages), 4),
+        tasks=several(st.builds(TaskDemand, of.shapes, of.counts, of.selectors, of.ages, of.labels), 4),
         gangs=several(gangs, 2),
         requested=several(st.builds(RequestedDemand, of.shapes, of.counts, of.selectors), 2),
     )
@@ -404,6 +405,7 @@ RECORDABLE = st.builds(
     effort=st.integers(0, 1000),
     spent_today_usd=SPANS,
     spent_at=MAYBE_MOMENTS,
+    usage=st.dictionaries(NAMES, RESOURCES, max_size=2).map(FrozenMap),
     launched_last_min=st.integers(0, 9),
 )
 """Snapshots with anything in every field; they need not make sense."""

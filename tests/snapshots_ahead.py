@@ -6,9 +6,25 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from rayfleet.model import Buffer, FrozenMap, PendingThreshold, Pool, Schedule, Window
+from rayfleet.model import (
+    Buffer,
+    FrozenMap,
+    LabelSelector,
+    Market,
+    OfferKey,
+    Overlay,
+    PendingThreshold,
+    Pool,
+    Quota,
+    Schedule,
+    Window,
+)
 
 Drawn = st.SearchStrategy[Any]
+QUOTAS = (
+    Quota("tier", "batch", FrozenMap({"CPU": 60_000})),
+    Quota("tier", "web", FrozenMap({"CPU": 90_000, "GPU": 10_000}), 2.0),
+)
 
 
 def likely_extras(
@@ -41,6 +57,18 @@ def likely_extras(
         "scale_up_utilization": _maps({}, {}, {"CPU": 0.6}, {"GPU": 0.5, "memory": 0.8}),
         "max_resources": _maps({}, {}, {"CPU": 120_000}, {"GPU": 10_000, "CPU": 300_000}),
         "max_usd_per_day": st.sampled_from([None, None, None, 60.0]),
+        "quotas": st.sampled_from([(), (), QUOTAS, QUOTAS[:1]]),
+        "overlays": _some(
+            st.builds(
+                Overlay,
+                scope=st.sampled_from(
+                    [OfferKey(""), OfferKey("p0"), OfferKey("", zone="a"), OfferKey("", market=Market.SPOT)]
+                ),
+                usd_per_hour=st.sampled_from([None, 0.0, 2.0]),
+                multiply=st.sampled_from([None, 0.5]),
+                real=st.booleans(),
+            )
+        ),
     }
     if not quiet:
         plain["schedules"] = _some(schedules)
@@ -77,7 +105,28 @@ def any_extras(names: Drawn, spans: Drawn, units: Drawn, shapes: Drawn, selector
         "max_resources": st.dictionaries(names, units | st.just(0), max_size=2).map(FrozenMap),
         "max_usd_per_day": st.none() | spans,
         "max_launches_per_min": counts,
+        "overlays": _some(_any_overlays(names, spans)),
+        "quotas": _some(
+            st.builds(
+                Quota,
+                names,
+                names,
+                st.dictionaries(names, units | st.just(0), max_size=2).map(FrozenMap),
+                st.floats(0.001, 10),
+            )
+        ),
     }
+
+
+def _any_overlays(names: Drawn, spans: Drawn) -> Drawn:
+    zones = st.sampled_from([None, "a"])
+    scopes = st.builds(OfferKey, st.just("") | names, zones, zones, zones, st.none() | st.sampled_from(Market))
+    labels = st.sampled_from([{}, {"tier": "in(a,b)"}]).map(LabelSelector.parse)
+    prices = st.sampled_from(["usd_per_hour", "multiply", "add"]).flatmap(
+        lambda key: st.fixed_dictionaries({key: spans})
+    )
+    rest = st.fixed_dictionaries({"scope": scopes, "labels": labels, "why": names, "real": st.booleans()})
+    return st.tuples(prices, rest).map(lambda both: Overlay(**both[0], **both[1]))
 
 
 def _some(of: Drawn) -> Drawn:

@@ -1,6 +1,7 @@
 """Print the golden plans, one JSON line each: run by the test in processes with different hash seeds."""
 
 import json
+from dataclasses import replace
 
 from rayfleet.model import (
     Backoff,
@@ -9,9 +10,11 @@ from rayfleet.model import (
     OfferKey,
     Order,
     OrderKind,
+    Overlay,
     PendingThreshold,
     Phase,
     Plan,
+    Quota,
     Schedule,
     Snapshot,
     Trouble,
@@ -76,6 +79,22 @@ def scenarios() -> dict[str, Snapshot]:
             requested(20, CPU=1),
             scale_up_pending_threshold=PendingThreshold(10, 60.0),
             scale_up_utilization=FrozenMap({"CPU": 0.5}),
+        ),
+        "shares and prices": snapshot(
+            *POOLS,
+            claim("small-1", "small", used={"CPU": 2}),
+            *(replace(tasks(count, CPU=1), labels=FrozenMap({"team": team})) for team, count in (("a", 30), ("b", 40))),
+            tasks(20, CPU=1),
+            quotas=(
+                Quota("team", "a", FrozenMap({"CPU": 240_000}), 3.0),
+                Quota("team", "b", FrozenMap({"GPU": 0})),
+            ),
+            overlays=(Overlay(OfferKey("big", zone="a"), multiply=0.5, why="reserved"),),
+            max_workers=9,
+            max_resources=FrozenMap({"CPU": 500_000}),
+            max_usd_per_day=40.0,
+            spent_today_usd=1.5,
+            max_launches_per_min=7,
         ),
     }
 

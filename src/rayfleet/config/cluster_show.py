@@ -57,7 +57,9 @@ def _pool(pool: Pool) -> Json:
 
 
 def _offer(offer: Offer) -> Json:
-    return {f.name: getattr(offer, f.name) for f in fields(Offer)} | {"market": offer.market.value}
+    return {f.name: getattr(offer, f.name) for f in fields(Offer) if f.name != "counted_usd_per_hour"} | {
+        "market": offer.market.value
+    }
 
 
 def _setup(setup: TypeSetup) -> Json:

@@ -21,6 +21,16 @@ def shared_contradictions(document: Document, base: Path, pools: Pools) -> Itera
     yield from _names(document, (*base, "buffers"), "buffer")
     yield from _names(document, (*base, "schedules"), "schedule")
     yield from _schedules(document, base, pools)
+    taken: set[tuple[str, str]] = set()
+    for path, row in rows(document, (*base, "quotas")):
+        owner = (str(row.get("label")), str(row.get("value")))
+        if owner in taken:
+            yield document.problem(path, f"the quota of {owner[0]}={owner[1]} is given twice")
+        taken.add(owner)
+    for path, row in rows(document, (*base, "overlays")):
+        match = row.get("match")
+        if isinstance(match, dict):
+            yield from unknown_pool(document, (*path, "match", "pool"), match.get("pool"), pools)
 
 
 def rows(document: Document, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

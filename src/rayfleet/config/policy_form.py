@@ -5,12 +5,12 @@ Forms, what the model gets of them, and the way back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from rayfleet.config.fields import Amounts, Count, Measure, Name, Selector, number, wrong
+from rayfleet.config.fields import Amounts, Count, Flag, Measure, Name, Number, Selector, Text, number, wrong
 from rayfleet.config.forms import Form
 from rayfleet.config.window_form import WindowForm, window, window_to_json
 from rayfleet.model import (
@@ -18,8 +18,12 @@ from rayfleet.model import (
     Buffer,
     FrozenMap,
     LabelSelector,
+    Market,
+    OfferKey,
+    Overlay,
     PendingThreshold,
     Policy,
+    Quota,
     Resources,
     Schedule,
     Selectors,
@@ -28,8 +32,10 @@ from rayfleet.model import (
 
 Json = dict[str, Any]
 
+WEIGHT_MIN: Final = 0.001
 PERCENT_MAX: Final = 10_000
 SHARE_MIN: Final = 0.01
+Weight = Annotated[float, Field(ge=WEIGHT_MIN), BeforeValidator(number)]
 Percent = Annotated[Measure, Field(le=PERCENT_MAX)]
 
 
@@ -109,6 +115,59 @@ Pending = Annotated[PendingForm | None, BeforeValidator(_pending, json_schema_in
 Targets = Annotated[dict[Name, Share], BeforeValidator(_targets, json_schema_input_type=dict[Name, Share] | Share)]
 
 
+class MatchForm(Form):
+    """Which offers an overlay is about; what is left out means any."""
+
+    pool: Name | None = None
+    """Those of this pool."""
+    provider: Name | None = None
+    """Those of this provider."""
+    region: Name | None = None
+    """Those in this region."""
+    zone: Name | None = None
+    """Those in this zone."""
+    market: Market | None = None
+    """Those of this market."""
+    labels: Selector = Field(default_factory=dict)
+    """Those whose machines have these labels."""
+
+
+class OverlayForm(Form):
+    """What some offers count as when they are compared: one of `usd_per_hour`, `multiply` and `add`."""
+
+    match: MatchForm = MatchForm()
+    """Which offers; left out: all."""
+    usd_per_hour: Measure | None = None
+    """They count as this price."""
+    multiply: Measure | None = None
+    """Their price counts so many times."""
+    add: Number | None = None
+    """Their price counts so much more (or less, if negative), never below 0."""
+    why: Text = ""
+    """What it is for, for people."""
+    real: Flag = False
+    """Whether it is also what they cost, in sums and budgets."""
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> OverlayForm:
+        if sum(given is not None for given in (self.usd_per_hour, self.multiply, self.add)) != 1:
+            raise wrong("needs one of usd_per_hour, multiply and add")
+        return self
+
+
+class QuotaForm(Form):
+    """What the work of one owner (a team, a job) may have, and its share."""
+
+    label: Name
+    """The label that work carries, such as team."""
+    value: Name
+    """Its value: whose quota it is."""
+    max_resources: Amounts = Field(default_factory=dict)
+    """Most of any resource that machines are launched for: `{CPU: 100}`."""
+    weight: Weight = 1.0
+    """Its share, compared with others, when limits do not leave room for all work."""
+
+
 class SharedForm(Form):
     """The keys."""
 
@@ -128,6 +187,10 @@ class SharedForm(Form):
     """Budget from midnight to midnight, UTC; null: none. rayfleet's own."""
     max_launches_per_min: Count | None = None
     """Machines that are launched within a minute at most; null: no limit. rayfleet's own."""
+    overlays: list[OverlayForm] = Field(default_factory=list)
+    """What offers count as when they are compared: reserved capacity, licences, carbon. rayfleet's own."""
+    quotas: list[QuotaForm] = Field(default_factory=list)
+    """What owners of work (teams, jobs) may have, and their shares. rayfleet's own."""
 
 
 def shared(form: SharedForm) -> Json:
@@ -137,9 +200,11 @@ def shared(form: SharedForm) -> Json:
         "schedules": tuple(_schedule(row) for row in form.schedules),
         "scale_up_pending_threshold": _threshold(form.scale_up_pending_threshold),
         "scale_up_utilization": FrozenMap(form.scale_up_utilization),
-        "max_resources": FrozenMap({name: round(most * UNITS) for name, most in form.max_resources.items()}),
+        "max_resources": _units(form.max_resources),
         "max_usd_per_day": form.max_usd_per_day,
         "max_launches_per_min": form.max_launches_per_min,
+        "overlays": tuple(_overlay(row) for row in form.overlays),
+        "quotas": tuple(_quota(row) for row in form.quotas),
     }
 
 
@@ -150,7 +215,9 @@ def shared_to_json(policy: Policy) -> Json:
         "schedules": [_schedule_to_json(schedule) for schedule in policy.schedules],
         "scale_up_pending_threshold": _threshold_to_json(policy.scale_up_pending_threshold),
         "scale_up_utilization": dict(policy.scale_up_utilization),
-        "max_resources": {name: amount(units) for name, units in policy.max_resources.items()},
+        "max_resources": _amounts(policy.max_resources),
+        "overlays": [_overlay_to_json(overlay) for overlay in policy.overlays],
+        "quotas": [_quota_to_json(quota) for quota in policy.quotas],
     }
     limits = {"max_usd_per_day": policy.max_usd_per_day, "max_launches_per_min": policy.max_launches_per_min}
     return {key: value for key, value in rows.items() if value} | {
@@ -201,3 +268,43 @@ def _threshold_to_json(threshold: PendingThreshold | None) -> Json:
         return {}
     row = {"count": threshold.count, "age_s": threshold.age_s}
     return {key: value for key, value in row.items() if value is not None}
+
+
+def _overlay(form: OverlayForm) -> Overlay:
+    match = form.match
+    scope = OfferKey(match.pool or "", match.provider, match.region, match.zone, match.market)
+    labels = LabelSelector.parse(match.labels)
+    return Overlay(scope, labels, form.usd_per_hour, form.multiply, form.add, form.why, form.real)
+
+
+def _overlay_to_json(overlay: Overlay) -> Json:
+    scope = overlay.scope
+    where = {"provider": scope.provider, "region": scope.region, "zone": scope.zone}
+    match: Json = {key: value for key, value in where.items() if value is not None}
+    match |= {"pool": scope.pool} if scope.pool else {}
+    match |= {"market": scope.market.value} if scope.market else {}
+    match |= {"labels": overlay.labels.expressions()} if overlay.labels.matches else {}
+    price = {"usd_per_hour": overlay.usd_per_hour, "multiply": overlay.multiply, "add": overlay.add}
+    row: Json = {"match": match} if match else {}
+    row |= {key: value for key, value in price.items() if value is not None}
+    row |= {"why": overlay.why} if overlay.why else {}
+    return row | ({"real": True} if overlay.real else {})
+
+
+def _units(amounts: Mapping[str, float]) -> FrozenMap[int]:
+    """Return limits in units; 0 is a limit too, so that they are no Resources."""
+    return FrozenMap({name: round(most * UNITS) for name, most in amounts.items()})
+
+
+def _amounts(units: Mapping[str, int]) -> Json:
+    return {name: amount(most) for name, most in units.items()}
+
+
+def _quota(form: QuotaForm) -> Quota:
+    return Quota(form.label, form.value, _units(form.max_resources), form.weight)
+
+
+def _quota_to_json(quota: Quota) -> Json:
+    row: Json = {"label": quota.label, "value": quota.value}
+    row |= {"max_resources": _amounts(quota.max_resources)} if quota.max_resources else {}
+    return row | ({"weight": quota.weight} if quota.weight != 1.0 else {})

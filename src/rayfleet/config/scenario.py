@@ -106,6 +106,7 @@ def _snapshot(form: ScenarioForm) -> Snapshot:
         spent_today_usd=form.spent_today_usd,
         spent_at=form.spent_at,
         launched_last_min=form.launched_last_min,
+        usage=FrozenMap({owner: Resources.of(used) for owner, used in form.usage.items()}),
     )
 
 
@@ -238,7 +239,7 @@ def _demand(form: DemandForm) -> Demand:
 
 
 def _task(row: TaskForm) -> TaskDemand:
-    return TaskDemand(Resources.of(row.shape), row.count, selectors_of(row.selectors), row.age_s)
+    return TaskDemand(Resources.of(row.shape), row.count, selectors_of(row.selectors), row.age_s, FrozenMap(row.labels))
 
 
 def _requested(row: RequestedForm) -> RequestedDemand:
@@ -246,7 +247,8 @@ def _requested(row: RequestedForm) -> RequestedDemand:
 
 
 def _gang(row: GangForm) -> Gang:
-    return Gang(row.strategy, tuple(_bundle(b) for b in row.bundles), row.count, row.age_s, FrozenMap(row.placed))
+    bundles = tuple(_bundle(b) for b in row.bundles)
+    return Gang(row.strategy, bundles, row.count, row.age_s, FrozenMap(row.placed), FrozenMap(row.labels))
 
 
 def _bundle(form: BundleForm) -> Bundle:

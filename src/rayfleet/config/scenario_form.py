@@ -172,6 +172,7 @@ class TaskForm(Form):
     count: Count = 1
     selectors: list[Selector] = Field(default_factory=list)
     age_s: Measure = 0.0
+    labels: Labels = Field(default_factory=dict)
 
 
 class RequestedForm(Form):
@@ -206,6 +207,7 @@ class GangForm(Form):
     count: Count = 1
     age_s: Measure = 0.0
     placed: dict[Name, Name] = Field(default_factory=dict)
+    labels: Labels = Field(default_factory=dict)
 
 
 class DemandForm(Form):
@@ -286,3 +288,4 @@ class ScenarioForm(Form):
     spent_today_usd: Measure = 0.0
     spent_at: Number | None = None
     launched_last_min: Count = 0
+    usage: dict[Name, Amounts] = Field(default_factory=dict)

@@ -41,7 +41,7 @@ def snapshot_to_json(snapshot: Snapshot) -> Json:
     return _without(
         {"removed_pools": [], "machines": [], "demand": {}, "backoff": [], "orders": [], "outcomes": [], "strays": [],
          "in_flight": [], "listed_at": {}, "engine_up": True, "effort": 0,
-         "spent_today_usd": 0.0, "spent_at": None, "launched_last_min": 0},
+         "spent_today_usd": 0.0, "spent_at": None, "launched_last_min": 0, "usage": {}},
         {
             "format": FORMAT,
             "now": snapshot.now,
@@ -72,6 +72,7 @@ def snapshot_to_json(snapshot: Snapshot) -> Json:
             "spent_today_usd": snapshot.spent_today_usd,
             "spent_at": snapshot.spent_at,
             "launched_last_min": snapshot.launched_last_min,
+            "usage": {owner: used.amounts() for owner, used in snapshot.usage.items()},
         },
     )  # fmt: skip
 
@@ -241,7 +242,8 @@ def demand_to_json(demand: Demand) -> Json:
 
 
 def _task(task: TaskDemand) -> Json:
-    return _shape(task.shape, task.selectors) | {"count": task.count} | ({"age_s": task.age_s} if task.age_s else {})
+    row = _shape(task.shape, task.selectors) | {"count": task.count}
+    return row | _without({"age_s": 0.0, "labels": {}}, {"age_s": task.age_s, "labels": dict(task.labels)})
 
 
 def _requested(requested: RequestedDemand) -> Json:
@@ -252,7 +254,8 @@ def gang_to_json(gang: Gang) -> Json:
     """Return one row of `demand.gangs`."""
     row: Json = {"strategy": gang.strategy.value, "bundles": [_bundle(bundle) for bundle in gang.bundles]}
     row["count"] = gang.count
-    return row | _without({"age_s": 0.0, "placed": {}}, {"age_s": gang.age_s, "placed": dict(gang.placed)})
+    more = {"age_s": gang.age_s, "placed": dict(gang.placed), "labels": dict(gang.labels)}
+    return row | _without({"age_s": 0.0, "placed": {}, "labels": {}}, more)
 
 
 def _bundle(bundle: Bundle) -> Json:

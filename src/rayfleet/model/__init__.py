@@ -20,7 +20,8 @@ from rayfleet.model.plan import (
     Release,
     Unmet,
 )
-from rayfleet.model.policy import DEFAULT_OFFERS, Market, Offer, OfferKey, Policy, Pool, offer_labels
+from rayfleet.model.policy import DEFAULT_OFFERS, Market, Offer, OfferKey, Overlay, Policy, Pool, offer_labels
+from rayfleet.model.quota import Quota
 from rayfleet.model.reason import TEXTS, Detail, Reason, ReasonCode, reason
 from rayfleet.model.report import TickReport, Timings
 from rayfleet.model.resources import CPU, GPU, MEMORY, NOTHING, OBJECT_STORE, UNITS, Resources, amount
@@ -31,13 +32,13 @@ from rayfleet.model.triggers import PendingThreshold
 from rayfleet.model.window import Window
 
 __all__ = [
-    "ANYWHERE", "CAPACITY", "CPU", "DEFAULT_OFFERS", "EXISTING", "GPU", "LEAVING", "MARKET_LABEL",
-    "MEMORY", "NODE_GROUP_LABEL", "NOTHING", "NO_LABELS", "OBJECT_STORE", "STARTING", "TEXTS", "UNITS", "ZONE_LABEL",
+    "ANYWHERE", "CAPACITY", "CPU", "DEFAULT_OFFERS", "EXISTING", "GPU", "LEAVING", "MARKET_LABEL", "MEMORY",
+    "NODE_GROUP_LABEL", "NOTHING", "NO_LABELS", "OBJECT_STORE", "STARTING", "TEXTS", "UNITS", "ZONE_LABEL",
     "Action", "Ahead", "Backoff", "Buffer", "Bundle", "Claim", "Cost", "Deferred", "Demand", "DemandKind", "Detail",
     "Drain", "DrainNodes", "Finding", "FrozenMap", "Gang", "Host", "How", "Kept", "LabelMatch", "LabelSelector",
     "Labels", "Launch", "MachineFact", "Market", "NodeFact", "Offer", "OfferKey", "Order", "OrderKind", "Outcome",
-    "OutcomeKind", "PendingThreshold", "Phase", "Placement", "Plan", "Policy", "Pool", "PoolVerdict", "Reason",
-    "ReasonCode", "Release", "RequestedDemand", "Resources", "Schedule", "Selectors", "Snapshot", "Spent", "Strategy",
-    "Stray", "TaskDemand", "TickReport", "Timeouts", "Timings", "Trouble", "Unmet", "Window",
+    "OutcomeKind", "Overlay", "PendingThreshold", "Phase", "Placement", "Plan", "Policy", "Pool", "PoolVerdict",
+    "Quota", "Reason", "ReasonCode", "Release", "RequestedDemand", "Resources", "Schedule", "Selectors", "Snapshot",
+    "Spent", "Strategy", "Stray", "TaskDemand", "TickReport", "Timeouts", "Timings", "Trouble", "Unmet", "Window",
     "amount", "offer_labels", "reason",
 ]  # fmt: skip

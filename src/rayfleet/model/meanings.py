@@ -79,6 +79,12 @@ LAUNCHES: Final[dict[ReasonCode, Meaning]] = {
         pieces="how many units of room the new machines are for",
         names="the resources, each with its target",
     ),
+    ReasonCode.OVERLAY: _means(
+        "An overlay of the policy has made this offer cheaper or dearer when it was chosen; it stands in the chain.",
+        "Nothing, if that is meant. Else correct `overlays` in the cluster's file.",
+        counted_usd_per_hour="what the offer was compared by, in USD per hour",
+        why="what the overlays say that they are for",
+    ),
     ReasonCode.SCHEDULE: _means(
         "A schedule of the policy is on and has set this limit; it stands in the chain of what follows from it.",
         "Wait until it is over, change `schedules` in the cluster's file, or go before it with `rayfleet set`.",
@@ -289,6 +295,20 @@ WAITS: Final[dict[ReasonCode, Meaning]] = {
         "Wait, or `rayfleet set max_launches_per_min=null`.",
         launched="machines launched within the minute, this plan's included",
         max_launches_per_min="the limit, in machines per minute",
+    ),
+    ReasonCode.QUOTA: _means(
+        "The owner of this work (a team, a job) uses as much as its quota lets machines be launched for.",
+        "Raise it: `rayfleet set quota:VALUE:CPU=N` (null: no limit), or wait until its other work has ended.",
+        owner="label and value of the quota",
+        resource="the first resource of which too little is left",
+        used="how much of it the owner uses, this plan included (memory: bytes)",
+        most="the quota",
+    ),
+    ReasonCode.FAIR_SHARE: _means(
+        "The limits do not leave room for everybody's work, so owners of quotas took turns by their weights.",
+        "Raise the limit that is named beside it, or the owner's `weight`.",
+        owner="whose work it is",
+        weight="its weight",
     ),
     ReasonCode.PENDING_THRESHOLD: _means(
         "Too few tasks wait, and none for long enough, for machines to be launched for them.",

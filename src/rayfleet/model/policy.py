@@ -7,7 +7,8 @@ from enum import StrEnum
 
 from rayfleet.model.ahead import Buffer, Schedule
 from rayfleet.model.frozen import NO_LABELS, FrozenMap, Labels
-from rayfleet.model.labels import MARKET_LABEL, NODE_GROUP_LABEL, ZONE_LABEL
+from rayfleet.model.labels import ANYWHERE, MARKET_LABEL, NODE_GROUP_LABEL, ZONE_LABEL, LabelSelector
+from rayfleet.model.quota import Quota
 from rayfleet.model.resources import Resources
 from rayfleet.model.timeouts import Timeouts
 from rayfleet.model.triggers import PendingThreshold
@@ -40,17 +41,42 @@ class OfferKey:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One way of getting a machine of a pool. `usd_per_hour` None = price unknown."""
+    """One way of getting a machine of a pool. `usd_per_hour` None = price unknown.
+
+    `counted_usd_per_hour` is the planner's: no file has it.
+    """
 
     usd_per_hour: float | None = None
     market: Market = Market.ON_DEMAND
     zone: str | None = None
     region: str | None = None
     provider: str | None = None
+    counted_usd_per_hour: float | None = None
+
+    @property
+    def compared(self) -> float | None:
+        """Return the price that offers are compared by: what overlays have made of it, else its own."""
+        return self.usd_per_hour if self.counted_usd_per_hour is None else self.counted_usd_per_hour
 
     def key(self, pool: str) -> OfferKey:
         """Return the identity of this offer within `pool`."""
         return OfferKey(pool, self.provider, self.region, self.zone, self.market)
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """What the offers in `scope` whose labels `labels` means count as when they are compared.
+
+    One of `usd_per_hour` (instead of the price), `multiply` and `add` (never below 0). `real`: it is what they cost.
+    """
+
+    scope: OfferKey
+    labels: LabelSelector = ANYWHERE
+    usd_per_hour: float | None = None
+    multiply: float | None = None
+    add: float | None = None
+    why: str = ""
+    real: bool = False
 
 
 DEFAULT_OFFERS: tuple[Offer, ...] = (Offer(),)
@@ -107,6 +133,8 @@ class Policy:
     max_resources: FrozenMap[int] = FrozenMap()
     max_usd_per_day: float | None = None
     max_launches_per_min: int | None = None
+    overlays: tuple[Overlay, ...] = ()
+    quotas: tuple[Quota, ...] = ()
 
     def pool(self, name: str) -> Pool | None:
         """Return the worker pool or head pool of that name, or None."""

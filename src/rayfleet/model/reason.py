@@ -29,6 +29,7 @@ class ReasonCode(StrEnum):
     BUFFER = "buffer"
     SCHEDULE = "schedule"
     UTILIZATION = "utilization"
+    OVERLAY = "overlay"
     # releases
     IDLE = "idle"
     UNNEEDED = "unneeded"
@@ -71,6 +72,8 @@ class ReasonCode(StrEnum):
     MAX_RESOURCES = "max_resources"
     DAY_BUDGET = "day_budget"
     LAUNCH_RATE = "launch_rate"
+    QUOTA = "quota"
+    FAIR_SHARE = "fair_share"
     UPSCALING_SPEED = "upscaling_speed"
     BACKED_OFF = "backed_off"
     GANG_TOO_WIDE = "gang_too_wide"
@@ -98,6 +101,7 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.BUFFER: "{pieces} pieces of room are kept free ({names})",
     ReasonCode.UTILIZATION: "{pieces} pieces of room keep the use at or below its target ({names})",
     ReasonCode.SCHEDULE: "schedule {schedule} is on",
+    ReasonCode.OVERLAY: "its offer counts as {counted_usd_per_hour:.3f} USD/h ({why})",
     ReasonCode.IDLE: "idle for {idle_s:.0f} s (time-out {idle_timeout_s:g} s)",
     ReasonCode.UNNEEDED: "nothing needs it any more",
     ReasonCode.OVER_MAX: "{scope} has {count} machines, {max_workers} are allowed",
@@ -137,6 +141,8 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.MAX_RESOURCES: "machines have {have:g} {resource}, and {most:g} are allowed",
     ReasonCode.DAY_BUDGET: "would cost more than {max_usd_per_day:.2f} USD today, of which {spent_usd:.2f} are spent",
     ReasonCode.LAUNCH_RATE: "{launched} machines were launched within a minute, {max_launches_per_min} are allowed",
+    ReasonCode.QUOTA: "{owner} uses {used:g} {resource}, {most:g} are its quota",
+    ReasonCode.FAIR_SHARE: "{owner} has had its turns (weight {weight:g})",
     ReasonCode.UPSCALING_SPEED: "held by upscaling_speed {upscaling_speed:g}: {starting} are starting",
     ReasonCode.BACKED_OFF: "backs off for {left_s:.0f} s more after {error}",
     ReasonCode.GANG_TOO_WIDE: "a group of {bundles} bundles needs {missing} more machines than allowed",

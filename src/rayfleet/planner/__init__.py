@@ -4,7 +4,8 @@
      2 lifecycle   what is known of machines and nodes moves claims on (progress carries it out)
      3 adopt       machines with our tag but without a claim get one
        drift       claims whose pool has changed since are outdated
-     4 orders      schedules that are on and what people ordered become the effective policy, and drains
+     4 orders      schedules that are on and what people ordered become the effective policy, and drains;
+                   overlays say what offers count as
      5 limits      what is beyond a maximum, or without a pool, has to leave
      6 head        a cluster has one head; until it is READY nothing else is scaled
      7 minimums    pools get their minimum
@@ -39,6 +40,7 @@ from rayfleet.planner.minimums import fill_minimums
 from rayfleet.planner.needs import place_demand
 from rayfleet.planner.orders import apply_orders
 from rayfleet.planner.outcomes import apply_outcomes
+from rayfleet.planner.overlays import apply_overlays
 from rayfleet.planner.progress import advance_claims
 from rayfleet.planner.schedules import apply_schedules
 from rayfleet.planner.spending import spent_today
@@ -57,6 +59,7 @@ def plan(snapshot: Snapshot) -> Plan:
     mark_drifted(draft)
     apply_schedules(draft)
     apply_orders(draft)
+    apply_overlays(draft)
     enforce_limits(draft)
     tend_head(draft)
     placements, why = _scale(draft)

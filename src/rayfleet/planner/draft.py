@@ -41,8 +41,7 @@ class Draft:
     `policy` is the effective one (orders applied). `claims` are those that exist, by id, the oldest first;
     `taken` the ids of the snapshot's claims. `held` says why nothing may be scaled (engine down, head
     missing, shutting down), None when everything may. `scheduled`: which schedule is on, by pool ("": the cluster).
-    `ahead`: what is to be kept free. `tasks_held`: why nothing is launched for tasks, None when it is.
-    `fresh` are the claims that this plan launches.
+    `ahead`: what is to be kept free. `fresh` are the claims that this plan launches.
     """
 
     snapshot: Snapshot
@@ -59,7 +58,7 @@ class Draft:
     scale_orders: dict[str, Reason] = field(default_factory=dict)
     scheduled: dict[str, Reason] = field(default_factory=dict)
     ahead: tuple[Ahead, ...] = ()
-    tasks_held: Reason | None = None
+    overlaid: dict[OfferKey, Reason] = field(default_factory=dict)
     shutdown: Reason | None = None
     held: Reason | None = None
     serial: int = 0

@@ -13,11 +13,23 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rayfleet.model import ANYWHERE, Bundle, DemandKind, Gang, LabelSelector, ReasonCode, Resources, Selectors, Strategy
+from rayfleet.model import (
+    ANYWHERE,
+    Bundle,
+    DemandKind,
+    Gang,
+    LabelSelector,
+    Reason,
+    ReasonCode,
+    Resources,
+    Selectors,
+    Strategy,
+)
 from rayfleet.planner.capacity import Mask
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.layout import Layout, Manner
 from rayfleet.planner.market import Variant
+from rayfleet.planner.quotas import Owner, Owners, whole_gang
 from rayfleet.planner.work import Item, Source, item
 
 
@@ -44,22 +56,44 @@ class Missing:
     """Equal gangs without a place: how many `waiting` per list position.
 
     `machines`: how many more than allowed one of them needs; None when no number of machines would do.
-    `needed`: how many new ones it needs in all.
+    `needed`: how many new ones it needs in all. `held`: nothing is launched for it because of its owner's quota.
     """
 
     waiting: dict[int, int]
     machines: int | None
     needed: int = 0
+    held: Reason | None = None
 
 
-def place_gangs(draft: Draft, layout: Layout) -> list[Missing]:
-    """Place all gangs that can be; return those that could not."""
+def place_gangs(draft: Draft, layout: Layout, owners: Owners | None = None) -> list[Missing]:
+    """Place all gangs that can be; return those that could not. `owners`: where there are quotas."""
     parties = _parties(draft.snapshot.demand.gangs)
-    for party in parties:
-        if not _at_once(layout, party):
+    held: dict[int, Reason] = {}
+    for number, party in enumerate(parties):
+        if owners is not None:
+            refusal = _place_owned(layout, party, owners.of_gang(party.gang))
+            held |= {number: refusal} if refusal else {}
+        elif not _at_once(layout, party):
             while party.count and _one(layout, party):
                 party.waiting[party.next_index()] -= 1
-    return [_missing(layout, party) for party in parties if party.count]
+    left = [(number, party) for number, party in enumerate(parties) if party.count]
+    return [replace(_missing(layout, party), held=held.get(number)) for number, party in left]
+
+
+def _place_owned(layout: Layout, party: Party, owner: Owner) -> Reason | None:
+    """Place gangs one by one, launching within their owner's quota; return why it ends there if the quota ends it."""
+    need = whole_gang(party.gang)
+    while party.count:
+        refusal = owner.refusal(need)
+        saved, before = layout.save(), layout.capacity.hosts_made
+        if not _one(layout, party):
+            return None
+        if refusal and layout.capacity.hosts_made > before:
+            layout.restore(saved)
+            return refusal
+        owner.used = owner.used + need
+        party.waiting[party.next_index()] -= 1
+    return None
 
 
 def _missing(layout: Layout, party: Party) -> Missing:

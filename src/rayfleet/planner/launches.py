@@ -46,7 +46,8 @@ def write_launches(draft: Draft, layout: Layout) -> tuple[Placement, ...]:
     numbers = np.zeros(layout.capacity.size, np.int64)
     number = sum(launch.count for launch in draft.launches)
     for key, mades in offers.items():
-        _write(draft, key, mades, _reason(draft, mades, loads[key]))
+        why = _reason(draft, mades, loads[key])
+        _write(draft, key, mades, why.because(draft.overlaid[key]) if key in draft.overlaid else why)
         for made in mades:
             numbers[made.first : made.end] = np.arange(number, number + made.hosts)
             number += made.hosts

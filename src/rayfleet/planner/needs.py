@@ -13,6 +13,7 @@ from rayfleet.planner.ahead import place_ahead
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.gangs import Missing, place_gangs
 from rayfleet.planner.layout import Layout
+from rayfleet.planner.quotas import Owners
 from rayfleet.planner.thresholds import place_tasks
 from rayfleet.planner.work import Item, items
 
@@ -30,8 +31,9 @@ class Leftover:
 def place_demand(draft: Draft, layout: Layout) -> Leftover:
     """Place all demand as far as machines and limits allow."""
     demand = draft.snapshot.demand
-    gangs = place_gangs(draft, layout)
+    owners = Owners.of(draft) if draft.policy.quotas else None
+    gangs = place_gangs(draft, layout, owners)
     requested = items(layout.terms, DemandKind.REQUESTED, demand.requested)
     layout.serve(requested, ReasonCode.REQUESTED, whole=True)
-    tasks = place_tasks(draft, layout)
+    tasks = place_tasks(draft, layout, owners)
     return Leftover(gangs, requested, tasks, place_ahead(draft, layout))

@@ -4,6 +4,7 @@
     scale_up_pending_threshold=10 (30s; 10,30s; null)     how much waits before machines are launched for it
     scale_up_utilization:CPU=0.8 (null)                   how much of a resource may be in use before
     max_resources:GPU=16 (null)                           most of a resource that all workers may have
+    quota:VALUE:GPU=4 (null)                              most of it for the owner of a quota
 
 SET orders carry them as `target` and `value`; whoever writes an order checks it with the same functions.
 """
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rayfleet.model import UNITS, Buffer, FrozenMap, PendingThreshold, Policy, amount
+from rayfleet.model import UNITS, Buffer, FrozenMap, PendingThreshold, Policy, Quota, amount
 from rayfleet.planner.weights import GIB
 
 
@@ -164,17 +165,40 @@ _GIB_WORD: Final = "Gi"
 
 
 def _put_most(policy: Policy, name: str, text: str) -> Policy:
-    most = dict(policy.max_resources)
+    return replace(policy, max_resources=_limited(policy.max_resources, name, text))
+
+
+def _limited(limits: FrozenMap[int], name: str, text: str) -> FrozenMap[int]:
+    """Return limits with another one of a resource; "null" takes it away."""
+    most = dict(limits)
     most.pop(name, None)
     if text.endswith(_GIB_WORD):
         most[name] = round(number(text.removesuffix(_GIB_WORD)) * GIB * UNITS)
     elif text.lower() not in NONE_WORDS:
         most[name] = round(number(text) * UNITS)
-    return replace(policy, max_resources=FrozenMap(most))
+    return FrozenMap(most)
 
 
 def _get_most(policy: Policy, name: str) -> str:
     return NULL if name not in policy.max_resources else str(amount(policy.max_resources[name]))
+
+
+def _quota(policy: Policy, key: str) -> tuple[Quota, str]:
+    """Return the quota and the resource that `VALUE:RESOURCE` names."""
+    value, _, name = key.rpartition(":")
+    known(value, [quota.value for quota in policy.quotas], "quota of")
+    return next(quota for quota in policy.quotas if quota.value == value), name
+
+
+def _put_quota(policy: Policy, key: str, text: str) -> Policy:
+    old, name = _quota(policy, key)
+    new = replace(old, max_resources=_limited(old.max_resources, name, text))
+    return replace(policy, quotas=tuple(new if quota is old else quota for quota in policy.quotas))
+
+
+def _get_quota(policy: Policy, key: str) -> str:
+    quota, name = _quota(policy, key)
+    return NULL if name not in quota.max_resources else str(amount(quota.max_resources[name]))
 
 
 SECTIONS: Final[dict[str, Section]] = {
@@ -188,6 +212,7 @@ SECTIONS: Final[dict[str, Section]] = {
             _get_threshold,
             keyed=False,
         ),
+        Section("quota", "an amount of the resource, memory also as 16Gi", _put_quota, _get_quota),
         Section("max_resources", "an amount of the resource, memory also as 16Gi", _put_most, _get_most),
         Section("scale_up_utilization", "a share from 0.01 to 1", _put_target, _get_target),
     )

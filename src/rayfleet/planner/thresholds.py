@@ -9,19 +9,27 @@ from __future__ import annotations
 from rayfleet.model import DemandKind, PendingThreshold, Reason, ReasonCode, TaskDemand, reason
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.layout import Layout
+from rayfleet.planner.quotas import Owners, owned_items, serve_owned
 from rayfleet.planner.work import Item, items
 
 
-def place_tasks(draft: Draft, layout: Layout) -> list[Item]:
-    """Place tasks as far as machines, limits and the threshold allow; return them with what is left."""
-    demands = draft.snapshot.demand.tasks
-    tasks = items(layout.terms, DemandKind.TASKS, demands)
+def place_tasks(draft: Draft, layout: Layout, owners: Owners | None) -> list[Item]:
+    """Place tasks as far as machines, limits, quotas and the threshold allow; return them with what is left."""
+    demand = draft.snapshot.demand
     threshold = draft.policy.scale_up_pending_threshold
-    draft.tasks_held = _held(layout, demands, threshold) if threshold is not None and tasks else None
-    if draft.tasks_held is None:
+    held = _held(layout, demand.tasks, threshold) if threshold is not None and demand.tasks else None
+    if owners is None:
+        tasks = items(layout.terms, DemandKind.TASKS, demand.tasks)
+    else:
+        tasks = owned_items(owners, layout, demand)
+    if held is not None:
+        _settle(layout, tasks)
+        for piece in tasks:
+            piece.held = held
+    elif owners is None:
         layout.serve(tasks, ReasonCode.TASKS)
     else:
-        _settle(layout, tasks)
+        serve_owned(owners, layout)
     return tasks
 
 

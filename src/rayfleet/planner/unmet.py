@@ -85,8 +85,10 @@ def _of_item(draft: Draft, layout: Layout, kind: DemandKind, piece: Item) -> lis
     selectors = () if piece.selectors == (ANYWHERE,) else piece.selectors
     verdicts = _verdicts(draft, layout, Bundle(piece.shape, selectors), hosts=0)
     why = _main(verdicts, piece.shape)
-    if kind is DemandKind.TASKS and draft.tasks_held and len(verdicts) < len(draft.policy.pools):
-        why = draft.tasks_held  # there is a pool that would take it
+    if piece.held and len(verdicts) < len(draft.policy.pools):
+        why = piece.held  # there is a pool that would take it
+    elif piece.shared:
+        why = why.because(piece.shared)
     return [Unmet(kind, s.index, _listed(draft, kind)[s.index], s.left, why, verdicts) for s in waiting]
 
 
@@ -100,7 +102,9 @@ def _of_gang(draft: Draft, layout: Layout, demand: Demand, missing: Missing) -> 
     gang = demand.gangs[next(iter(missing.waiting))]
     bundle = _hardest(draft, layout, gang)
     verdicts = _verdicts(draft, layout, bundle, hosts=missing.needed)
-    if missing.machines is None:
+    if missing.held:
+        why = missing.held
+    elif missing.machines is None:
         why = _main(tuple(v for v in verdicts if _waits(v.reason)), bundle.shape)
     else:
         why = reason(ReasonCode.GANG_TOO_WIDE, bundles=len(gang.bundles), missing=missing.machines)

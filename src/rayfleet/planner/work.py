@@ -11,6 +11,7 @@ from rayfleet.model import (
     DemandKind,
     LabelSelector,
     Policy,
+    Reason,
     RequestedDemand,
     Resources,
     Selectors,
@@ -31,7 +32,10 @@ class Source:
 
 @dataclass(slots=True)
 class Item:
-    """Equal pieces of demand. `selectors` are alternatives in order; `weight` compares sizes of unlike shapes."""
+    """Equal pieces of demand. `selectors` are alternatives in order; `weight` compares sizes of unlike shapes.
+
+    `held`: why nothing more is launched for it although something could be; `shared`: it had its turns beside others.
+    """
 
     kind: DemandKind
     shape: Resources
@@ -40,6 +44,8 @@ class Item:
     accelerated: bool
     weight: float
     sources: list[Source]
+    held: Reason | None = None
+    shared: Reason | None = None
 
     @property
     def left(self) -> int:

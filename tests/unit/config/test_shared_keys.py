@@ -5,7 +5,20 @@ from tests.unit.config.places import HERE
 
 from rayfleet.config import check, load_scenario
 from rayfleet.config.problems import ConfigInvalid
-from rayfleet.model import Buffer, LabelSelector, PendingThreshold, Policy, Resources, Schedule, Window
+from rayfleet.model import (
+    Buffer,
+    FrozenMap,
+    LabelSelector,
+    Market,
+    OfferKey,
+    Overlay,
+    PendingThreshold,
+    Policy,
+    Quota,
+    Resources,
+    Schedule,
+    Window,
+)
 
 KEYS = """
 buffers:
@@ -24,6 +37,12 @@ scale_up_utilization: 0.8
 max_resources: {CPU: 1000, GPU: 0, memory: 2Gi}
 max_usd_per_day: 240
 max_launches_per_min: 30
+overlays:
+  - {match: {pool: web, zone: a, market: reserved, labels: {tier: web}}, usd_per_hour: 0, why: paid}
+  - {add: -0.5, real: true}
+quotas:
+  - {label: team, value: a, max_resources: {CPU: 100, GPU: 0}, weight: 2}
+  - {label: team, value: b}
 """
 BUFFERS = (
     Buffer("spare", Resources.of({"CPU": 1}), 8),
@@ -31,6 +50,8 @@ BUFFERS = (
 )
 RUSH = Buffer("rush", Resources.of({"CPU": 4}), 2)
 OFFICE = Schedule("office", Window("0 8 * * MON-FRI", 36000.0, "Europe/Berlin"), "web", min_workers=2, buffers=(RUSH,))
+
+PAID = Overlay(OfferKey("web", zone="a", market=Market.RESERVED), LabelSelector.parse({"tier": "web"}), 0.0, why="paid")
 
 
 def in_scenario(keys: str) -> Policy:
@@ -56,6 +77,8 @@ def test_they_are_read_alike_in_both() -> None:
         assert (policy.buffers, policy.schedules) == (BUFFERS, (OFFICE,))
         assert policy.scale_up_pending_threshold == PendingThreshold(10)
         assert policy.max_resources == {"CPU": 10_000_000, "GPU": 0, "memory": 2**31 * 10_000}
+        assert policy.quotas == (Quota("team", "a", FrozenMap({"CPU": 1_000_000, "GPU": 0}), 2.0), Quota("team", "b"))
+        assert policy.overlays == (PAID, Overlay(OfferKey(""), add=-0.5, real=True))
         assert (policy.max_usd_per_day, policy.max_launches_per_min) == (240, 30)
         assert policy.scale_up_utilization == {"CPU": 0.8, "GPU": 0.8}
 
@@ -90,6 +113,12 @@ WRONG = [
     ("scale_up_pending_threshold: soon", "scale_up_pending_threshold: must be a number, not 'soon'"),
     ("scale_up_utilization: {CPU: 1.5}", "scale_up_utilization.CPU: must be at most 1.0, not 1.5"),
     ("max_resources: {CPU: -1}", "max_resources.CPU: must be at least 0, not -1"),
+    ("overlays: [{match: {pool: web}}]", "overlays[0]: needs one of usd_per_hour, multiply and add"),
+    ("overlays: [{add: 1, multiply: 2}]", "overlays[0]: needs one of usd_per_hour, multiply and add"),
+    ("overlays: [{match: {pool: wbe}, add: 1}]", "overlays[0].match.pool: there is no pool wbe"),
+    ("overlays: [{match: {colour: red}, add: 1}]", "overlays[0].match.colour: unknown key"),
+    ("quotas: [{label: t, value: a}, {label: t, value: a}]", "quotas[1]: the quota of t=a is given twice"),
+    ("quotas: [{label: t, value: a, weight: 0}]", "quotas[0].weight: must be at least 0.001, not 0"),
     ("max_usd_per_day: lots", "max_usd_per_day: must be a number, not 'lots'"),
     ("max_launches_per_min: 1.5", "max_launches_per_min: must be a whole number, not 1.5"),
     ("schedules: [{name: s, cron: nonsense, duration_s: 60, max_workers: 1}]", "schedules[0].cron: must have five"),

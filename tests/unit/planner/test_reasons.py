@@ -16,9 +16,11 @@ from rayfleet.model import (
     OrderKind,
     Outcome,
     OutcomeKind,
+    Overlay,
     PendingThreshold,
     Phase,
     Plan,
+    Quota,
     Reason,
     ReasonCode,
     Schedule,
@@ -36,6 +38,8 @@ PRESENT, ABSENT = MachineFact.PRESENT, MachineFact.ABSENT
 CPU1 = pool("p", 1.0, CPU=1)
 HEAD = pool("head", CPU=0)
 ORDER = reason(ReasonCode.ORDERED, by="me", why="test")
+
+TEAM = replace(tasks(1, CPU=1), labels=FrozenMap({"team": "a"}))
 
 
 def order(kind: OrderKind, target: str = "", value: str = "") -> tuple[Order, ...]:
@@ -58,6 +62,9 @@ CASES: dict[ReasonCode, Snapshot] = {
         CPU1, claim("m", "p", Phase.REQUESTED, machine=ABSENT, listed_at=999.0), tasks(1, CPU=1)
     ),
     ReasonCode.BUFFER: snapshot(CPU1, buffers=(buffer(1, CPU=1),)),
+    ReasonCode.QUOTA: snapshot(CPU1, TEAM, quotas=(Quota("team", "a", FrozenMap({"CPU": 0})),)),
+    ReasonCode.FAIR_SHARE: snapshot(CPU1, TEAM, quotas=(Quota("team", "a"),), max_workers=0),
+    ReasonCode.OVERLAY: snapshot(CPU1, tasks(1, CPU=1), overlays=(Overlay(OfferKey(""), multiply=2.0),)),
     ReasonCode.SCHEDULE: snapshot(CPU1, schedules=(Schedule("s", Window("* * * * *", 60.0), "p", min_workers=1),)),
     ReasonCode.UTILIZATION: snapshot(
         CPU1, claim("m", "p", used={"CPU": 1}), scale_up_utilization=FrozenMap({"CPU": 0.5})
