@@ -107,7 +107,7 @@ def test_the_same_seed_makes_the_same_work_and_another_one_does_not() -> None:
 
 def test_a_generator_refuses_numbers_that_it_does_not_have() -> None:
     with pytest.raises(ConfigInvalid, match="it takes hours=24"):
-        generated("diurnal:houres=3", 0)
+        generated("diurnal:hourz=3", 0)
 
 
 def test_diurnal_work_peaks_at_noon_with_as_many_cpus_as_asked_for() -> None:
