@@ -76,14 +76,14 @@ def test_a_machine_is_launched_as_soon_as_the_rest_of_the_money_lasts_until_midn
 
     async def story() -> None:
         world = World(replace(POLICY, max_usd_per_day=24.0), stop_s=0.0)
-        world.memory.record = replace(world.memory.record, spent=Spent(23.9, START))
+        world.memory.record = replace(world.memory.record, spent=Spent(14.1, START))
         world.engine.submit(CPU1, count=4, run_s=360_000)
         async with world.controller():
-            await world.until(lambda: world.clock.now() - START >= 3600, within_s=3700)
-            assert not world.place.machines  # 0.10 USD are six minutes of a machine
+            await world.until(lambda: world.clock.now() - START >= 600, within_s=700)
+            assert not world.place.machines  # 9.90 USD are 9 h 54 min of a machine
             midnight = START - START % 86400 + 86400
-            await world.until(lambda: len(world.place.existing()) == 1, within_s=12 * 3600)
-            assert 0.0 <= world.clock.now() - (midnight - 360.0) <= 6.0
+            await world.until(lambda: len(world.place.existing()) == 1, within_s=3600)
+            assert 0.0 <= world.clock.now() - (midnight - 9.9 * 3600) <= 6.0
 
     run_virtual(story())
 
