@@ -18,9 +18,12 @@ rows out; STRICT_PACK is one task of the summed size.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
@@ -58,8 +61,20 @@ def _most(shape: Amounts, room: Amounts) -> float:
     return min((math.floor(room.get(name, 0.0) / amount + _EXACT) for name, amount in shape.items()), default=1.0)
 
 
+@cache
+def _kept() -> dict[str, float]:
+    """Return the tighter bounds that `patterns.py` has found."""
+    path = Path(__file__).with_name("bounds.json")
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
 def least_usd_per_hour(case: Case) -> float:
-    """Return the bound, in USD per hour of machines that are bought. RuntimeError when HiGHS finds no optimum."""
+    """Return the best bound known, in USD per hour of machines that are bought."""
+    return max(of_the_compact_programme(case), _kept().get(case.name, 0.0))
+
+
+def of_the_compact_programme(case: Case) -> float:
+    """Return the bound that is explained above. RuntimeError when HiGHS finds no optimum."""
     shapes = [*case.shapes, *_of_groups(case)]
     if not shapes:
         return 0.0

@@ -101,7 +101,7 @@ def solve(packer: Packer, effort: int) -> Solution:
     best = start_often(packer)
     if best.merit[0]:
         _try_big_machines(packer, best)
-    elif not problem.prefer_many and best.solution.size > 1:
+    elif not (problem.prefer_many or best.is_good_enough or best.solution.size == 1):
         if problem.pieces >= MIX_PIECES:
             _try_mix(packer, best)
         machines = int(best.solution.copies.sum())

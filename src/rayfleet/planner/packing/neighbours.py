@@ -16,11 +16,12 @@ import numpy.typing as npt
 from rayfleet.planner.packing.call import BALANCED_MAX, BALANCED_SUM, BIG_FIRST, DENSE
 from rayfleet.planner.packing.problem import Numbers
 from rayfleet.planner.packing.solution import Packer, Solution, joined, merit, price, room_beside
-from rayfleet.planner.packing.starts import SHARE_BITS, Best
+from rayfleet.planner.packing.starts import SHARE_BITS, Best, paid
 
 MODES: Final = (BALANCED_MAX, BALANCED_SUM, DENSE, BIG_FIRST)
 LEAST, MOST = 2, 10
 """So many patterns are taken apart at once."""
+STEPS_PER_TURN: Final = 50
 MORE_PATTERNS: Final = 4
 """A part of the same price may have so many more patterns than before."""
 
@@ -36,17 +37,24 @@ def chances(seed: int) -> Iterator[int]:
 
 
 def improve(packer: Packer, best: Best, steps: int, seed: int = 1) -> None:
-    """Take so many steps from the best solution; `best` becomes what they lead to."""
+    """Take so many steps from the best solution; `best` becomes what they lead to.
+
+    Turn about, pieces are worth what they were to the best start, and what they have paid since.
+    """
     problem = packer.problem
     chance = chances(seed)
-    solution = best.solution
+    solution, worths = best.solution, [best.worth, best.worth]
     for step in range(steps):
         if solution.size < LEAST:
             return
-        part = _part(solution, best.worth, problem.price, chance)
+        turn = step // STEPS_PER_TURN % len(worths)
+        if turn and step % STEPS_PER_TURN == 0:
+            worths[turn] = paid(problem, solution, worths[turn])
+        worth = worths[turn]
+        part = _part(solution, worth, problem.price, chance)
         old, rest = solution.some(part), solution.some(~part)
         room = room_beside(problem, rest)
-        new = packer.pack(best.worth, MODES[step % len(MODES)], old.copies @ old.counts, room)
+        new = packer.pack(worth, MODES[step % len(MODES)], old.copies @ old.counts, room)
         if new.left.any():
             continue
         before, after = price(problem, old), price(problem, new)

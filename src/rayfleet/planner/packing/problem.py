@@ -155,7 +155,7 @@ def _useful(variants: list[Variant], suits: npt.NDArray[np.bool_], roomy: npt.ND
 
     Equal ones are replaced by the first of them. What replaces others must be in a pool without a limit.
     """
-    fit = [v for v in range(len(variants)) if suits[v].any()]
+    fit = _cheapest_of_equals(variants, suits, roomy)
     if not fit:
         return []
     offers = np.array([variants[v].offers for v in fit], np.int64)
@@ -174,6 +174,25 @@ def _useful(variants: list[Variant], suits: npt.NDArray[np.bool_], roomy: npt.ND
         if not (other & ~same).any():
             kept.append(v)
     return kept
+
+
+def _cheapest_of_equals(
+    variants: list[Variant], suits: npt.NDArray[np.bool_], roomy: npt.NDArray[np.bool_]
+) -> list[int]:
+    """Return the variants that some piece fits on; of equal machines for equal pieces the first of the cheapest.
+
+    This is what `_useful` would find, but quickly: there may be hundreds of offers of few kinds of machines.
+    """
+    best: dict[object, int] = {}
+    kept: list[int] = []
+    for v in sorted(np.flatnonzero(suits.any(axis=1)).tolist(), key=lambda v: variants[v].price):
+        variant = variants[v]
+        key = (tuple(variant.offers), suits[v].tobytes(), variant.hosts, variant.accelerated, variant.weight)
+        if key not in best:
+            kept.append(v)
+            if roomy[v]:
+                best[key] = v
+    return sorted(kept)
 
 
 def _shift(offers: Numbers) -> Numbers:

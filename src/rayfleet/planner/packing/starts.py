@@ -26,19 +26,25 @@ LEAST_WORTH_BITS: Final = 10
 
 FIRST: Final = (BALANCED_MAX, BALANCED_SUM, DENSE, BIG_FIRST)
 THEN: Final = (BALANCED_MAX, BALANCED_SUM)
-STARTS: Final = 16
-VISITS_PER_PIECE: Final = 15_000
+STARTS: Final = 12
+GOOD_ENOUGH_BITS: Final = 10
+"""A price that is less than 2**-10 above the least there can be is not improved."""
+VISITS_PER_PIECE: Final = 8_000
 """Budget of all starts together: pieces looked at, per sort of pieces."""
 
 
 @dataclass(slots=True)
 class Best:
-    """The best solution so far and the worths that led to it; `all` is every solution, for their patterns."""
+    """The best solution so far and the worths that led to it; `all` is every solution, for their patterns.
+
+    `is_good_enough`: so near to the least price there can be that no more work is done.
+    """
 
     solution: Solution
     merit: Merit
     worth: Numbers
     all: list[Solution]
+    is_good_enough: bool = False
 
     def meet(self, problem: Problem, solution: Solution, worth: Numbers) -> bool:
         """Take a solution when it is better than the best; say whether it was."""
@@ -63,7 +69,8 @@ def start_often(packer: Packer) -> Best:
         else:
             best.meet(problem, found, worth)
         best.all.append(found)
-        if best.merit[0] == 0 and best.merit[1] <= floor:
+        if best.merit[0] == 0 and best.merit[1] <= floor + (floor >> GOOD_ENOUGH_BITS):
+            best.is_good_enough = True
             break
         if number + 1 >= len(FIRST) and packer.visits > VISITS_PER_PIECE * problem.pieces:
             break
