@@ -19,7 +19,8 @@ help: ## List the targets
 .PHONY: setup
 setup: $(VENV)/.ready ## Make .venv with rayfleet and its tools (quick when nothing changed)
 
-$(VENV)/.ready: requirements/dev.lock pyproject.toml scripts/make_venv.sh
+# The last two: the editable install builds the planner's kernel.
+$(VENV)/.ready: requirements/dev.lock pyproject.toml scripts/make_venv.sh hatch_build.py src/rayfleet/planner/packing/kernel.c
 	@scripts/make_venv.sh $(VENV) requirements/dev.lock
 	@touch $@
 
@@ -27,7 +28,7 @@ $(VENV)/.docs-ready: requirements/docs.lock $(VENV)/.ready
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/docs.lock
 	@touch $@
 
-$(FLOOR_VENV)/.ready: requirements/ray-floor.lock pyproject.toml scripts/make_venv.sh
+$(FLOOR_VENV)/.ready: requirements/ray-floor.lock pyproject.toml scripts/make_venv.sh hatch_build.py src/rayfleet/planner/packing/kernel.c
 	@scripts/make_venv.sh $(FLOOR_VENV) requirements/ray-floor.lock
 	@touch $@
 
@@ -75,7 +76,7 @@ test-guides: setup ## Type in what the users' guides show, and compare
 	@scripts/real_tests.sh $(BIN)/python tests/guides -q -m guides $(ARGS)
 
 .PHONY: chaos
-chaos: setup ## The slow tests: faults injected into real clusters, many at once
+chaos: setup ## The slow tests: faults in real clusters, many at once, and hours of dense faults on virtual time
 	@$(PYTEST) tests -q -m 'slow and not guides' $(ARGS)
 
 .PHONY: bench

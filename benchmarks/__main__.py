@@ -25,7 +25,7 @@ from rayfleet.contracts import LedgerError
 from rayfleet.launcher.errors import LauncherError
 from rayfleet.reports.history import HistoryUnavailable
 
-PARTS = ("planner", "tick", "reaction", "end_to_end", "idle", "boot")
+PARTS = ("planner", "simulate", "tick", "reaction", "end_to_end", "idle", "boot")
 EXIT_INTERRUPTED = 130
 OUT = Path(__file__).parent / "out"
 FAILURES = (LauncherError, LedgerError, HistoryUnavailable, Silent, TimeoutError, RuntimeError, OSError)
@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
         return 0
     signal.signal(signal.SIGTERM, _interrupt)  # so that whatever was started is ended by its `with` block
     try:
-        results, failures = _run_all(parts, Effort(told.pairs, told.submits, told.idle_s, told.calls))
+        results, failures = _run_all(parts, Effort(told.pairs, told.submits, told.idle_s, told.calls, told.out))
     except KeyboardInterrupt:
         print("interrupted; what was started has been ended", file=sys.stderr)
         return EXIT_INTERRUPTED

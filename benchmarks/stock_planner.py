@@ -1,47 +1,15 @@
-"""The planning half of Ray's own autoscaler (v2), called directly: a schedule, and a reconcile of a settled cluster."""
+"""One tick of Ray's own autoscaler (v2), called directly: a reconcile of a settled cluster."""
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.stock import HEAD_TYPE, NODE_TYPE, NOTHING_TO_SET_UP, PROVIDER
-from benchmarks.workloads import MachineType, Shape
 
 _MANY = 10**6
 _HEAD = "head"
-
-
-@dataclass(frozen=True, slots=True)
-class Scheduled:
-    """What Ray's scheduler would launch, by type, how many requests it leaves, and the processor time that it took."""
-
-    nodes: Mapping[str, int]
-    infeasible: int
-    cpu_s: float
-
-
-def schedule(types: Sequence[MachineType], shapes: Sequence[Shape]) -> Scheduled:
-    """Have Ray's scheduler choose machines for `shapes`, in an empty cluster."""
-    from ray.autoscaler.v2.instance_manager.config import NodeTypeConfig
-    from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingRequest
-
-    configs = {
-        each.name: NodeTypeConfig(each.name, 0, _MANY, resources=dict(each.resources), labels={}) for each in types
-    }
-    request = SchedulingRequest(
-        disable_launch_config_check=True,
-        node_type_configs=configs,
-        resource_requests=[_request(shape.resources, shape.count) for shape in shapes],
-    )
-    began = time.process_time()
-    reply = ResourceDemandScheduler().schedule(request)
-    cpu_s = time.process_time() - began
-    nodes = {launch.instance_type: launch.count for launch in reply.to_launch}
-    return Scheduled(nodes, len(reply.infeasible_resource_requests), cpu_s)
 
 
 class StockTick:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hypothesis import strategies as st
+from tests.snapshots_ahead import any_extras, likely_extras
 
 from rayfleet.model import (
     Backoff,
@@ -47,7 +48,7 @@ from rayfleet.model import (
     Window,
     reason,
 )
-from rayfleet.planner.adopt import host_ids
+from rayfleet.planner.names import host_ids
 
 Drawn = st.SearchStrategy[Any]
 
@@ -203,10 +204,11 @@ def pools(draw: st.DrawFn, of: Values, name: str) -> Pool:
 
 def demands(of: Values) -> st.SearchStrategy[Demand]:
     bundles = st.builds(Bundle, shape=of.shapes, selectors=of.selectors)
-    gangs = st.builds(Gang, st.sampled_from(Strategy), several(bundles, 4, least=1), of.gang_counts, of.ages, of.placed)
+    strategies, bundled = st.sampled_from(Strategy), several(bundles, 4, least=1)
+    gangs = st.builds(Gang, strategies, bundled, of.gang_counts, of.ages, of.placed, of.labels)
     return st.builds(
         Demand,
-        tasks=several(st.builds(TaskDemand, of.shapes, of.counts, of.selectors, of.ages), 4),
+        tasks=several(st.builds(TaskDemand, of.shapes, of.counts, of.selectors, of.ages, of.labels), 4),
         gangs=several(gangs, 2),
         requested=several(st.builds(RequestedDemand, of.shapes, of.counts, of.selectors), 2),
     )
@@ -246,6 +248,7 @@ def likely(draw: st.DrawFn, *, quiet: bool = False) -> Snapshot:
         upscaling_speed=None if quiet else draw(st.sampled_from([None, None, 1.0])),
         max_usd_per_hour=draw(st.sampled_from([None, None, 4.0])),
         downscaling_speed=None if quiet else draw(st.sampled_from([None, None, 0.5])),
+        **draw(likely_extras(among, LIKELY.shapes, LIKELY.selectors, quiet=quiet)),
     )
     demand = draw(demands(LIKELY))
     if quiet:
@@ -261,6 +264,8 @@ def likely(draw: st.DrawFn, *, quiet: bool = False) -> Snapshot:
         outcomes=draw(several(outcomes(LIKELY, names, NONE, st.just(NOW)), 2)),
         serial=100,
         engine_up=draw(st.integers(0, 5)) > 0,
+        spent_today_usd=draw(st.sampled_from([0.0, 0.0, 10.0, 70.0])),
+        launched_last_min=draw(st.sampled_from([0, 0, 2, 5])),
     )
 
 
@@ -352,6 +357,7 @@ POLICIES = st.builds(
     consolidate_after_s=SPANS,
     scale_down_utilization=st.none() | SPANS,
     timeouts=st.builds(Timeouts, boot_timeout_s=SPANS, backoff_max_s=SPANS),
+    **any_extras(NAMES, SPANS, UNITS, ANY.shapes, ANY.selectors),
 )
 
 
@@ -419,5 +425,9 @@ RECORDABLE = st.builds(
     serial=st.integers(0, 10**6),
     engine_up=st.booleans(),
     effort=st.integers(0, 1000),
+    spent_today_usd=SPANS,
+    spent_at=MAYBE_MOMENTS,
+    usage=st.dictionaries(NAMES, RESOURCES, max_size=2).map(FrozenMap),
+    launched_last_min=st.integers(0, 9),
 )
 """Snapshots with anything in every field; they need not make sense."""

@@ -6,15 +6,16 @@ an installed package can bring its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rayfleet.contracts import Engine, Ledger, Provider, ProviderContext, ProviderKind
 from rayfleet.loop import EngineSink, Parts, Reconciler, close_parts
+from rayfleet.model import Policy
 
 if TYPE_CHECKING:
     from rayfleet.config import ClusterSpec
@@ -46,6 +47,13 @@ class Assembly:
 def registry() -> Mapping[str, ProviderKind]:
     """Return every installed kind of provider by its name."""
     return {point.name: point.load() for point in entry_points(group=PROVIDER_GROUP)}
+
+
+def peers() -> Mapping[str, Callable[[Policy], Any]]:
+    """Return the makers of other autoscalers' rules, for comparisons in simulations, by name."""
+    from rayfleet.engines.ray.stock_rules import StockV2
+
+    return {"ray-v2": StockV2}
 
 
 def build(spec: ClusterSpec, folder: Path, ray: RaySettings) -> Assembly:

@@ -1,10 +1,27 @@
 """Print the golden plans, one JSON line each: run by the test in processes with different hash seeds."""
 
 import json
+from dataclasses import replace
 
-from rayfleet.model import Backoff, Market, OfferKey, Order, OrderKind, Phase, Plan, Snapshot, Trouble
+from rayfleet.model import (
+    Backoff,
+    FrozenMap,
+    Market,
+    OfferKey,
+    Order,
+    OrderKind,
+    Overlay,
+    PendingThreshold,
+    Phase,
+    Plan,
+    Quota,
+    Schedule,
+    Snapshot,
+    Trouble,
+    Window,
+)
 from rayfleet.planner import plan
-from rayfleet.testing.snapshots import claim, gang, offer, pool, requested, snapshot, tasks
+from rayfleet.testing.snapshots import buffer, claim, gang, offer, pool, requested, snapshot, tasks
 
 POOLS = (
     pool("small", CPU=2, memory=8e9, labels={"tier": "batch"}, offers=(offer(0.1, "a"), offer(0.03, "b", spot=True))),
@@ -41,6 +58,43 @@ def scenarios() -> dict[str, Snapshot]:
             claim("gpu-1", "gpu", Phase.REQUESTED),
             claim("old-1", "old", used={"CPU": 1}),
             orders=(Order("o1", OrderKind.SCALE, "small", "4", "ann"),),
+        ),
+        "ahead of demand": snapshot(
+            *POOLS,
+            claim("big-1", "big", used={"CPU": 10}),
+            claim("small-1", "small", idle_s=99.0),
+            claim("gpu-1", "gpu", idle_s=99.0),
+            tasks(6, CPU=1),
+            buffers=(buffer(percent=50, CPU=1), buffer(1, {"tier": "batch"}, CPU=2, name="batch")),
+            schedules=(
+                Schedule("hour", Window("0 * * * *", 1800.0), "small", min_workers=2),
+                Schedule("half", Window("30 * * * *", 1800.0), "big", min_workers=9),
+            ),
+        ),
+        "triggers": snapshot(
+            *POOLS,
+            claim("big-1", "big", used={"CPU": 15}),
+            tasks(8, CPU=1),
+            tasks(1, GPU=1),
+            requested(20, CPU=1),
+            scale_up_pending_threshold=PendingThreshold(10, 60.0),
+            scale_up_utilization=FrozenMap({"CPU": 0.5}),
+        ),
+        "shares and prices": snapshot(
+            *POOLS,
+            claim("small-1", "small", used={"CPU": 2}),
+            *(replace(tasks(count, CPU=1), labels=FrozenMap({"team": team})) for team, count in (("a", 30), ("b", 40))),
+            tasks(20, CPU=1),
+            quotas=(
+                Quota("team", "a", FrozenMap({"CPU": 240_000}), 3.0),
+                Quota("team", "b", FrozenMap({"GPU": 0})),
+            ),
+            overlays=(Overlay(OfferKey("big", zone="a"), multiply=0.5, why="reserved"),),
+            max_workers=9,
+            max_resources=FrozenMap({"CPU": 500_000}),
+            max_usd_per_day=40.0,
+            spent_today_usd=1.5,
+            max_launches_per_min=7,
         ),
     }
 

@@ -152,8 +152,8 @@ _STRATEGY = (
         "waiting work", "more tasks wait",
     ),
     _entry(
-        "grow-use", "Strategy: grow", "资源利用率超过阈值", State.PLANNED,
-        unknown_key("scale_up_utilization: 0.8", "scale_up_utilization"), "a threshold of use as a trigger",
+        "grow-use", "Strategy: grow", "资源利用率超过阈值", State.WORKS,
+        Run("test_scaling.py::test_use_above_a_threshold"), "`scale_up_utilization`, in the file or by `rayfleet set`",
         "use of resources above a threshold",
     ),
     _entry(

@@ -72,6 +72,18 @@ def test_by_hand(cluster: Cluster) -> None:
     cluster.until_workers()
 
 
+def test_use_above_a_threshold(cluster: Cluster) -> None:
+    """One CPU of one in use is above a half: a second machine comes though nothing waits."""
+    cluster.until_workers()
+    cluster.desk.well("rayfleet", "set", "scale_up_utilization:CPU=0.5")
+    cluster.program(typed("detached_actor"), "above")
+    cluster.until_workers("cpu1", "cpu1")
+    cluster.desk.well("rayfleet", "set", "--clear", "scale_up_utilization:CPU")
+    cluster.until_workers("cpu1")
+    cluster.program(typed("terminate_detached_actor"), "above")
+    cluster.until_workers()
+
+
 # ---- tasks -----------------------------------------------------------------------------------------------------------
 
 

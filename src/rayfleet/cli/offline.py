@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,9 @@ from rayfleet.cli.terminal import EXIT_NOT_OK, EXIT_USAGE, fail, print_json
 File = Annotated[
     Path, typer.Argument(metavar="FILE", help="Path of the file; - reads standard input.", show_default=False)
 ]
+if TYPE_CHECKING:
+    from rayfleet.model import Snapshot
+
 _STANDARD_INPUT = Path("-")
 
 
@@ -49,6 +52,10 @@ def plan(
     ] = None,
     as_json: AsJson = False,
     placements: Annotated[bool, typer.Option("--placements", help="Also say where each demand goes.")] = False,
+    what_if: Annotated[
+        list[str] | None,
+        typer.Option("--what-if", metavar="KEY=VALUE", help="As if this were set (as in `rayfleet set`); repeatable."),
+    ] = None,
 ) -> None:
     """Print what would be done in a situation: a scenario file, or the cluster as it is now.
 
@@ -57,6 +64,7 @@ def plan(
       rayfleet plan scenario.yaml --json --placements
       rayfleet plan                    the cluster that is up, as it is now
       rayfleet plan second             the cluster `second`; a file of that name is ./second
+      rayfleet plan --what-if max_workers=200 --what-if cpu4.min_workers=3
     """
     from rayfleet.launcher.known import is_known
     from rayfleet.launcher.planning import live_snapshot, plan_timed, scenario_snapshot
@@ -64,6 +72,9 @@ def plan(
     live = subject is None or is_known(subject)
     file = Path(subject or "")
     snapshot = live_snapshot(subject) if live else scenario_snapshot(_text(file), _name(file))
+    if what_if:
+        _plan_what_if(snapshot, what_if, as_json=as_json, placements=placements)
+        return
     timed = plan_timed(snapshot)
     if as_json:
         print_json(timed.as_json(placements=placements))
@@ -71,15 +82,52 @@ def plan(
         print("\n".join(timed.lines(placements=placements)))
 
 
-def replay(file: File, as_json: AsJson = False) -> None:
+def _plan_what_if(snapshot: Snapshot, changes: list[str], *, as_json: bool, placements: bool) -> None:
+    """Print the plan as it would be, and how it differs from the plan as it is."""
+    from rayfleet.launcher.planning import difference, plan_timed, what_if
+
+    now, then = plan_timed(snapshot), plan_timed(what_if(snapshot, changes))
+    differs = difference(now.plan, then.plan)
+    if as_json:
+        print_json({**then.as_json(placements=placements), "what_if": changes, "difference": differs})
+        return
+    print(f"if {', '.join(changes)}:", *then.lines(placements=placements), sep="\n")
+    print("", "compared with now:", *(differs or ["the same plan"]), sep="\n")
+
+
+def replay(
+    subject: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|CLUSTER", help="A recorded tick (- reads standard input); with --policy, a history."
+        ),
+    ],
+    policy: Annotated[
+        Path | None, typer.Option("--policy", "-p", help="Replay a whole record under this cluster or scenario file.")
+    ] = None,
+    hours: Annotated[float, typer.Option(min=0.01, help="With --policy: the last hours of the record.")] = 24.0,
+    seed: Annotated[int, typer.Option(help="With --policy: same seed, same report.")] = 0,
+    html: Annotated[Path | None, typer.Option(help="With --policy: write a report with charts to this file.")] = None,
+    as_json: AsJson = False,
+) -> None:
     """Plan a recorded tick again and show what differs; ends with 1 when something does.
+
+    With --policy, a cluster's recorded ticks are planned again under another policy, and the recorded work is simulated
+    under both: the difference in cost and waiting.
 
     Examples:
       rayfleet history --tick last > tick.json
       rayfleet replay tick.json
+      rayfleet replay mycluster --policy other.yaml --hours 24
     """
+    if policy is not None:
+        from rayfleet.cli.simulate import replay_under
+
+        replay_under(subject, policy, hours, seed, html, as_json=as_json)
+        return
     from rayfleet.launcher.planning import replayed
 
+    file = Path(subject)
     difference = replayed(_text(file), _name(file))
     if as_json:
         print_json({"same": not difference, "difference": difference})

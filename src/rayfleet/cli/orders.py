@@ -95,6 +95,7 @@ def set_(
       rayfleet set idle_timeout_s=30
       rayfleet set max_workers=10 cpu4.max_workers=4
       rayfleet set upscaling_speed=null                    null: no limit
+      rayfleet set buffer:spare=5                          or 20%: how much a buffer keeps free
       rayfleet set --clear max_workers cpu4.max_workers    as the cluster's file says, again
     """
     from rayfleet.launcher import command

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -82,23 +83,37 @@ def why(
 
 
 def history(
-    cluster: Cluster = None,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[export] [CLUSTER]", help="export: write the work as a trace.", show_default=False),
+    ] = None,
     last: Annotated[int, typer.Option("--last", "-n", min=1, help="How many entries.")] = 20,
     tick: Annotated[
         str, typer.Option(metavar="NUMBER|last", help="Print the record of one tick, for `rayfleet replay`.")
     ] = "",
+    hours: Annotated[float, typer.Option(min=0.01, help="export: the last hours of the record.")] = 24.0,
+    write: Annotated[Path | None, typer.Option(help="export: to this file (.csv or .parquet).")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what was launched, drained and released, when and why; the newest last.
+
+    `history export` writes what ran and waited as a trace for `rayfleet simulate`.
 
     Examples:
       rayfleet history
       rayfleet history -n 100 --json
       rayfleet history --tick last > tick.json
+      rayfleet history export > trace.csv
     """
     from rayfleet.launcher.view import event_json, happenings, recorded_tick
 
-    home = _any_cluster(cluster)
+    exports = (words or [])[:1] == ["export"]
+    home = _any_cluster(next(iter((words or [])[exports:]), None))
+    if exports:
+        from rayfleet.cli.simulate import export_record
+
+        export_record(home, hours, write)
+        return
     if tick:
         print_json(recorded_tick(home, tick))
         return

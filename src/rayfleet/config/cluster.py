@@ -13,12 +13,13 @@ from rayfleet.config.cluster_form import (
     TYPE_PLACE_KEYS,
     ClusterForm,
 )
-from rayfleet.config.cluster_policy import bootstrap, monitoring, policy, setups
+from rayfleet.config.cluster_policy import bootstrap, has_workers, monitoring, policy, setups
 from rayfleet.config.cluster_spec import ClusterSpec, Registry, SettingsKind
 from rayfleet.config.cluster_types import Types, is_short_dialect, node_types
 from rayfleet.config.document import Document, read
 from rayfleet.config.forms import at, in_order, validate
 from rayfleet.config.kubernetes_files import looks_like_kubernetes
+from rayfleet.config.policy_checks import shared_contradictions
 from rayfleet.config.problems import ConfigInvalid, Problem, did_you_mean, shown
 from rayfleet.model import Policy, Pool
 
@@ -96,6 +97,8 @@ def _cluster(document: Document, registry: Registry) -> Checked:
     types = node_types(document)
     problems += types.problems
     problems += _limits(document, types)
+    sections = {kind.name: at(document.value, kind.path) or {} for kind in types.types if has_workers(kind)}
+    problems += shared_contradictions(document, (), sections)
     place, settings, found = _provider(document, registry)
     problems += found
     notices = [*types.notices, *_notices(document, types, place, registry)]

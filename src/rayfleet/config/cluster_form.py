@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, SkipValidation
 from rayfleet.config.budget_form import DisruptionBudgetForm
 from rayfleet.config.fields import Amounts, Count, Flag, Labels, Measure, Name, Text, Whole, wrong
 from rayfleet.config.forms import Form
+from rayfleet.config.policy_form import SharedForm
 from rayfleet.config.problems import shown
 from rayfleet.config.scenario_form import OfferForm, TimeoutsForm
 
@@ -188,8 +189,8 @@ class MonitoringForm(Form):
     """Where alerts go."""
 
 
-class ClusterForm(Form):
-    """A whole cluster file."""
+class ClusterForm(SharedForm):
+    """A whole cluster file. What it shares with a scenario's policy is in policy_form.py."""
 
     homes: ClassVar[dict[str, str]] = {
         "idle_timeout_s": "for the whole cluster it is idle_timeout_minutes",

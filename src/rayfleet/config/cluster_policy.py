@@ -8,6 +8,7 @@ from rayfleet.config.budget_form import budget
 from rayfleet.config.cluster_form import ClusterForm, NodeTypeForm, ShortTypeForm
 from rayfleet.config.cluster_spec import Bootstrap, Monitoring, TypeSetup
 from rayfleet.config.cluster_types import HEAD, NodeType, Types
+from rayfleet.config.policy_form import shared
 from rayfleet.model import DEFAULT_OFFERS, FrozenMap, Market, Offer, Policy, Pool, Resources, Timeouts
 
 RAY_MAX_WORKERS = 2
@@ -24,7 +25,7 @@ def policy(form: ClusterForm, types: Types, *, short: bool, here: bool) -> Polic
     most = form.max_workers if "max_workers" in given else form.autoscaling_config.max_workers
     uncapped = short or "max_workers" in given
     return Policy(
-        pools=tuple(_pool(form, kind, here=here) for kind in types.types if _has_workers(kind)),
+        pools=tuple(_pool(form, kind, here=here) for kind in types.types if has_workers(kind)),
         head=_head(types),
         max_workers=RAY_MAX_WORKERS if most is None and not uncapped else most,
         idle_timeout_s=_limit(form, "idle_timeout_minutes", RAY_IDLE_MINUTES) * SECONDS,
@@ -38,6 +39,7 @@ def policy(form: ClusterForm, types: Types, *, short: bool, here: bool) -> Polic
         consolidate_after_s=form.consolidate_after_s,
         scale_down_utilization=form.scale_down_utilization,
         timeouts=Timeouts(**form.timeouts.model_dump()),
+        **shared(form),
     )
 
 
@@ -49,7 +51,7 @@ def _limit(form: ClusterForm, name: str, default: float | None) -> Any:
     return default
 
 
-def _has_workers(kind: NodeType) -> bool:
+def has_workers(kind: NodeType) -> bool:
     """Say whether a type has workers; the head's own only where the file allows some, as in Ray."""
     return not kind.head or (kind.listed and bool(kind.form.max_workers or kind.form.min_workers))
 

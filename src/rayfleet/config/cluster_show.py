@@ -6,6 +6,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from rayfleet.config.cluster_spec import ClusterSpec, TypeSetup
+from rayfleet.config.policy_form import SharedForm, shared_to_json
 from rayfleet.model import Offer, Policy, Pool
 
 Json = dict[str, Any]
@@ -33,9 +34,12 @@ def show(spec: ClusterSpec) -> Json:
 
 
 def _policy(policy: Policy) -> Json:
-    plain = [f.name for f in fields(Policy) if f.name not in ("pools", "head", "timeouts")]
+    shared: Json = SharedForm().model_dump()
+    plain = [f.name for f in fields(Policy) if f.name not in ("pools", "head", "timeouts", *shared)]
     return {
         **{name: getattr(policy, name) for name in plain},
+        **shared,
+        **shared_to_json(policy),
         "timeouts": asdict(policy.timeouts),
         "head": _pool(policy.head) if policy.head else None,
         "pools": [_pool(pool) for pool in policy.pools],
@@ -53,7 +57,9 @@ def _pool(pool: Pool) -> Json:
 
 
 def _offer(offer: Offer) -> Json:
-    return {f.name: getattr(offer, f.name) for f in fields(Offer)} | {"market": offer.market.value}
+    return {f.name: getattr(offer, f.name) for f in fields(Offer) if f.name != "counted_usd_per_hour"} | {
+        "market": offer.market.value
+    }
 
 
 def _setup(setup: TypeSetup) -> Json:

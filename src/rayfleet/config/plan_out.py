@@ -6,7 +6,20 @@ from collections.abc import Iterator
 from typing import Any
 
 from rayfleet.config.scenario_out import gang_to_json
-from rayfleet.model import Cost, Gang, How, Launch, Placement, Plan, PoolVerdict, Reason, Resources, Unmet
+from rayfleet.model import (
+    Ahead,
+    Cost,
+    DemandKind,
+    Gang,
+    How,
+    Launch,
+    Placement,
+    Plan,
+    PoolVerdict,
+    Reason,
+    Resources,
+    Unmet,
+)
 
 Json = dict[str, Any]
 
@@ -25,6 +38,8 @@ def plan_to_json(plan: Plan, *, planning_s: float | None = None, placements: boo
         "unmet": [_unmet(unmet) for unmet in plan.unmet],
         "usd_per_hour": _cost(plan.cost),
     }
+    if plan.ahead:
+        result["buffers"] = buffers_to_json(plan)
     if placements:
         result["placements"] = [_placement(placement) for placement in plan.placements]
     if planning_s is not None:
@@ -87,6 +102,8 @@ def _unmet(unmet: Unmet) -> Json:
         row["shape"] = demand.shape.amounts()
         if demand.selectors:
             row["selectors"] = [selector.expressions() for selector in demand.selectors]
+    if isinstance(demand, Ahead):
+        row["name"] = demand.name
     return row | {
         "count": unmet.count,
         "reason": reason_text(unmet.reason),
@@ -96,6 +113,15 @@ def _unmet(unmet: Unmet) -> Json:
 
 def _verdict(verdict: PoolVerdict) -> Json:
     return {"pool": verdict.pool, "reason": reason_text(verdict.reason)}
+
+
+def buffers_to_json(plan: Plan) -> list[Json]:
+    """Return what is kept free: `count` wanted, of which `unmet` has no place."""
+    missing = {unmet.index: unmet.count for unmet in plan.unmet if unmet.kind is DemandKind.BUFFER}
+    return [
+        {"name": ahead.name, "shape": ahead.shape.amounts(), "count": ahead.count, "unmet": missing.get(index, 0)}
+        for index, ahead in enumerate(plan.ahead)
+    ]
 
 
 def _cost(cost: Cost) -> Json:

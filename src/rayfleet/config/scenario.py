@@ -9,6 +9,7 @@ from typing import Any
 from rayfleet.config.budget_form import budget
 from rayfleet.config.document import Document, read
 from rayfleet.config.forms import in_order, validate
+from rayfleet.config.policy_form import selectors_of, shared
 from rayfleet.config.problems import ConfigInvalid
 from rayfleet.config.scenario_checks import contradictions
 from rayfleet.config.scenario_form import (
@@ -38,7 +39,6 @@ from rayfleet.model import (
     FrozenMap,
     Gang,
     Host,
-    LabelSelector,
     Offer,
     OfferKey,
     Order,
@@ -104,6 +104,10 @@ def _snapshot(form: ScenarioForm) -> Snapshot:
         serial=_serial(form.machines) if form.serial is None else form.serial,
         engine_up=form.engine_up,
         effort=form.effort,
+        spent_today_usd=form.spent_today_usd,
+        spent_at=form.spent_at,
+        launched_last_min=form.launched_last_min,
+        usage=FrozenMap({owner: Resources.of(used) for owner, used in form.usage.items()}),
     )
 
 
@@ -123,6 +127,7 @@ def _policy(form: PolicyForm) -> Policy:
         consolidate_after_s=form.consolidate_after_s,
         scale_down_utilization=form.scale_down_utilization,
         timeouts=Timeouts(**form.timeouts.model_dump()),
+        **shared(form),
     )
 
 
@@ -243,23 +248,20 @@ def _demand(form: DemandForm) -> Demand:
 
 
 def _task(row: TaskForm) -> TaskDemand:
-    return TaskDemand(Resources.of(row.shape), row.count, _selectors(row.selectors), row.age_s)
+    return TaskDemand(Resources.of(row.shape), row.count, selectors_of(row.selectors), row.age_s, FrozenMap(row.labels))
 
 
 def _requested(row: RequestedForm) -> RequestedDemand:
-    return RequestedDemand(Resources.of(row.shape), row.count, _selectors(row.selectors))
+    return RequestedDemand(Resources.of(row.shape), row.count, selectors_of(row.selectors))
 
 
 def _gang(row: GangForm) -> Gang:
-    return Gang(row.strategy, tuple(_bundle(b) for b in row.bundles), row.count, row.age_s, FrozenMap(row.placed))
+    bundles = tuple(_bundle(b) for b in row.bundles)
+    return Gang(row.strategy, bundles, row.count, row.age_s, FrozenMap(row.placed), FrozenMap(row.labels))
 
 
 def _bundle(form: BundleForm) -> Bundle:
-    return Bundle(Resources.of(form.shape), _selectors(form.selectors))
-
-
-def _selectors(rows: list[dict[str, str]]) -> tuple[LabelSelector, ...]:
-    return tuple(LabelSelector.parse(row) for row in rows)
+    return Bundle(Resources.of(form.shape), selectors_of(form.selectors))
 
 
 def _backoff(row: BackoffForm) -> Backoff:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from rayfleet.config.document import Document
 from rayfleet.config.forms import at
+from rayfleet.config.policy_checks import shared_contradictions
 from rayfleet.config.problems import Path, Problem, did_you_mean
 from rayfleet.config.scenario_form import MachineForm
 
@@ -25,8 +26,13 @@ _SHARED = ("pool", *_ORIGIN, "phase", "since", "created", "batch", "head", "dead
 
 def contradictions(document: Document) -> list[Problem]:
     """Return what contradicts in a scenario document."""
-    rules = (_pools, _offers, _machines, _replicas, _references, _drains, _amounts, _gangs)
+    rules = (_pools, _offers, _machines, _replicas, _references, _drains, _amounts, _gangs, _shared)
     return [problem for rule in rules for problem in rule(document)]
+
+
+def _shared(document: Document) -> Iterator[Problem]:
+    pools = {str(pool.get("name")): pool for _, pool in rows(document, "policy", "pools")}
+    yield from shared_contradictions(document, ("policy",), pools)
 
 
 def rows(document: Document, *path: str | int) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -27,6 +27,7 @@ from rayfleet.config.fields import (
     wrong,
 )
 from rayfleet.config.forms import Form
+from rayfleet.config.policy_form import SharedForm
 from rayfleet.model import (
     TEXTS,
     MachineFact,
@@ -90,7 +91,7 @@ TimeoutsForm = create_model("TimeoutsForm", __base__=Form, __doc__="Every time-o
 # Made from the model's own list, so that a time-out that is added there can be recorded at once.
 
 
-class PolicyForm(Form):
+class PolicyForm(SharedForm):
     """Limits and preferences of the cluster. null: no limit."""
 
     pools: list[PoolForm]
@@ -180,6 +181,7 @@ class TaskForm(Form):
     count: Count = 1
     selectors: list[Selector] = Field(default_factory=list)
     age_s: Measure = 0.0
+    labels: Labels = Field(default_factory=dict)
 
 
 class RequestedForm(Form):
@@ -214,6 +216,7 @@ class GangForm(Form):
     count: Count = 1
     age_s: Measure = 0.0
     placed: dict[Name, Name] = Field(default_factory=dict)
+    labels: Labels = Field(default_factory=dict)
 
 
 class DemandForm(Form):
@@ -292,3 +295,7 @@ class ScenarioForm(Form):
     serial: Count | None = None
     engine_up: Flag = True
     effort: Count = 0
+    spent_today_usd: Measure = 0.0
+    spent_at: Number | None = None
+    launched_last_min: Count = 0
+    usage: dict[Name, Amounts] = Field(default_factory=dict)

@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from rayfleet.config.budget_form import budget_to_json
+from rayfleet.config.policy_form import shared_to_json
 from rayfleet.config.scenario import filled_offer
 from rayfleet.config.scenario_form import FORMAT
 from rayfleet.model import (
@@ -40,7 +41,8 @@ def snapshot_to_json(snapshot: Snapshot) -> Json:
     policy = snapshot.policy
     return _without(
         {"removed_pools": [], "machines": [], "demand": {}, "backoff": [], "orders": [], "outcomes": [], "strays": [],
-         "in_flight": [], "listed_at": {}, "engine_up": True, "effort": 0},
+         "in_flight": [], "listed_at": {}, "engine_up": True, "effort": 0,
+         "spent_today_usd": 0.0, "spent_at": None, "launched_last_min": 0, "usage": {}},
         {
             "format": FORMAT,
             "now": snapshot.now,
@@ -71,6 +73,10 @@ def snapshot_to_json(snapshot: Snapshot) -> Json:
             "serial": snapshot.serial,
             "engine_up": snapshot.engine_up,
             "effort": snapshot.effort,
+            "spent_today_usd": snapshot.spent_today_usd,
+            "spent_at": snapshot.spent_at,
+            "launched_last_min": snapshot.launched_last_min,
+            "usage": {owner: used.amounts() for owner, used in snapshot.usage.items()},
         },
     )  # fmt: skip
 
@@ -101,7 +107,12 @@ def _policy(policy: Policy) -> Json:
     head = {"head": _pool(policy.head)} if policy.head else {}
     times = {f.name: getattr(policy.timeouts, f.name) for f in fields(Timeouts)}
     changed = _without({f.name: f.default for f in fields(Timeouts)}, times)
-    return {**limits, **head, "pools": [_pool(p) for p in policy.pools], **({"timeouts": changed} if changed else {})}
+    return {
+        **limits,
+        **head,
+        "pools": [_pool(p) for p in policy.pools],
+        **({"timeouts": changed} if changed else {}),
+    } | (shared_to_json(policy))
 
 
 def _pool(pool: Pool) -> Json:
@@ -256,7 +267,8 @@ def demand_to_json(demand: Demand) -> Json:
 
 
 def _task(task: TaskDemand) -> Json:
-    return _shape(task.shape, task.selectors) | {"count": task.count} | ({"age_s": task.age_s} if task.age_s else {})
+    row = _shape(task.shape, task.selectors) | {"count": task.count}
+    return row | _without({"age_s": 0.0, "labels": {}}, {"age_s": task.age_s, "labels": dict(task.labels)})
 
 
 def _requested(requested: RequestedDemand) -> Json:
@@ -267,7 +279,8 @@ def gang_to_json(gang: Gang) -> Json:
     """Return one row of `demand.gangs`."""
     row: Json = {"strategy": gang.strategy.value, "bundles": [_bundle(bundle) for bundle in gang.bundles]}
     row["count"] = gang.count
-    return row | _without({"age_s": 0.0, "placed": {}}, {"age_s": gang.age_s, "placed": dict(gang.placed)})
+    more = {"age_s": gang.age_s, "placed": dict(gang.placed), "labels": dict(gang.labels)}
+    return row | _without({"age_s": 0.0, "placed": {}, "labels": {}}, more)
 
 
 def _bundle(bundle: Bundle) -> Json:

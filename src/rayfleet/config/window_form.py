@@ -61,8 +61,11 @@ class WindowForm(Form):
     """A stretch of time that comes back: opens when `cron` fires (in `time_zone`), stays open for `duration_s`."""
 
     cron: CronLine
+    """When it opens: minute, hour, day of the month, month, day of the week, such as `0 8 * * MON-FRI`."""
     duration_s: DurationS
+    """For how many seconds it stays open."""
     time_zone: TimeZone = "UTC"
+    """Whose clock `cron` is read on, such as Europe/Berlin."""
 
 
 def window(form: WindowForm) -> Window:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from rayfleet.model import Backoff, Claim, Order
+from rayfleet.model import Backoff, Claim, Order, Spent
 
 
 class LedgerError(Exception):
@@ -25,12 +25,13 @@ class LedgerUnavailable(LedgerError):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """All that a ledger holds. `serial`: claim ids made so far, never decreasing."""
+    """All that a ledger holds. `serial`: claim ids made so far, never decreasing. `spent`: today's money."""
 
     claims: tuple[Claim, ...] = ()
     backoffs: tuple[Backoff, ...] = ()
     orders: tuple[Order, ...] = ()
     serial: int = 0
+    spent: Spent | None = None
 
 
 class Ledger(Protocol):
@@ -45,7 +46,7 @@ class Ledger(Protocol):
         ...
 
     async def save(self, record: Record, *, answered: tuple[str, ...] = ()) -> None:
-        """Make claims, back-offs and serial of `record` the held ones, durably, all or nothing.
+        """Make claims, back-offs, serial and spending of `record` the held ones, durably, all or nothing.
 
         Orders are only removed: those whose ids are in `answered`; `record.orders` is ignored.
 

@@ -17,6 +17,7 @@ from rayfleet.engines.ray.settings import Ports, RaySettings, is_free
 from rayfleet.launcher import home as homes
 from rayfleet.launcher import lease
 from rayfleet.launcher.home import Home
+from rayfleet.planner.packing import kernel
 from rayfleet.providers.process import leftovers, procfs
 
 GIB: Final = 2**30
@@ -77,6 +78,14 @@ def _ray() -> Iterator[Finding]:
     numbers = tuple(int(part) for part in have.split(".")[:2] if part.isdigit())
     fine = numbers >= RAY_LEAST
     yield Finding("ray", State.OK if fine else State.BAD, have, "" if fine else "rayfleet needs Ray 2.52 or newer")
+
+
+def _planner() -> Iterator[Finding]:
+    text = f"kernel in {kernel.NAME}"
+    if kernel.NAME == "C":
+        yield Finding("planner", State.OK, text)
+    else:
+        yield Finding("planner", State.NOTE, text, "the same plans, but slower; with a C compiler, install again")
 
 
 def _ports() -> Iterator[Finding]:
@@ -201,5 +210,5 @@ def _open_to_others() -> set[int]:
 
 
 _LOOKS: Final[tuple[Callable[[], Iterator[Finding]], ...]] = (
-    _python, _ray, _ports, _disk, _memory, _shared_memory, _open_files, _clusters,
+    _python, _ray, _planner, _ports, _disk, _memory, _shared_memory, _open_files, _clusters,
 )  # fmt: skip

@@ -161,6 +161,8 @@ async def _give_up_claims(home: Home) -> None:
         ledger = SqliteLedger(home.ledger)
         try:
             held = await ledger.load()
-            await ledger.save(Record(serial=held.serial), answered=tuple(order.id for order in held.orders))
+            await ledger.save(
+                Record(serial=held.serial, spent=held.spent), answered=tuple(order.id for order in held.orders)
+            )
         finally:
             await ledger.close()

@@ -10,7 +10,7 @@ from typing import Any, Final
 from rayfleet.launcher.errors import InvalidOrder, did_you_mean
 from rayfleet.model import EXISTING, Claim, Order, OrderKind, Policy, Pool
 from rayfleet.model.disruption import budgets_of
-from rayfleet.planner.orders import MACHINES_MAX
+from rayfleet.planner.settings import MACHINES_MAX, BadOrder, part_text, section_of, with_part
 
 NOTHING_TEXT: Final = "null"
 _NOTHING: Final = frozenset({"null", "none", "~", ""})
@@ -75,6 +75,8 @@ POLICY_SETTINGS: Final = (
         "how much dearer than the cheapest a spot offer may be to be used beside it (0.2: a fifth)",
         float,
     ),
+    Setting("max_usd_per_day", "USD per day (UTC)", float),
+    Setting("max_launches_per_min", "machines per minute", int),
 )
 POOL_SETTINGS: Final = (
     Setting("min_workers", "a number of machines", int, most=MACHINES_MAX, optional=False),
@@ -137,6 +139,8 @@ def change(policy: Policy, key: str, value: str, author: Author) -> Order:
     Raises:
         InvalidOrder: no such key, or not a value of it.
     """
+    if _part(policy, key, value) is not None:
+        return author.order(OrderKind.SET, key, value.strip())
     setting = _setting(policy, key)
     return author.order(OrderKind.SET, key, _checked(setting, key, value))
 
@@ -147,7 +151,8 @@ def unset(policy: Policy, key: str, author: Author) -> Order:
     Raises:
         InvalidOrder: no such key.
     """
-    _setting(policy, key)
+    if section_of(key) is None:
+        _setting(policy, key)
     return author.order(OrderKind.UNSET, key)
 
 
@@ -157,6 +162,12 @@ def configured(policy: Policy, key: str) -> str:
     Raises:
         InvalidOrder: no such key.
     """
+    try:
+        part = part_text(policy, key)
+    except BadOrder:
+        return "not there any more"
+    if part is not None:
+        return part
     field = _setting(policy, key).name
     pool = key.rpartition(".")[0]
     value = getattr(worker_pool(policy, pool) if pool else policy, field)
@@ -225,7 +236,17 @@ def _setting(policy: Policy, key: str) -> Setting:
     raise InvalidOrder(f"there is no setting {key!r}", did_you_mean(key, keys))
 
 
+def _part(policy: Policy, key: str, text: str) -> Policy | None:
+    try:
+        return with_part(policy, key, text)
+    except BadOrder as error:
+        raise InvalidOrder(str(error)) from None
+
+
 def _with_setting(policy: Policy, key: str, text: str) -> Policy:
+    changed = _part(policy, key, text)
+    if changed is not None:
+        return changed
     setting = _setting(policy, key)
     change: dict[str, Any] = {setting.name: None if text == NOTHING_TEXT else setting.read(text)}
     name = key.rpartition(".")[0]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from rayfleet.config import diff, load_report, load_scenario, plan_to_json
-from rayfleet.model import How, Placement, Plan, Snapshot
+from rayfleet.launcher.errors import LauncherError
+from rayfleet.model import How, Order, OrderKind, Placement, Plan, Snapshot
 from rayfleet.planner import plan
 
 MEASURED_CALLS: Final = 3
@@ -59,6 +60,32 @@ def scenario_snapshot(text: str, file: str) -> Snapshot:
         ConfigInvalid: with everything that is wrong with it.
     """
     return load_scenario(text, file)
+
+
+def what_if(snapshot: Snapshot, changes: Sequence[str]) -> Snapshot:
+    """Return the situation as it would be if somebody had set `changes` (KEY=VALUE, POOL.KEY=VALUE).
+
+    Raises:
+        LauncherError: one of them cannot be set; it says what can.
+    """
+    orders = []
+    for number, change in enumerate(changes):
+        key, equals, value = change.partition("=")
+        if not equals or not key.strip():
+            raise LauncherError(f"--what-if {change!r} is not KEY=VALUE", "for example --what-if max_workers=200")
+        order = Order(f"what-if:{number}", OrderKind.SET, key.strip(), value.strip(), by="what-if", at=snapshot.now)
+        orders.append(order)
+    changed = replace(snapshot, orders=(*snapshot.orders, *orders))
+    mine = {order.id for order in orders}
+    for finding in plan(changed).findings:
+        if finding.subject in mine:
+            raise LauncherError(str(finding.reason.details.get("why", finding.reason.text)), "see rayfleet set --help")
+    return changed
+
+
+def difference(before: Plan, after: Plan) -> list[str]:
+    """Return how one plan differs from another, nothing when it does not."""
+    return diff(plan_to_json(before, placements=False), plan_to_json(after, placements=False))
 
 
 def replayed(text: str, file: str) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Final
 
 from rayfleet.launcher import lease
@@ -131,6 +132,15 @@ def recorded_tick(home: Home, which: str) -> dict[str, Any]:
         numbers = ", ".join(str(row.tick) for row in held[-_SHOWN:])
         raise LauncherError(f"there is no record of tick {which}", f"the newest that are held: {numbers or 'none'}")
     return report_to_json(report)
+
+
+def recorded_in(file: Path, since: float) -> Iterator[TickReport]:
+    """Yield the recorded ticks of a history file since a moment, the oldest first."""
+    reader = HistoryReader(file)
+    for row in reader.ticks(since, limit=_MANY):
+        report = reader.report(row.id)
+        if report is not None:
+            yield report
 
 
 def event_json(event: Event) -> dict[str, Any]:

@@ -23,10 +23,10 @@ class MemoryLedger:
         return self.record
 
     async def save(self, record: Record, *, answered: tuple[str, ...] = ()) -> None:
-        """Hold claims, back-offs and serial of `record`; drop the orders in `answered`."""
+        """Hold claims, back-offs, serial and spending of `record`; drop the orders in `answered`."""
         await asyncio.sleep(0)
         standing = tuple(order for order in self.record.orders if order.id not in answered)
-        self.record = replace(record, orders=standing)
+        self.record = replace(record, orders=standing, spent=record.spent or self.record.spent)
         self.saves += 1
 
     async def add_order(self, order: Order) -> None:

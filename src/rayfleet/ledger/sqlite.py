@@ -3,7 +3,7 @@
     claims    id, position, JSON                            written by the loop alone, only what changed
     backoffs  position, JSON
     orders    id, at, JSON                                  added by anybody, removed when answered
-    meta      serial, revision (grows with every save)
+    meta      serial, revision (grows with every save), spent_usd and spent_at (0: not known)
 
 Every save is one transaction that has reached the disk when `save` returns (WAL, synchronous=FULL),
 so a claim exists before its provider is called, whatever happens to the process or the machine.
@@ -17,12 +17,13 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
 from rayfleet.contracts import LedgerUnavailable, Record
-from rayfleet.model import Backoff, Claim, Order
+from rayfleet.model import Backoff, Claim, Order, Spent
 from rayfleet.model.codec import CodecError, from_json, to_json
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ CREATE TABLE IF NOT EXISTS claims (id TEXT PRIMARY KEY, position INTEGER NOT NUL
 CREATE TABLE IF NOT EXISTS backoffs (position INTEGER PRIMARY KEY, data TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS orders (id TEXT PRIMARY KEY, at REAL NOT NULL, data TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-INSERT OR IGNORE INTO meta VALUES ('serial', 0), ('revision', 0);
+INSERT OR IGNORE INTO meta VALUES ('serial', 0), ('revision', 0), ('spent_usd', 0), ('spent_at', 0);
 """
 _HINTS = {
     "full": "free some space on its disk; nothing is launched until then",
@@ -97,14 +98,15 @@ class _File:
             db.execute("COMMIT")
         held = self._record
         if orders != held.orders:
-            self._record = Record(held.claims, held.backoffs, orders, held.serial)
+            self._record = replace(held, orders=orders)
         return self._record
 
-    def _read_all(self, db: sqlite3.Connection, meta: dict[str, int]) -> None:
+    def _read_all(self, db: sqlite3.Connection, meta: dict[str, Any]) -> None:
         claims = _values(Claim, db.execute("SELECT data FROM claims ORDER BY position"))
         backoffs = _values(Backoff, db.execute("SELECT data FROM backoffs ORDER BY position"))
         self._positions = dict(db.execute("SELECT id, position FROM claims"))
-        self._record = Record(claims, backoffs, self._record.orders, meta["serial"])
+        spent = Spent(meta["spent_usd"], meta["spent_at"]) if meta["spent_at"] else None
+        self._record = Record(claims, backoffs, self._record.orders, meta["serial"], spent)
         self._revision = meta["revision"]
 
     def save(self, record: Record, answered: tuple[str, ...]) -> None:
@@ -120,10 +122,15 @@ class _File:
                 db.executemany("INSERT INTO backoffs VALUES (?, ?)", _rows(record.backoffs))
             db.executemany("DELETE FROM orders WHERE id = ?", [(order,) for order in answered])
             db.execute("UPDATE meta SET value = max(value, ?) WHERE key = 'serial'", (record.serial,))
+            if record.spent is not None:
+                spent = (record.spent.usd, record.spent.at)
+                db.execute("UPDATE meta SET value = ? WHERE key = 'spent_usd'", spent[:1])
+                db.execute("UPDATE meta SET value = ? WHERE key = 'spent_at'", spent[1:])
             db.execute("UPDATE meta SET value = ? WHERE key = 'revision'", (revision,))
             db.execute("COMMIT")
         standing = tuple(order for order in self._record.orders if order.id not in answered)
-        self._record = Record(record.claims, record.backoffs, standing, max(record.serial, self._record.serial))
+        serial = max(record.serial, self._record.serial)
+        self._record = replace(record, orders=standing, serial=serial, spent=record.spent or self._record.spent)
         self._positions, self._revision = positions, revision
 
     def add_order(self, order: Order) -> None:

@@ -24,22 +24,26 @@ from rayfleet.model import (
     Plan,
     Release,
     Snapshot,
+    Spent,
     Trouble,
 )
 
 log = structlog.get_logger()
 
+SPENDING_S = 60.0
+"""How old what the ledger says of today's money may become."""
 CALLS_AT_ONCE = 8
 """Launches, and apart from them releases, that one provider is asked for at the same time."""
 
 
 @dataclass(slots=True)
 class Inbox:
-    """Outcomes that the next snapshot will carry, and the batches whose launch has not ended."""
+    """Outcomes that the next snapshot will carry, batches whose launch has not ended, and when we launched."""
 
     wake: Callable[[str], None]
     outcomes: list[Outcome] = field(default_factory=list)
     launching: set[str] = field(default_factory=set)
+    launched: list[tuple[float, int]] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
         """Take the end of a call and wake the loop."""
@@ -50,6 +54,11 @@ class Inbox:
         """Return all outcomes and forget them."""
         taken, self.outcomes = tuple(self.outcomes), []
         return taken
+
+    def launched_since(self, at: float) -> int:
+        """Return how many machines were asked for after `at`; what is older is forgotten."""
+        self.launched = [(when, count) for when, count in self.launched if when > at]
+        return sum(count for _, count in self.launched)
 
     def put_back(self, outcomes: Iterable[Outcome]) -> None:
         """Keep outcomes for the next tick, because this one could not remember what they meant."""
@@ -130,10 +139,10 @@ class Actor:
         """Save what differs from `held`; return what the ledger holds then."""
         claims = lasting(plan.claims, held.claims)
         same = (claims, plan.backoffs, plan.serial) == (held.claims, held.backoffs, held.serial)
-        if same and not plan.answered:
+        if same and not plan.answered and not _spending_is_due(plan.spent, held.spent):
             return held
         standing = tuple(order for order in held.orders if order.id not in plan.answered)
-        record = Record(claims, plan.backoffs, standing, plan.serial)
+        record = Record(claims, plan.backoffs, standing, plan.serial, plan.spent)
         await self._parts.ledger.save(record, answered=plan.answered)
         return record
 
@@ -149,6 +158,8 @@ class Actor:
         hosts = launch.count // len(launch.claims)
         request = LaunchRequest(launch.batch, launch.offer, pool, launch.claims, hosts, head)
         self._inbox.launching.add(launch.batch)
+        if not head:
+            self._inbox.launched.append((snapshot.now, launch.count))
         self._begin(OutcomeKind.LAUNCH, launch.claims, lambda: provider.launch(request), (provider.name, launch.batch))
         return True
 
@@ -212,6 +223,13 @@ class Actor:
         """Wait for the call and say in data how it ended."""
         trouble, message, scope = await _trouble(work, kind, claims)
         return Outcome(kind, claims, self._parts.clock.now(), trouble, message, scope)
+
+
+def _spending_is_due(now: Spent | None, held: Spent | None) -> bool:
+    """Say whether today's money is to be written down for its own sake: it grows all the time, a minute may be lost."""
+    if now is None or (held is None and not now.usd):
+        return False
+    return held is None or (now.usd != held.usd and now.at - held.at >= SPENDING_S)
 
 
 async def _trouble(

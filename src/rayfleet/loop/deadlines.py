@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from rayfleet.model import Claim, Phase, Plan, Policy
+from rayfleet.planner.schedules import next_schedule_change
 from rayfleet.planner.windows import next_change
 
 
 def next_deadline(policy: Policy, plan: Plan, now: float) -> float | None:
-    """Return the earliest moment after `now` at which a time-out of the plan's claims or back-offs passes."""
-    moments = [moment for claim in plan.claims for moment in _of_claim(claim, policy, now)]
-    moments += [backoff.until for backoff in plan.backoffs]
+    """Return the first moment after `now` at which a time-out of claims or back-offs passes or a schedule changes."""
+    patience = {pool.name: _idle_timeout_s(policy, pool.name) for pool in policy.pools}
+    moments = [backoff.until for backoff in plan.backoffs]
+    for claim in plan.claims:
+        moments += _of_claim(claim, policy, now, patience)
+    if (change := next_schedule_change(policy, now)) is not None:
+        moments.append(change)
     windows = (budget.window for budget in policy.disruption_budgets if budget.window)
     moments += [moment for window in windows if (moment := next_change(window, now)) is not None]
-    return min((moment for moment in moments if moment > now), default=None)
+    return min([moment for moment in moments if moment > now], default=None)
 
 
-def _of_claim(claim: Claim, policy: Policy, now: float) -> Iterator[float]:
+def _idle_timeout_s(policy: Policy, name: str) -> float:
+    pool = policy.pool(name)
+    own = pool.idle_timeout_s if pool else None
+    return policy.idle_timeout_s if own is None else own
+
+
+def _of_claim(claim: Claim, policy: Policy, now: float, patience: dict[str, float]) -> Iterable[float]:
+    """Return the moments of one claim. `patience`: idle time-outs of the pools."""
+    if claim.phase is Phase.READY and len(claim.hosts) == 1 and claim.hosts[0].used and claim.unseen_since is None:
+        settled = claim.since + policy.timeouts.settle_s  # nearly every claim of a busy cluster
+        return (settled,) if claim.retry_at is None else (settled, claim.retry_at)
+    return _of_any(claim, policy, now, patience)
+
+
+def _of_any(claim: Claim, policy: Policy, now: float, patience: dict[str, float]) -> Iterator[float]:
     limits = policy.timeouts
     if claim.retry_at is not None:
         yield claim.retry_at
@@ -28,7 +47,7 @@ def _of_claim(claim: Claim, policy: Policy, now: float) -> Iterator[float]:
             yield claim.since + limits.boot_timeout_s
         case Phase.READY:
             yield claim.since + limits.settle_s
-            yield from _of_ready(claim, policy, now)
+            yield from _of_ready(claim, policy, now, patience)
         case Phase.DRAINING if claim.drain is not None:
             yield claim.since + limits.drain_retry_s
             yield claim.drain.deadline
@@ -36,13 +55,11 @@ def _of_claim(claim: Claim, policy: Policy, now: float) -> Iterator[float]:
             pass  # RELEASING has its `retry_at`; FAILED ends with the next plan
 
 
-def _of_ready(claim: Claim, policy: Policy, now: float) -> Iterator[float]:
+def _of_ready(claim: Claim, policy: Policy, now: float, patience: dict[str, float]) -> Iterator[float]:
     if claim.unseen_since is not None:
         yield claim.unseen_since + policy.timeouts.node_timeout_s
     if claim.hosts and not claim.head and not claim.foreign and not any(host.used for host in claim.hosts):
-        pool = policy.pool(claim.pool)
-        own = pool.idle_timeout_s if pool else None
-        timeout_s = policy.idle_timeout_s if own is None else own
+        timeout_s = patience.get(claim.pool, policy.idle_timeout_s)
         yield now + timeout_s - min(host.idle_s for host in claim.hosts)
     if not claim.head and not claim.foreign:
         yield from _of_voluntary(claim, policy)

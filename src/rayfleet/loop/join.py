@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from operator import attrgetter
 
 from rayfleet.contracts import EngineView, Machine, MachineState, Node
@@ -55,20 +56,37 @@ def join(
     listings: Mapping[str, Listing],
     view: EngineView | None,
     retired: frozenset[str] = frozenset(),
+    memory: Memory | None = None,
 ) -> Joined:
     """Give every host its facts.
 
     `view` None: the engine does not answer, so nothing is said of nodes. `retired`: ids of machines that
-    were ours and are gone; their nodes are ghosts until the engine notices, not capacity.
+    were ours and are gone; their nodes are ghosts until the engine notices, not capacity. `memory`: what the last call
+    made; it is brought up to date, saves most of the work of a quiet tick, and changes nothing else.
     """
     places = {name: _Place(listing) for name, listing in listings.items()}
     bound = _bind(claims, places)
     nodes = _Nodes(view)
-    joined = tuple(_with_facts(claim, _home(claim.offer, places), nodes) for claim in bound)
+    last = {} if memory is None else memory.single
+    kept: dict[str, Remembered] = {}
+    joined = tuple([_joined(claim, _home(claim.offer, places), nodes, last, kept) for claim in bound])
+    if memory is not None:
+        memory.single = kept
     taken = {host.machine_id for claim in bound for host in claim.hosts}
     strays = tuple(_strays(places.values(), taken))
     ours = retired.union(*(place.machines for place in places.values()), (m for m in taken if m))
     return Joined((*joined, *nodes.foreign(ours)), strays)
+
+
+Remembered = tuple[Claim, Machine | None, Node | None, tuple[bool, bool], Claim]
+"""A claim of one host before it was joined, its machine, its node, which sides were known; and what that came to."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """What `join` made of claims of one host, by id. Belongs to one caller."""
+
+    single: dict[str, Remembered] = field(default_factory=dict)
 
 
 class _Place:
@@ -140,9 +158,49 @@ def _strays(places: Iterable[_Place], taken: set[str | None]) -> Iterable[Stray]
 # ---- facts --------------------------------------------------------------------------------------
 
 
+def _joined(
+    claim: Claim, place: _Place, nodes: _Nodes, last: Mapping[str, Remembered], kept: dict[str, Remembered]
+) -> Claim:
+    """Return a claim with its facts: the same value as last time when nothing about it is new."""
+    if len(claim.hosts) != 1:
+        return _with_facts(claim, place, nodes)
+    host = claim.hosts[0]
+    machine, node = place.machines.get(host.machine_id or ""), nodes.of(claim, host)
+    known = (place.known, nodes.known)
+    before = last.get(claim.id)
+    if before is None or before[0] is not claim or before[3] != known or not _equal(before, machine, node):
+        found = _with_facts(claim, place, nodes)
+    else:
+        found = before[4]
+        if found.listed_at == place.listed_at:
+            kept[claim.id] = before
+            return found
+        found = _listed(claim, found.hosts, place.listed_at)
+    kept[claim.id] = (claim, machine, node, known, found)
+    return found
+
+
+def _equal(before: Remembered, machine: Machine | None, node: Node | None) -> bool:
+    """Say whether machine and node are as before; whoever gives the same value again saves the comparison."""
+    _, last_machine, last_node, _, _ = before
+    return (last_machine is machine or last_machine == machine) and (last_node is node or last_node == node)
+
+
 def _with_facts(claim: Claim, place: _Place, nodes: _Nodes) -> Claim:
     hosts = tuple([_host_with_facts(claim, host, place, nodes) for host in claim.hosts])
-    return replace(claim, hosts=hosts, listed_at=place.listed_at)
+    return _listed(claim, hosts, place.listed_at)
+
+
+def _listed(claim: Claim, hosts: tuple[Host, ...], listed_at: float | None) -> Claim:
+    """Return the claim with other hosts and time of listing; `replace` takes three times as long."""
+    values = list(_every_field(claim))
+    values[_HOSTS], values[_LISTED_AT] = hosts, listed_at
+    return Claim(*values)
+
+
+_FIELDS = tuple(each.name for each in fields(Claim))
+_HOSTS, _LISTED_AT = _FIELDS.index("hosts"), _FIELDS.index("listed_at")
+_every_field = attrgetter(*_FIELDS)
 
 
 def _host_with_facts(claim: Claim, host: Host, place: _Place, nodes: _Nodes) -> Host:
@@ -179,8 +237,14 @@ def _host(
 
 def _used(total: Resources, available: Resources) -> Resources:
     """Return what is not free; a resource of which more is free than there is counts as unused."""
-    if total == available:
+    if total is available or total == available:
         return NOTHING
+    return _difference(total, available)
+
+
+@lru_cache(maxsize=8192)
+def _difference(total: Resources, available: Resources) -> Resources:
+    """Return what is taken; machines of a kind that are used alike are many."""
     return Resources({name: max(0, units - available.get(name, 0)) for name, units in total.items()})
 
 
@@ -238,6 +302,8 @@ def lasting(claims: Iterable[Claim], held: tuple[Claim, ...] = ()) -> tuple[Clai
 
 
 def _lasting(claim: Claim, held: Claim | None) -> Claim:
+    if held is claim:
+        return held
     if held is not None and _kept(held) == _kept(claim) and _bindings(held) == _bindings(claim):
         return held
     return replace(claim, hosts=tuple(Host(*binding) for binding in _bindings(claim)), listed_at=None)
@@ -247,4 +313,4 @@ def _bindings(claim: Claim) -> list[tuple[str, str | None, str | None]]:
     return [(host.id, host.machine_id, host.node_id) for host in claim.hosts]
 
 
-_kept = attrgetter(*(field.name for field in fields(Claim) if field.name not in {"hosts", "listed_at"}))
+_kept = attrgetter(*(each.name for each in fields(Claim) if each.name not in {"hosts", "listed_at"}))

@@ -15,10 +15,12 @@ from rayfleet.contracts import (
 )
 from rayfleet.loop.act import Inbox
 from rayfleet.loop.clock_steps import not_ahead
-from rayfleet.loop.join import Joined, Listing, join
+from rayfleet.loop.join import Joined, Listing, Memory, join
 from rayfleet.loop.parts import Parts
 from rayfleet.loop.poller import Poller
 from rayfleet.model import Claim, Demand, FrozenMap, NodeFact, Policy, Snapshot
+
+MINUTE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Observer:
         self._parts = parts
         self._inbox = inbox
         self._record: Record | None = None
+        self._memory = Memory()
         self._used: EngineView | None = None  # the view that the last snapshot was made from
         self._machines: frozenset[str] = frozenset()  # machine ids of ours whose nodes the engine may still show
         self._news_at: float | None = None  # when the engine first said what no snapshot has shown yet
@@ -70,6 +73,9 @@ class Observer:
             listed_at=FrozenMap({n: p.asked_at for n, p in self.listings.items() if p.asked_at is not None}),
             serial=record.serial,
             engine_up=view is not None,
+            spent_today_usd=record.spent.usd if record.spent else 0.0,
+            spent_at=record.spent.at if record.spent else None,
+            launched_last_min=self._inbox.launched_since(now - MINUTE_S),
         )
         seen_at = view.received_at if view else 0.0
         seen_at, self._news_at = min(seen_at, self._news_at or seen_at), None
@@ -136,7 +142,7 @@ class Observer:
     def _join(self, claims: tuple[Claim, ...], view: EngineView | None) -> Joined:
         listings = {name: Listing(poller.value, poller.asked_at) for name, poller in self.listings.items()}
         held = {host.machine_id for claim in claims for host in claim.hosts if host.machine_id}
-        joined = join(claims, listings, view, self._machines - held)
+        joined = join(claims, listings, view, self._machines - held, self._memory)
         self._machines = _still_shown(self._machines, view) | _machine_ids(joined.claims)
         return joined
 

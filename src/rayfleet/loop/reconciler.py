@@ -206,7 +206,8 @@ class Reconciler:
         """Empty the ledger; False when it cannot be written now."""
         orders = tuple(order.id for order in report.snapshot.orders)
         try:
-            await self._parts.ledger.save(Record(serial=report.plan.serial), answered=orders)
+            record = Record(serial=report.plan.serial, spent=report.plan.spent)
+            await self._parts.ledger.save(record, answered=orders)
         except LedgerUnavailable as error:
             log.warning("ledger_unavailable", error=str(error))
             return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rayfleet.model.frozen import FrozenMap
+from rayfleet.model.frozen import NO_LABELS, FrozenMap, Labels
 from rayfleet.model.labels import LabelSelector
 from rayfleet.model.resources import Resources
 
@@ -14,11 +14,12 @@ Selectors = tuple[LabelSelector, ...]
 
 
 class DemandKind(StrEnum):
-    """The three sorts of demand, in the words of files and reports."""
+    """The sorts of demand, in the words of files and reports; a buffer is the last to be served."""
 
     TASKS = "tasks"
     GANG = "gang"
     REQUESTED = "requested"
+    BUFFER = "buffer"
 
 
 class Strategy(StrEnum):
@@ -32,12 +33,16 @@ class Strategy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TaskDemand:
-    """`count` tasks or actors of one shape; they may be spread over any machines."""
+    """`count` tasks or actors of one shape; they may be spread over any machines.
+
+    `labels` say whose they are, for quotas; they choose no machine.
+    """
 
     shape: Resources
     count: int = 1
     selectors: Selectors = ()
     age_s: float = 0.0
+    labels: Labels = NO_LABELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ class Gang:
 
     `placed` maps a bundle's index (as text) to the machine id that already holds
     it: such bundles need no room, but STRICT strategies respect where they are.
-    A gang with placed bundles has count 1.
+    A gang with placed bundles has count 1. `labels`: whose it is, as of tasks.
     """
 
     strategy: Strategy
@@ -62,6 +67,7 @@ class Gang:
     count: int = 1
     age_s: float = 0.0
     placed: FrozenMap[str] = FrozenMap()
+    labels: Labels = NO_LABELS
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,29 @@ LAUNCHES: Final[dict[ReasonCode, Meaning]] = {
         offers="over how many offers",
         spot_spread_margin="how much dearer than the cheapest one an offer may be, as a share",
     ),
+    ReasonCode.BUFFER: _means(
+        "Buffers of the policy keep room free for what nobody asks for yet, and less than that was free.",
+        "To keep less free: `rayfleet set buffer:NAME=N`, or `buffers` in the cluster's file.",
+        pieces="how many pieces of room the new machines are for",
+        names="the buffers",
+    ),
+    ReasonCode.UTILIZATION: _means(
+        "More of a resource is in use than `scale_up_utilization` wants, so there is to be more of it.",
+        "`rayfleet set scale_up_utilization:CPU=null` takes the target away.",
+        pieces="how many units of room the new machines are for",
+        names="the resources, each with its target",
+    ),
+    ReasonCode.OVERLAY: _means(
+        "An overlay of the policy has made this offer cheaper or dearer when it was chosen; it stands in the chain.",
+        "Nothing, if that is meant. Else correct `overlays` in the cluster's file.",
+        counted_usd_per_hour="what the offer was compared by, in USD per hour",
+        why="what the overlays say that they are for",
+    ),
+    ReasonCode.SCHEDULE: _means(
+        "A schedule of the policy is on and has set this limit; it stands in the chain of what follows from it.",
+        "Wait until it is over, change `schedules` in the cluster's file, or go before it with `rayfleet set`.",
+        schedule="its name",
+    ),
 }
 
 RELEASES: Final[dict[ReasonCode, Meaning]] = {
@@ -140,6 +163,19 @@ RELEASES: Final[dict[ReasonCode, Meaning]] = {
         "Raise the budget: `rayfleet set max_usd_per_hour=N` (null: none).",
         usd_per_hour="cost of all machines with a known price, in USD per hour",
         max_usd_per_hour="the budget, in USD per hour",
+    ),
+    ReasonCode.OVER_RESOURCES: _means(
+        "The workers have more of a resource than `max_resources` allows, mostly because the limit was lowered.",
+        "`rayfleet set max_resources:CPU=N` (null: no limit).",
+        resource="the resource",
+        have="how much of it they had (memory: bytes)",
+        most="how much is allowed",
+    ),
+    ReasonCode.OVER_DAY_BUDGET: _means(
+        "The money of the day is spent. Everything that has a price leaves; at midnight (UTC) a new day begins.",
+        "Raise the budget: `rayfleet set max_usd_per_day=N` (null: none).",
+        spent_usd="USD spent since midnight (UTC)",
+        max_usd_per_day="the budget of the day, in USD",
     ),
     ReasonCode.POOL_REMOVED: _means(
         "The machine's pool was taken out of the cluster's file. It gets `drain_timeout_s` to finish.",
@@ -307,6 +343,46 @@ WAITS: Final[dict[ReasonCode, Meaning]] = {
         "One more machine would cost more than the budget leaves.",
         "`rayfleet set max_usd_per_hour=N` (null: no budget), or wait until other machines have left.",
         max_usd_per_hour="the budget, in USD per hour",
+    ),
+    ReasonCode.MAX_RESOURCES: _means(
+        "One more machine would exceed what all workers together may have of a resource.",
+        "`rayfleet set max_resources:CPU=N` (null: no limit), or wait until other machines have left.",
+        resource="the resource",
+        have="how much of it the workers have (memory: bytes)",
+        most="how much is allowed",
+    ),
+    ReasonCode.DAY_BUDGET: _means(
+        "With one more machine, running until midnight (UTC), today would cost more than its budget.",
+        "`rayfleet set max_usd_per_day=N` (null: no budget), or wait: what ends earlier leaves its share.",
+        max_usd_per_day="the budget of the day, in USD",
+        spent_usd="USD spent since midnight (UTC)",
+    ),
+    ReasonCode.LAUNCH_RATE: _means(
+        "As many machines were launched within a minute as are allowed; more follow when the minute is over.",
+        "Wait, or `rayfleet set max_launches_per_min=null`.",
+        launched="machines launched within the minute, this plan's included",
+        max_launches_per_min="the limit, in machines per minute",
+    ),
+    ReasonCode.QUOTA: _means(
+        "The owner of this work (a team, a job) uses as much as its quota lets machines be launched for.",
+        "Raise it: `rayfleet set quota:VALUE:CPU=N` (null: no limit), or wait until its other work has ended.",
+        owner="label and value of the quota",
+        resource="the first resource of which too little is left",
+        used="how much of it the owner uses, this plan included (memory: bytes)",
+        most="the quota",
+    ),
+    ReasonCode.FAIR_SHARE: _means(
+        "The limits do not leave room for everybody's work, so owners of quotas took turns by their weights.",
+        "Raise the limit that is named beside it, or the owner's `weight`.",
+        owner="whose work it is",
+        weight="its weight",
+    ),
+    ReasonCode.PENDING_THRESHOLD: _means(
+        "Too few tasks wait, and none for long enough, for machines to be launched for them.",
+        "Wait, or `rayfleet set scale_up_pending_threshold=null` to launch at once.",
+        pending="tasks that wait and that a machine could be launched for",
+        age_s="seconds for which the oldest of them has waited",
+        threshold="how many tasks, or for how long, start a launch",
     ),
     ReasonCode.UPSCALING_SPEED: _means(
         "Enough machines of this pool are starting already; more follow when these have joined.",

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from rayfleet.model.ahead import Ahead
 from rayfleet.model.claim import Claim
 from rayfleet.model.demand import DemandKind, Gang, RequestedDemand, TaskDemand
 from rayfleet.model.policy import OfferKey
 from rayfleet.model.reason import Reason
 from rayfleet.model.snapshot import Backoff, Order
+from rayfleet.model.spending import Spent
 
 
 class How(StrEnum):
@@ -76,11 +78,14 @@ class PoolVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Unmet:
-    """Demand that this plan does not serve. `index` is the position in its demand list; `count` tasks or gangs."""
+    """Demand that this plan does not serve. `index` is the position in its demand list; `count` tasks or gangs.
+
+    The list of buffers is the plan's own `ahead`.
+    """
 
     kind: DemandKind
     index: int
-    demand: TaskDemand | Gang | RequestedDemand
+    demand: TaskDemand | Gang | RequestedDemand | Ahead
     count: int
     reason: Reason
     pools: tuple[PoolVerdict, ...] = ()
@@ -130,8 +135,10 @@ class Cost:
 class Plan:
     """The decision.
 
-    `claims`, `backoffs`, `serial` and `answered` (order ids that are done) are what the ledger must hold
-    *before* any action is taken; actions follow from them. `orders` are those that still stand.
+    `claims`, `backoffs`, `serial` and `answered` (order ids that are done) are what the ledger must hold *before*
+    any action is taken; actions follow from them. `orders` are those that still stand. `ahead`: what is to be kept
+    free, in the order that placements and unmet demand of kind buffer count in. `spent`: today, until now; kept
+    with the claims.
     """
 
     launches: tuple[Launch, ...] = ()
@@ -147,6 +154,8 @@ class Plan:
     orders: tuple[Order, ...] = ()
     answered: tuple[str, ...] = ()
     serial: int = 0
+    ahead: tuple[Ahead, ...] = ()
+    spent: Spent | None = None
 
     @property
     def actions(self) -> tuple[Action, ...]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from rayfleet.model.ahead import Buffer, Schedule
 from rayfleet.model.disruption import DisruptionBudget
-from rayfleet.model.frozen import NO_LABELS, Labels
-from rayfleet.model.labels import MARKET_LABEL, NODE_GROUP_LABEL, ZONE_LABEL
+from rayfleet.model.frozen import NO_LABELS, FrozenMap, Labels
+from rayfleet.model.labels import ANYWHERE, MARKET_LABEL, NODE_GROUP_LABEL, ZONE_LABEL, LabelSelector
+from rayfleet.model.quota import Quota
 from rayfleet.model.resources import Resources
 from rayfleet.model.timeouts import Timeouts
+from rayfleet.model.triggers import PendingThreshold
 
 
 class Market(StrEnum):
@@ -39,17 +42,42 @@ class OfferKey:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One way of getting a machine of a pool. `usd_per_hour` None = price unknown."""
+    """One way of getting a machine of a pool. `usd_per_hour` None = price unknown.
+
+    `counted_usd_per_hour` is the planner's: no file has it.
+    """
 
     usd_per_hour: float | None = None
     market: Market = Market.ON_DEMAND
     zone: str | None = None
     region: str | None = None
     provider: str | None = None
+    counted_usd_per_hour: float | None = None
+
+    @property
+    def compared(self) -> float | None:
+        """Return the price that offers are compared by: what overlays have made of it, else its own."""
+        return self.usd_per_hour if self.counted_usd_per_hour is None else self.counted_usd_per_hour
 
     def key(self, pool: str) -> OfferKey:
         """Return the identity of this offer within `pool`."""
         return OfferKey(pool, self.provider, self.region, self.zone, self.market)
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """What the offers in `scope` whose labels `labels` means count as when they are compared.
+
+    One of `usd_per_hour` (instead of the price), `multiply` and `add` (never below 0). `real`: it is what they cost.
+    """
+
+    scope: OfferKey
+    labels: LabelSelector = ANYWHERE
+    usd_per_hour: float | None = None
+    multiply: float | None = None
+    add: float | None = None
+    why: str = ""
+    real: bool = False
 
 
 DEFAULT_OFFERS: tuple[Offer, ...] = (Offer(),)
@@ -87,8 +115,12 @@ class Policy:
     """All limits and preferences of one cluster.
 
     `head`: the pool of one that carries the head, when the loop is to start it;
-    None when somebody else does. Speeds: None = no rate limit. `spot_spread_margin`: spot machines are spread
-    over offers that cost at most that share more than the cheapest one; None = the cheapest only.
+    None when somebody else does. Speeds: None = no rate limit. `scale_up_pending_threshold` None: machines are
+    launched for the first task that waits. `scale_up_utilization`: resource -> share of it (0..1] that may be in use
+    before more is launched. `max_resources`: resource -> most units that all workers together may have (0 is none at
+    all). `max_usd_per_day`: from midnight to midnight, UTC. `max_launches_per_min`: machines; the head is free.
+    `spot_spread_margin`: spot machines are spread over offers that cost at most that share more than the cheapest one;
+    None = the cheapest only.
     """
 
     pools: tuple[Pool, ...] = ()
@@ -105,6 +137,15 @@ class Policy:
     consolidate_after_s: float = 600.0
     scale_down_utilization: float | None = None
     timeouts: Timeouts = Timeouts()
+    buffers: tuple[Buffer, ...] = ()
+    schedules: tuple[Schedule, ...] = ()
+    scale_up_pending_threshold: PendingThreshold | None = None
+    scale_up_utilization: FrozenMap[float] = FrozenMap()
+    max_resources: FrozenMap[int] = FrozenMap()
+    max_usd_per_day: float | None = None
+    max_launches_per_min: int | None = None
+    overlays: tuple[Overlay, ...] = ()
+    quotas: tuple[Quota, ...] = ()
 
     def pool(self, name: str) -> Pool | None:
         """Return the worker pool or head pool of that name, or None."""

@@ -29,11 +29,17 @@ class ReasonCode(StrEnum):
     REPLACEMENT = "replacement"
     DETOUR = "detour"
     SPOT_SPREAD = "spot_spread"
+    BUFFER = "buffer"
+    SCHEDULE = "schedule"
+    UTILIZATION = "utilization"
+    OVERLAY = "overlay"
     # releases
     IDLE = "idle"
     UNNEEDED = "unneeded"
     OVER_MAX = "over_max"
     OVER_BUDGET = "over_budget"
+    OVER_RESOURCES = "over_resources"
+    OVER_DAY_BUDGET = "over_day_budget"
     POOL_REMOVED = "pool_removed"
     ORDERED = "ordered"
     SHUTDOWN = "shutdown"
@@ -74,9 +80,15 @@ class ReasonCode(StrEnum):
     MAX_WORKERS = "max_workers"
     POOL_MAX_WORKERS = "pool_max_workers"
     BUDGET = "budget"
+    MAX_RESOURCES = "max_resources"
+    DAY_BUDGET = "day_budget"
+    LAUNCH_RATE = "launch_rate"
+    QUOTA = "quota"
+    FAIR_SHARE = "fair_share"
     UPSCALING_SPEED = "upscaling_speed"
     BACKED_OFF = "backed_off"
     GANG_TOO_WIDE = "gang_too_wide"
+    PENDING_THRESHOLD = "pending_threshold"
     ENGINE_DOWN = "engine_down"
     WAITING_FOR_HEAD = "waiting_for_head"
     SHUTTING_DOWN = "shutting_down"
@@ -99,10 +111,16 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.RELAUNCH: "launch {batch} was asked for, but nobody knows how it ended",
     ReasonCode.DETOUR: "{offer} would be cheaper, but is not asked for {left_s:.0f} s more after {error}",
     ReasonCode.SPOT_SPREAD: "spread over {offers} spot offers of nearly equal price (within {spot_spread_margin:.0%})",
+    ReasonCode.BUFFER: "{pieces} pieces of room are kept free ({names})",
+    ReasonCode.UTILIZATION: "{pieces} pieces of room keep the use at or below its target ({names})",
+    ReasonCode.SCHEDULE: "schedule {schedule} is on",
+    ReasonCode.OVERLAY: "its offer counts as {counted_usd_per_hour:.3f} USD/h ({why})",
     ReasonCode.IDLE: "idle for {idle_s:.0f} s (time-out {idle_timeout_s:g} s)",
     ReasonCode.UNNEEDED: "nothing needs it any more",
     ReasonCode.OVER_MAX: "{scope} has {count} machines, {max_workers} are allowed",
     ReasonCode.OVER_BUDGET: "costs {usd_per_hour:.2f} USD/h, {max_usd_per_hour:.2f} are allowed",
+    ReasonCode.OVER_RESOURCES: "machines have {have:g} {resource}, {most:g} are allowed",
+    ReasonCode.OVER_DAY_BUDGET: "{spent_usd:.2f} USD were spent today, {max_usd_per_day:.2f} are allowed",
     ReasonCode.POOL_REMOVED: "pool {pool} is no longer in the configuration",
     ReasonCode.ORDERED: "{by} ordered it: {why}",
     ReasonCode.SHUTDOWN: "the cluster is shutting down",
@@ -143,9 +161,15 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.MAX_WORKERS: "the cluster is at its maximum of {max_workers}",
     ReasonCode.POOL_MAX_WORKERS: "is at its maximum of {max_workers}",
     ReasonCode.BUDGET: "would cost more than {max_usd_per_hour:.2f} USD/h",
+    ReasonCode.MAX_RESOURCES: "machines have {have:g} {resource}, and {most:g} are allowed",
+    ReasonCode.DAY_BUDGET: "would cost more than {max_usd_per_day:.2f} USD today, of which {spent_usd:.2f} are spent",
+    ReasonCode.LAUNCH_RATE: "{launched} machines were launched within a minute, {max_launches_per_min} are allowed",
+    ReasonCode.QUOTA: "{owner} uses {used:g} {resource}, {most:g} are its quota",
+    ReasonCode.FAIR_SHARE: "{owner} has had its turns (weight {weight:g})",
     ReasonCode.UPSCALING_SPEED: "held by upscaling_speed {upscaling_speed:g}: {starting} are starting",
     ReasonCode.BACKED_OFF: "backs off for {left_s:.0f} s more after {error}",
     ReasonCode.GANG_TOO_WIDE: "a group of {bundles} bundles needs {missing} more machines than allowed",
+    ReasonCode.PENDING_THRESHOLD: "{pending} tasks wait, one for {age_s:.0f} s: machines are launched at {threshold}",
     ReasonCode.ENGINE_DOWN: "Ray does not answer",
     ReasonCode.WAITING_FOR_HEAD: "the head is not up yet",
     ReasonCode.SHUTTING_DOWN: "the cluster is shutting down",

@@ -9,6 +9,7 @@ from rayfleet.model.claim import Claim
 from rayfleet.model.demand import Demand
 from rayfleet.model.frozen import FrozenMap
 from rayfleet.model.policy import OfferKey, Policy
+from rayfleet.model.resources import Resources
 
 
 class OutcomeKind(StrEnum):
@@ -99,6 +100,9 @@ class Snapshot:
     `serial`: claim ids made so far (the next claim gets the next number). `in_flight`:
     batches whose launch call has not ended. `engine_up`: whether Ray answered; when not,
     demand and node facts are missing, not empty. `effort`: iterations beyond the fast answer.
+    `spent_today_usd`: spent from midnight (UTC) until `spent_at` (None: now). `launched_last_min`: machines asked for
+    within the last minute, those that failed too; claims that were made since are counted in any case. `usage`: what
+    the owner (`label=value`) of a quota uses, where somebody can tell.
     """
 
     now: float = 0.0
@@ -114,3 +118,7 @@ class Snapshot:
     serial: int = 0
     engine_up: bool = True
     effort: int = 0
+    spent_today_usd: float = 0.0
+    spent_at: float | None = None
+    launched_last_min: int = 0
+    usage: FrozenMap[Resources] = FrozenMap()

@@ -4,30 +4,32 @@
      2 lifecycle   what is known of machines and nodes moves claims on (progress carries it out)
      3 adopt       machines with our tag but without a claim get one
        drift       claims whose pool has changed since are outdated
-     4 orders      what people ordered becomes the effective policy, and drains
+     4 orders      schedules that are on and what people ordered become the effective policy, and drains;
+                   overlays say what offers count as
      5 limits      what is beyond a maximum, or without a pool, has to leave
      6 head        a cluster has one head; until it is READY nothing else is scaled
      7 minimums    pools get their minimum
      8 gangs       placement groups, whole or not at all       \
      9 requested   request_resources, against total capacity    > needs
-    10 tasks       the rest of the demand                      /
+    10 tasks       the rest of the demand                      |
+    11 ahead       buffers, from what is free then             /
        standins    the work of machines that are leaving gets room elsewhere; outgoing ones go when it has;
                    consolidation says when it pays to give a machine up (budgets: how many may go at a time)
-    11 surplus     what nobody needs is cancelled, what is idle is drained
-    12 launches    what has to be made becomes claims and calls; spot machines are spread over offers (spread), and
+    12 surplus     what nobody needs is cancelled, what is idle is drained
+    13 launches    what has to be made becomes claims and calls; spot machines are spread over offers (spread), and
                    the reason names the cheaper offers that were not asked (detours)
-    13 explain     why every host stays, and what it costs
-    14 unmet       what is not served, and why no pool takes it
+    14 explain     why every host stays, and what it costs
+    15 unmet       what is not served, and why no pool takes it
 
-Every step reads and writes one `Draft`. Steps 7 to 10 share a `Layout`: the table of hosts (`capacity`), the
-limits (`room`), what can be bought (`market`) and the choice of new machines (`fill`). `weights` says what is
+Every step reads and writes one `Draft`. Steps 7 to 11 share a `Layout`: the table of hosts (`capacity`), the
+limits (`room`), what can be bought (`market`) and the choice of new machines (`packing`). `weights` says what is
 compared when prices are unknown; `leaving` is the only way out for a claim; `backoffs` the only keeper of
 failures. `invariants.check` states what must hold of every plan.
 """
 
 from __future__ import annotations
 
-from rayfleet.model import DemandKind, Phase, Placement, Plan, Reason, Snapshot
+from rayfleet.model import Claim, Deferred, DemandKind, Phase, Placement, Plan, Reason, Snapshot
 from rayfleet.planner.adopt import adopt_strays
 from rayfleet.planner.backoffs import forget_old
 from rayfleet.planner.budgets import Budgets
@@ -43,7 +45,10 @@ from rayfleet.planner.needs import place_demand
 from rayfleet.planner.orders import apply_orders
 from rayfleet.planner.outcomes import apply_outcomes
 from rayfleet.planner.outgoing import choose_outgoing, send_off
+from rayfleet.planner.overlays import apply_overlays
 from rayfleet.planner.progress import advance_claims
+from rayfleet.planner.schedules import apply_schedules
+from rayfleet.planner.spending import spent_today
 from rayfleet.planner.standins import consolidate, house_leaving_work, with_leaving_work
 from rayfleet.planner.surplus import let_go
 from rayfleet.planner.unmet import unmet_by_limits, unmet_while_held
@@ -58,7 +63,9 @@ def plan(snapshot: Snapshot) -> Plan:
     advance_claims(draft)
     adopt_strays(draft)
     mark_drifted(draft)
+    apply_schedules(draft)
     apply_orders(draft)
+    apply_overlays(draft)
     enforce_limits(draft)
     tend_head(draft)
     placements, why = _scale(draft)
@@ -114,9 +121,20 @@ def _finish(draft: Draft, placements: tuple[Placement, ...], why: dict[str, Reas
         placements=placements,
         findings=tuple(draft.findings),
         cost=cost(draft),
-        claims=tuple(c for c in draft.claims.values() if not c.foreign and c.phase is not Phase.FAILED),
+        claims=_claims(draft),
         backoffs=tuple(draft.backoffs),
         orders=tuple(draft.orders),
         answered=tuple(draft.answered),
         serial=draft.serial,
+        ahead=draft.ahead,
+        spent=spent_today(draft),
     )
+
+
+def _claims(draft: Draft) -> tuple[Claim, ...]:
+    """Return what the ledger must hold; the claims of this plan's launches are written when somebody looks."""
+    known = tuple(c for c in draft.claims.values() if not c.foreign and c.phase is not Phase.FAILED)
+    fresh = tuple(draft.fresh)
+    if not fresh:
+        return known
+    return Deferred(lambda: (*known, *(claim for batch in fresh for claim in batch.claims()))).as_tuple()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rayfleet.model import Claim, Host, MachineFact, Phase, ReasonCode, Stray, reason
 from rayfleet.planner.draft import Draft
+from rayfleet.planner.names import host_ids
 
 
 def adopt_strays(draft: Draft) -> None:
@@ -41,8 +42,3 @@ def _adopt(draft: Draft, strays: list[Stray]) -> None:
     )
     for stray in strays:
         draft.find(name, reason(ReasonCode.ADOPTED, machine=stray.machine_id))
-
-
-def host_ids(claim: str, count: int) -> tuple[str, ...]:
-    """Return the names of a claim's hosts: its own when it has one, `<claim>.<n>` for a replica."""
-    return (claim,) if count == 1 else tuple(f"{claim}.{n}" for n in range(count))

@@ -8,7 +8,7 @@ against: total capacity, used or not). Amounts are integers in units of 1/10,000
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,6 @@ from rayfleet.model import (
     Market,
     NodeFact,
     Phase,
-    Pool,
     Resources,
     offer_labels,
 )
@@ -84,27 +83,42 @@ def _amount(name: str, total: Resources, *, joined: bool) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One column: `host` is a host's id, or None for the `number`-th that this plan makes."""
+    """One column of a host that exists: its id, its claim's and its pool's."""
 
-    host: str | None
-    claim: str | None
+    host: str
+    claim: str
     pool: str
-    number: int = 0
+
+
+class NewHost(NamedTuple):
+    """What a host that this plan makes offers by row, its labels, and whether it has an accelerator."""
+
+    offers: list[int]
+    labels: tuple[tuple[str, str], ...]
+    accelerated: bool
+
+
+Filling = list[tuple[Need, int]]
+"""What goes onto one host: needs, and how many of each."""
 
 
 class Capacity:
-    """The table. Grows as launches are decided; `copy` and `restore` undo a try."""
+    """The table. Hosts that exist have `places`, new ones come behind; `save` and `restore` undo a try.
+
+    Arrays are longer than the table, so that it can grow by one launch after the other.
+    """
 
     def __init__(self, terms: Terms) -> None:
         """Start without hosts."""
         self.terms = terms
         self.places: list[Place] = []
-        self.free: Amounts = np.zeros((len(terms.names), 0), np.int64)
-        self.whole: Amounts = np.zeros((len(terms.names), 0), np.int64)
-        self.stage: Counts = np.zeros(0, np.int64)
-        self.accelerated: Mask = np.zeros(0, np.bool_)
-        self.busy: Mask = np.zeros(0, np.bool_)
-        self.label_ids: Counts = np.zeros(0, np.int64)
+        self.size = 0
+        self._free: Amounts = np.zeros((len(terms.names), 0), np.int64)
+        self._whole: Amounts = np.zeros((len(terms.names), 0), np.int64)
+        self._stage: Counts = np.zeros(0, np.int64)
+        self._accelerated: Mask = np.zeros(0, np.bool_)
+        self._busy: Mask = np.zeros(0, np.bool_)
+        self._label_ids: Counts = np.zeros(0, np.int64)
         self._label_sets: dict[tuple[tuple[str, str], ...], int] = {}
         self._masks: dict[LabelSelector, tuple[int, Mask]] = {}
         self.hosts_made = 0
@@ -122,9 +136,34 @@ class Capacity:
         return capacity
 
     @property
-    def size(self) -> int:
-        """Return the number of hosts."""
+    def existing(self) -> int:
+        """Return the number of hosts that exist: the columns before the new ones."""
         return len(self.places)
+
+    @property
+    def free(self) -> Amounts:
+        """Return what is free, by row and host."""
+        return self._free[:, : self.size]
+
+    @property
+    def whole(self) -> Amounts:
+        """Return what is not requested yet of all there is, by row and host."""
+        return self._whole[:, : self.size]
+
+    @property
+    def stage(self) -> Counts:
+        """Return how far each host is: READY, STARTING, NEW."""
+        return self._stage[: self.size]
+
+    @property
+    def accelerated(self) -> Mask:
+        """Say of every host whether it has an accelerator."""
+        return self._accelerated[: self.size]
+
+    @property
+    def busy(self) -> Mask:
+        """Say of every host whether it has work, or gets some."""
+        return self._busy[: self.size]
 
     def label_id(self, labels: tuple[tuple[str, str], ...]) -> int:
         """Return the number of a set of labels; equal sets have equal numbers."""
@@ -135,7 +174,7 @@ class Capacity:
         known = self._masks.get(selector)
         if known is None or known[0] != self.size:
             holds = np.array([selector.holds(dict(labels)) for labels in self._label_sets], np.bool_)
-            known = (self.size, holds[self.label_ids] if self.size else np.zeros(0, np.bool_))
+            known = (self.size, holds[self._label_ids[: self.size]] if self.size else np.zeros(0, np.bool_))
             self._masks[selector] = known
         return known[1]
 
@@ -155,18 +194,50 @@ class Capacity:
             table[row, columns] -= units * counts
         self.busy[columns] = True
 
-    def grow(self, pool: Pool, offers: list[int], labels: tuple[tuple[str, str], ...], count: int) -> int:
-        """Add `count` new hosts of a pool, each with amounts `offers`; return the first one's column."""
-        first = self.size
-        column = np.repeat(np.array(offers, np.int64).reshape(-1, 1), count, axis=1)
-        self.free = np.concatenate([self.free, column], axis=1)
-        self.whole = np.concatenate([self.whole, column], axis=1)
-        self.stage = np.concatenate([self.stage, np.full(count, NEW, np.int64)])
-        accelerated = np.full(count, has_accelerator(pool.resources), np.bool_)
-        self.accelerated = np.concatenate([self.accelerated, accelerated])
-        self.busy = np.concatenate([self.busy, np.zeros(count, np.bool_)])
-        self.label_ids = np.concatenate([self.label_ids, np.full(count, self.label_id(labels), np.int64)])
-        self.places.extend(Place(None, None, pool.name, self.hosts_made + n) for n in range(count))
+    def begin(self, free: Amounts, whole: Amounts, meta: list[tuple[int, bool, bool, int]]) -> None:
+        """Start with hosts that exist: of each (stage, accelerated, busy, label id)."""
+        self._free, self._whole = free, whole
+        self._stage = np.array([m[0] for m in meta], np.int64)
+        self._accelerated = np.array([m[1] for m in meta], np.bool_)
+        self._busy = np.array([m[2] for m in meta], np.bool_)
+        self._label_ids = np.array([m[3] for m in meta], np.int64)
+        self.size = len(meta)
+
+    def grow(self, new: NewHost, count: int) -> int:
+        """Add `count` new hosts of one kind; return the first one's column."""
+        return self.grow_filled([(new, [[]], count)], whole=False)[0]
+
+    def grow_filled(self, launches: list[tuple[NewHost, list[Filling], int]], *, whole: bool) -> list[int]:
+        """Add replicas of new hosts, each with fillings of its hosts; return each launch's first column."""
+        kinds, fillings, counts = [], [], []
+        for new, filled, replicas in launches:
+            kinds += [new] * len(filled)
+            fillings += filled
+            counts.append((len(filled), replicas))
+        full = np.array([kind.offers for kind in kinds], np.int64).reshape(len(kinds), len(self.terms.names)).T
+        left = full.copy()
+        for n, filling in enumerate(fillings):
+            for need, count in filling:
+                for row, units in need:
+                    left[row, n] -= units * count
+        of, firsts = _columns(counts)
+        first = self._lengthen(of.size)
+        table, other = (self._whole, self._free) if whole else (self._free, self._whole)
+        table[:, first : self.size], other[:, first : self.size] = left[:, of], full[:, of]
+        self._stage[first : self.size] = NEW
+        self._accelerated[first : self.size] = np.array([kind.accelerated for kind in kinds], np.bool_)[of]
+        self._busy[first : self.size] = np.array([bool(filling) for filling in fillings], np.bool_)[of]
+        self._label_ids[first : self.size] = np.array([self.label_id(kind.labels) for kind in kinds], np.int64)[of]
+        return [first + n for n in firsts]
+
+    def _lengthen(self, count: int) -> int:
+        """Make the table longer by `count` columns; return the first of them."""
+        first, self.size = self.size, self.size + count
+        if self.size > self._stage.size:
+            room = max(self.size, 2 * first)
+            self._free, self._whole = _longer(self._free, room), _longer(self._whole, room)
+            self._stage, self._label_ids = _longer(self._stage, room), _longer(self._label_ids, room)
+            self._accelerated, self._busy = _longer(self._accelerated, room), _longer(self._busy, room)
         self.hosts_made += count
         return first
 
@@ -176,13 +247,29 @@ class Capacity:
 
     def restore(self, saved: SavedCapacity) -> None:
         """Undo everything since `save`."""
-        self.free, self.whole, self.busy, self.hosts_made = saved
-        size = self.free.shape[1]
-        del self.places[size:]
-        self.stage = self.stage[:size]
-        self.accelerated = self.accelerated[:size]
-        self.label_ids = self.label_ids[:size]
+        free, whole, busy, self.hosts_made = saved
+        self.size = busy.size
+        self._free[:, : self.size], self._whole[:, : self.size], self._busy[: self.size] = free, whole, busy
         self._masks.clear()  # the same number of hosts may soon be other hosts
+
+
+def _columns(counts: list[tuple[int, int]]) -> tuple[Counts, list[int]]:
+    """Return for each new column its kind of host, and each launch's first. `counts`: (hosts of one, replicas)."""
+    of: list[Counts] = []
+    firsts, kind, column = [], 0, 0
+    for hosts, replicas in counts:
+        one = np.arange(kind, kind + hosts)
+        of.append(np.tile(one, replicas) if hosts > 1 else np.repeat(one, replicas))
+        firsts.append(column)
+        kind, column = kind + hosts, column + hosts * replicas
+    return (np.concatenate(of) if of else np.zeros(0, np.int64)), firsts
+
+
+def _longer(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    """Return the array with zeros behind, up to `size` columns."""
+    longer = np.zeros((*array.shape[:-1], size), array.dtype)
+    longer[..., : array.shape[-1]] = array
+    return longer
 
 
 class _Rows:
@@ -242,9 +329,8 @@ class _Rows:
         """Make the arrays."""
         capacity = self.capacity
         shape = (len(self.free), len(capacity.terms.names))
-        capacity.free = np.array(self.free, np.int64).reshape(shape).T.copy()
-        capacity.whole = np.array(self.whole, np.int64).reshape(shape).T.copy()
-        capacity.stage = np.array([m[0] for m in self.meta], np.int64)
-        capacity.accelerated = np.array([m[1] for m in self.meta], np.bool_)
-        capacity.busy = np.array([m[2] for m in self.meta], np.bool_)
-        capacity.label_ids = np.array([m[3] for m in self.meta], np.int64)
+        capacity.begin(
+            np.array(self.free, np.int64).reshape(shape).T.copy(),
+            np.array(self.whole, np.int64).reshape(shape).T.copy(),
+            self.meta,
+        )

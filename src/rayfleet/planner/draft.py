@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 from rayfleet.model import (
     EXISTING,
     NOTHING,
+    Ahead,
     Backoff,
     Claim,
+    Deferred,
     DrainNodes,
     Finding,
     Launch,
@@ -26,6 +28,7 @@ from rayfleet.model import (
     Timeouts,
     Unmet,
 )
+from rayfleet.planner.batch import Batch
 
 VOLUNTARY = frozenset(
     {ReasonCode.IDLE, ReasonCode.DRIFTED, ReasonCode.EXPIRED, ReasonCode.UNDERUSED, ReasonCode.CHEAPER}
@@ -44,8 +47,10 @@ class Draft:
 
     `policy` is the effective one (orders applied). `claims` are those that exist, by id, the oldest first;
     `taken` the ids of the snapshot's claims. `held` says why nothing may be scaled (engine down, head
-    missing, shutting down), None when everything may. `outgoing`: READY claims that are being replaced, and why;
-    `rolling`: pools whose outdated machines are replaced as disruption budgets say.
+    missing, shutting down), None when everything may. `scheduled`: which schedule is on, by pool ("": the cluster).
+    `ahead`: what is to be kept free. `fresh` are the claims that this plan launches.
+    `outgoing`: READY claims that are being replaced, and why; `rolling`: pools whose outdated machines are replaced as
+    disruption budgets say.
     """
 
     snapshot: Snapshot
@@ -60,12 +65,16 @@ class Draft:
     findings: list[Finding] = field(default_factory=list)
     unmet: list[Unmet] = field(default_factory=list)
     scale_orders: dict[str, Reason] = field(default_factory=dict)
+    scheduled: dict[str, Reason] = field(default_factory=dict)
+    ahead: tuple[Ahead, ...] = ()
+    overlaid: dict[OfferKey, Reason] = field(default_factory=dict)
     shutdown: Reason | None = None
     held: Reason | None = None
     outgoing: dict[str, Reason] = field(default_factory=dict)
     rolling: frozenset[str] = frozenset()
     serial: int = 0
     taken: frozenset[str] = frozenset()
+    fresh: list[Batch] = field(default_factory=list)
     prices: dict[tuple[str | int | None, ...], float | None] = field(default_factory=dict)
 
     @property
@@ -94,6 +103,21 @@ class Draft:
             # A machine may carry such a name without the ledger having given it (hand-written, adopted elsewhere).
             if name not in self.claims and name not in self.taken:
                 return name
+
+    def next_ids(self, pool: str, count: int) -> tuple[str, tuple[str, ...]]:
+        """Return the ids of `count` more claims of `pool`: the first of them, and all."""
+        first = self.serial + 1
+        if first <= self._highest():
+            names = tuple(self.next_id(pool) for _ in range(count))
+            return names[0], names
+        self.serial += count
+        end = first + count
+        return f"{pool}-{first}", Deferred(lambda: (f"{pool}-{number}" for number in range(first, end))).as_tuple()
+
+    def _highest(self) -> int:
+        """Return the highest number that any known name ends with: above it every name is new."""
+        numbers = (name.rpartition("-")[2] for name in {**self.claims, **dict.fromkeys(self.taken)})
+        return max((int(number) for number in numbers if number.isdecimal()), default=0)
 
     def token(self, first: str) -> str:
         """Return the client token of the call that launches `first` and others.

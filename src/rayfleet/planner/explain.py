@@ -1,4 +1,4 @@
-"""Step 13: why every host that exists stays, and what it all costs."""
+"""Step 14: why every host that exists stays, and what it all costs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def cost(draft: Draft) -> Cost:
     """Return what all that exists costs before and after this plan; leaving machines cost until they are gone."""
     before = _sum(draft, list(draft.snapshot.claims))
     after = _sum(draft, list(draft.claims.values()))
-    return Cost(round(before[0], 9), round(after[0], 9), after[1])
+    fresh = sum(batch.usd_per_hour for batch in draft.fresh)
+    unpriced = after[1] + sum(batch.hosts for batch in draft.fresh if batch.price is None)
+    return Cost(round(before[0], 9), round(after[0] + fresh, 9), unpriced)
 
 
 def _sum(draft: Draft, claims: list[Claim]) -> tuple[float, int]:

@@ -13,11 +13,23 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rayfleet.model import ANYWHERE, Bundle, DemandKind, Gang, LabelSelector, ReasonCode, Resources, Selectors, Strategy
+from rayfleet.model import (
+    ANYWHERE,
+    Bundle,
+    DemandKind,
+    Gang,
+    LabelSelector,
+    Reason,
+    ReasonCode,
+    Resources,
+    Selectors,
+    Strategy,
+)
 from rayfleet.planner.capacity import Mask
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.layout import Layout, Manner
 from rayfleet.planner.market import Variant
+from rayfleet.planner.quotas import Owner, Owners, whole_gang
 from rayfleet.planner.work import Item, Source, item
 
 
@@ -44,22 +56,44 @@ class Missing:
     """Equal gangs without a place: how many `waiting` per list position.
 
     `machines`: how many more than allowed one of them needs; None when no number of machines would do.
-    `needed`: how many new ones it needs in all.
+    `needed`: how many new ones it needs in all. `held`: nothing is launched for it because of its owner's quota.
     """
 
     waiting: dict[int, int]
     machines: int | None
     needed: int = 0
+    held: Reason | None = None
 
 
-def place_gangs(draft: Draft, layout: Layout) -> list[Missing]:
-    """Place all gangs that can be; return those that could not."""
+def place_gangs(draft: Draft, layout: Layout, owners: Owners | None = None) -> list[Missing]:
+    """Place all gangs that can be; return those that could not. `owners`: where there are quotas."""
     parties = _parties(draft.snapshot.demand.gangs)
-    for party in parties:
-        if not _at_once(layout, party):
+    held: dict[int, Reason] = {}
+    for number, party in enumerate(parties):
+        if owners is not None:
+            refusal = _place_owned(layout, party, owners.of_gang(party.gang))
+            held |= {number: refusal} if refusal else {}
+        elif not _at_once(layout, party):
             while party.count and _one(layout, party):
                 party.waiting[party.next_index()] -= 1
-    return [_missing(layout, party) for party in parties if party.count]
+    left = [(number, party) for number, party in enumerate(parties) if party.count]
+    return [replace(_missing(layout, party), held=held.get(number)) for number, party in left]
+
+
+def _place_owned(layout: Layout, party: Party, owner: Owner) -> Reason | None:
+    """Place gangs one by one, launching within their owner's quota; return why it ends there if the quota ends it."""
+    need = whole_gang(party.gang)
+    while party.count:
+        refusal = owner.refusal(need)
+        saved, before = layout.save(), layout.capacity.hosts_made
+        if not _one(layout, party):
+            return None
+        if refusal and layout.capacity.hosts_made > before:
+            layout.restore(saved)
+            return refusal
+        owner.used = owner.used + need
+        party.waiting[party.next_index()] -= 1
+    return None
 
 
 def _missing(layout: Layout, party: Party) -> Missing:
@@ -105,7 +139,8 @@ def _at_once(layout: Layout, party: Party) -> bool:
     """Try to place all gangs of a party together, which packs better and costs one try."""
     if party.gang.strategy is Strategy.STRICT_SPREAD or party.count == 1:
         return False
-    if _whole_or_nothing(layout, lambda: _serve(layout, party, dict(party.waiting))):
+    everybody = dict(party.waiting)
+    if _whole_or_nothing(layout, lambda: _serve(layout, party, everybody), alone=False):
         party.waiting = dict.fromkeys(party.waiting, 0)
         return True
     return False
@@ -118,10 +153,14 @@ def _one(layout: Layout, party: Party) -> bool:
     return _whole_or_nothing(layout, lambda: _serve(layout, party, {index: 1}))
 
 
-def _whole_or_nothing(layout: Layout, attempt: Callable[[], bool]) -> bool:
+def _whole_or_nothing(layout: Layout, attempt: Callable[[], bool], *, alone: bool = True) -> bool:
+    """Undo an attempt that fails, or that launches too many at once. `alone`: one gang, which may overshoot once."""
     saved = layout.save()
+    before = layout.room.launches
     if attempt():
-        return True
+        left = layout.room.launches
+        if left >= 0 or left == before or (alone and before > 0):
+            return True
     layout.restore(saved)
     return False
 
@@ -131,11 +170,7 @@ def _serve(layout: Layout, party: Party, gangs: dict[int, int]) -> bool:
         return _serve_together(layout, party, gangs)
     spread = party.gang.strategy is Strategy.SPREAD
     pieces = _pieces(layout, party, gangs)
-    for round_ in range(max((len(piece.selectors) for piece in pieces), default=0)):
-        asked = [(piece, piece.selectors[round_]) for piece in pieces if round_ < len(piece.selectors)]
-        for piece, selector in asked:
-            layout.settle(piece, selector, Manner(spread=spread))
-        layout.launch(asked, ReasonCode.GANG, prefer_many=spread)
+    layout.serve(pieces, ReasonCode.GANG, spread=spread)
     return not any(piece.left for piece in pieces)
 
 
@@ -168,8 +203,8 @@ def _serve_together(layout: Layout, party: Party, gangs: dict[int, int]) -> bool
     else:
         for selector in piece.selectors:
             layout.settle(piece, selector, Manner(only=home))
-    summed = layout.placed[mark:]
-    layout.placed[mark:] = [placed._replace(bundle=number) for placed in summed for number, _ in party.bundles]
+    for put in layout.placed[mark:]:
+        put.bundles = tuple(number for number, _ in party.bundles)
     return piece.left == 0
 
 
@@ -193,7 +228,8 @@ def _homes(layout: Layout, party: Party) -> Mask | None:
     if not machines:
         return None
     ids = _host_ids(layout, machines)
-    mask = np.array([place.host is not None and place.host in ids for place in layout.capacity.places], np.bool_)
+    mask = np.zeros(layout.capacity.size, np.bool_)
+    mask[: layout.capacity.existing] = [place.host in ids for place in layout.capacity.places]
     return mask if mask.any() else None
 
 

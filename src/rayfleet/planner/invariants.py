@@ -20,6 +20,7 @@ from rayfleet.model import (
     Finding,
     Host,
     Labels,
+    Launch,
     Phase,
     Placement,
     Plan,
@@ -37,10 +38,13 @@ from rayfleet.planner.capacity import IMPLICIT_UNIT_PREFIX, INTERNAL_HEAD
 from rayfleet.planner.draft import VOLUNTARY
 from rayfleet.planner.orders import effective_policy
 from rayfleet.planner.outgoing import RESTARTABLE_LABEL
+from rayfleet.planner.spending import DAY_S, HOUR_S
 
 Broken = Iterator[tuple[str, str, str]]
 """(subject, rule, what is wrong)."""
 
+TINY_USD = 1e-6
+"""Sums of prices carry rounding errors."""
 _UNASKED = VOLUNTARY | {ReasonCode.UNNEEDED}
 
 
@@ -51,6 +55,8 @@ def check(snapshot: Snapshot, plan: Plan) -> tuple[Finding, ...]:
         _records(snapshot, plan),
         _departures(snapshot, plan),
         _limits(policy, plan),
+        _spending(policy, snapshot, plan),
+        _rate(policy, snapshot, plan),
         _minimums(policy, plan),
         _budgets(policy, snapshot, plan),
         _restarts(policy, snapshot, plan),
@@ -178,6 +184,49 @@ def _limits(policy: Policy, plan: Plan) -> Broken:
         and any(_priced(plan, launch.claims) for launch in new)
     ):
         yield "cluster", "budget", f"{plan.cost.after} of {most} USD per hour"
+    if new:
+        yield from _resource_limits(policy, plan, new)
+
+
+def _resource_limits(policy: Policy, plan: Plan, new: list[Launch]) -> Broken:
+    """No resource of which more is launched is beyond its limit."""
+    pools = {pool.name: pool.resources for pool in policy.pools}
+    launched = {name for launch in new for name in pools.get(launch.offer.pool, Resources())}
+    for name, most in policy.max_resources.items():
+        have = 0
+        for claim in plan.claims:
+            if claim.phase in EXISTING and not claim.head:
+                of_pool = pools.get(claim.pool, Resources())
+                have += sum((of_pool if h.total is None else h.total).get(name, 0) for h in claim.hosts)
+        if name in launched and have > most:
+            yield "cluster", "resource maximum", f"{have} of {most} units of {name}"
+
+
+def _spending(policy: Policy, snapshot: Snapshot, plan: Plan) -> Broken:
+    """Machines with a price are launched only when today's money is enough for all that runs, until midnight."""
+    most, spent = policy.max_usd_per_day, plan.spent
+    if spent is None or spent.usd < 0 or spent.at != snapshot.now:
+        yield "cluster", "spending is told", f"{spent} at {snapshot.now}"
+        return
+    heads = {claim.id for claim in plan.claims if claim.head}
+    new = [launch for launch in plan.launches if not launch.again and not heads.intersection(launch.claims)]
+    hours = (DAY_S - snapshot.now % DAY_S) / HOUR_S
+    if most is None or not any(_priced(plan, launch.claims) for launch in new):
+        return
+    if spent.usd + plan.cost.after * hours > most + TINY_USD:
+        yield "cluster", "budget of the day", f"{spent.usd} + {plan.cost.after} USD per hour of {most}"
+
+
+def _rate(policy: Policy, snapshot: Snapshot, plan: Plan) -> Broken:
+    """Not more is launched within a minute than allowed; one gang may be larger."""
+    most = policy.max_launches_per_min
+    if most is None or snapshot.demand.gangs:
+        return
+    heads = {claim.id for claim in plan.claims if claim.head}
+    new = [launch for launch in plan.launches if not launch.again and not heads.intersection(launch.claims)]
+    count = sum(launch.count for launch in new)
+    if count > max(0, most - snapshot.launched_last_min):
+        yield "cluster", "launches per minute", f"{snapshot.launched_last_min} + {count} of {most}"
 
 
 def _priced(plan: Plan, names: tuple[str, ...]) -> bool:
@@ -228,6 +277,7 @@ def _demand_adds_up(snapshot: Snapshot, plan: Plan) -> Broken:
     demand = snapshot.demand
     wanted = {(DemandKind.TASKS, index): task.count for index, task in enumerate(demand.tasks)}
     wanted |= {(DemandKind.REQUESTED, index): asked.count for index, asked in enumerate(demand.requested)}
+    wanted |= {(DemandKind.BUFFER, index): ahead.count for index, ahead in enumerate(plan.ahead)}
     for (kind, index), count in wanted.items():
         have = placed[kind, index, None] + unmet.get((kind, index), 0)
         if have != max(0, count):
@@ -248,7 +298,7 @@ def _hosts_hold(snapshot: Snapshot, plan: Plan) -> Broken:
         for placement in plan.placements:
             if (placement.kind is DemandKind.REQUESTED) is whole:
                 load = sums.setdefault(placement.on, Counter())
-                for name, units in _shape(snapshot, placement).items():
+                for name, units in _shape(snapshot, plan, placement).items():
                     load[name] += units * placement.count
         for host, load in sums.items():
             if host not in hosts:
@@ -289,11 +339,13 @@ def _room_of_hosts(snapshot: Snapshot, plan: Plan) -> dict[str, tuple[Resources,
     return hosts
 
 
-def _shape(snapshot: Snapshot, placement: Placement) -> Resources:
+def _shape(snapshot: Snapshot, plan: Plan, placement: Placement) -> Resources:
     demand = snapshot.demand
     match placement.kind:
         case DemandKind.TASKS:
             return demand.tasks[placement.index].shape
+        case DemandKind.BUFFER:
+            return plan.ahead[placement.index].shape
         case DemandKind.REQUESTED:
             return demand.requested[placement.index].shape
         case DemandKind.GANG:
@@ -302,7 +354,7 @@ def _shape(snapshot: Snapshot, placement: Placement) -> Resources:
 
 def _labels_hold(snapshot: Snapshot, plan: Plan) -> Broken:
     """Nothing is placed where none of its label selectors holds."""
-    chosen = [(placement, _selectors(snapshot, placement)) for placement in plan.placements]
+    chosen = [(placement, _selectors(snapshot, plan, placement)) for placement in plan.placements]
     chosen = [(placement, selectors) for placement, selectors in chosen if selectors]
     labels = _labels_of_hosts(snapshot, plan) if chosen else {}
     for placement, selectors in chosen:
@@ -311,11 +363,13 @@ def _labels_hold(snapshot: Snapshot, plan: Plan) -> Broken:
             yield placement.on, "a host has the labels that are asked for", f"{placement.kind.value} {placement.index}"
 
 
-def _selectors(snapshot: Snapshot, placement: Placement) -> Selectors:
+def _selectors(snapshot: Snapshot, plan: Plan, placement: Placement) -> Selectors:
     demand = snapshot.demand
     match placement.kind:
         case DemandKind.TASKS:
             return demand.tasks[placement.index].selectors
+        case DemandKind.BUFFER:
+            return plan.ahead[placement.index].selectors
         case DemandKind.REQUESTED:
             return demand.requested[placement.index].selectors
         case DemandKind.GANG:

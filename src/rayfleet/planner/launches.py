@@ -1,23 +1,16 @@
-"""Step 12: what was decided to be made becomes claims and one launch per offer, with its reason."""
+"""Step 13: what was decided to be made becomes claims and one launch per offer, with its reason."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from rayfleet.model import (
-    Claim,
-    DemandKind,
-    Host,
-    Launch,
-    OfferKey,
-    Phase,
-    Placement,
-    Reason,
-    ReasonCode,
-    reason,
-)
-from rayfleet.planner.adopt import host_ids
+import numpy as np
+
+from rayfleet.model import Deferred, DemandKind, Launch, OfferKey, Placement, Reason, ReasonCode, reason
+from rayfleet.planner.batch import Batch
+from rayfleet.planner.capacity import Counts
 from rayfleet.planner.detours import Piece, detours
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.layout import Layout, Made
@@ -32,10 +25,13 @@ class _Load:
     pieces: dict[DemandKind, int] = field(default_factory=dict)
     parts: dict[tuple[DemandKind, int, int | None], None] = field(default_factory=dict)
     gangs: dict[int, dict[int, int]] = field(default_factory=dict)
+    ahead: dict[int, int] = field(default_factory=dict)
 
     def add(self, kind: DemandKind, index: int, bundle: int | None, count: int) -> None:
         self.pieces[kind] = self.pieces.get(kind, 0) + count
         self.parts[kind, index, bundle] = None
+        if kind is DemandKind.BUFFER:
+            self.ahead[index] = self.ahead.get(index, 0) + count
         if kind is DemandKind.GANG:
             bundles = self.gangs.setdefault(index, {})
             bundles[bundle or 0] = bundles.get(bundle or 0, 0) + count
@@ -51,48 +47,47 @@ def write_launches(draft: Draft, layout: Layout) -> tuple[Placement, ...]:
     offers: dict[OfferKey, list[Made]] = {}
     for made in layout.made:
         offers.setdefault(made.variant.key, []).append(made)
-    offer_of = {
-        column: key
-        for key, mades in offers.items()
-        for made in mades
-        for column in range(made.first, made.first + made.replicas * made.variant.hosts)
-    }
-    loads: dict[OfferKey, _Load] = {key: _Load() for key in offers}
-    for placed in layout.placed:
-        key = offer_of.get(placed.column)
-        if key is not None:
-            loads[key].add(placed.kind, placed.position, placed.bundle, placed.pieces)
-    numbers: dict[int, int] = {}
-    already = sum(launch.count for launch in draft.launches)
+    loads = _loads(layout, offers)
+    numbers = np.zeros(layout.capacity.size, np.int64)
+    number = sum(launch.count for launch in draft.launches)
     for key, mades in offers.items():
-        _write(draft, key, mades, _reason(draft, mades, loads[key]))
+        why = _reason(draft, mades, loads[key])
+        _write(draft, key, mades, why.because(draft.overlaid[key]) if key in draft.overlaid else why)
         for made in mades:
-            for column in range(made.first, made.first + made.replicas * made.variant.hosts):
-                numbers[column] = already + len(numbers)
-    return _placements(layout, numbers)
+            numbers[made.first : made.end] = np.arange(number, number + made.hosts)
+            number += made.hosts
+    return Deferred(lambda: _placements(layout, numbers)).as_tuple()
+
+
+def _loads(layout: Layout, offers: dict[OfferKey, list[Made]]) -> dict[OfferKey, _Load]:
+    """Add up what the new machines of every offer are for."""
+    loads: dict[OfferKey, _Load] = {key: _Load() for key in offers}
+    made = sorted(((made.first, made.variant.key) for mades in offers.values() for made in mades), key=lambda m: m[0])
+    firsts = [first for first, _ in made]
+    existing = layout.capacity.existing
+
+    def load_of(column: int) -> _Load:
+        return loads[made[bisect_right(firsts, column) - 1][1]]
+
+    for put in layout.placed:
+        if isinstance(put.columns, range):  # all of it is on the machines of one launch
+            load = load_of(put.columns[0])
+            for index, bundle, count in put.parts:
+                load.add(put.kind, index, bundle, count)
+        elif put.columns.size and int(put.columns.max()) >= existing:
+            for column, index, bundle, count in put.pieces():
+                if column >= existing:
+                    load_of(column).add(put.kind, index, bundle, count)
+    return loads
 
 
 def _write(draft: Draft, key: OfferKey, mades: list[Made], why: Reason) -> None:
     pool, offer = mades[0].variant.pool, mades[0].variant.offer
-    names = [draft.next_id(pool.name) for made in mades for _ in range(made.replicas)]
-    batch = draft.token(names[0])
-    for name in names:
-        draft.keep(
-            Claim(
-                id=name,
-                offer=key,
-                phase=Phase.REQUESTED,
-                hosts=tuple(Host(id=host) for host in host_ids(name, pool.hosts_per_replica)),
-                since=draft.now,
-                created=draft.now,
-                batch=batch,
-                accepted=False,
-                make=pool.make,
-                usd_per_hour=offer.usd_per_hour,
-            )
-        )
-    count = len(names) * pool.hosts_per_replica
-    draft.launches.append(Launch(key, tuple(names), batch, count, why))
+    replicas = sum(made.replicas for made in mades)
+    first, names = draft.next_ids(pool.name, replicas)
+    batch = Batch(pool, offer, key, names, replicas, draft.token(first), draft.now)
+    draft.fresh.append(batch)
+    draft.launches.append(Launch(key, names, batch.batch, batch.hosts, why))
 
 
 def _reason(draft: Draft, mades: list[Made], load: _Load) -> Reason:
@@ -109,6 +104,10 @@ def _reason(draft: Draft, mades: list[Made], load: _Load) -> Reason:
                 causes.append(reason(ReasonCode.REPLACEMENT, machines=machines))
             case ReasonCode.REQUESTED:
                 causes.append(reason(code, bundles=load.pieces.get(DemandKind.REQUESTED, 0)))
+            case ReasonCode.BUFFER | ReasonCode.UTILIZATION:
+                mine = [index for index in sorted(load.ahead) if draft.ahead[index].why is code]
+                names = ", ".join(dict.fromkeys(draft.ahead[index].name for index in mine))
+                causes.append(reason(code, pieces=sum(load.ahead[index] for index in mine), names=names))
             case _:
                 causes.append(reason(code, tasks=load.pieces.get(DemandKind.TASKS, 0)))
     first = causes[0]
@@ -128,25 +127,30 @@ def _pieces(draft: Draft, load: _Load) -> Iterator[Piece]:
         if kind is DemandKind.GANG:
             part = demand.gangs[index].bundles[bundle or 0]
             yield Piece(part.shape, part.selectors)
+        elif kind is DemandKind.BUFFER:
+            yield Piece(draft.ahead[index].shape, draft.ahead[index].selectors)
         else:
             asked = demand.requested[index] if kind is DemandKind.REQUESTED else demand.tasks[index]
             yield Piece(asked.shape, asked.selectors)
 
 
-def _placements(layout: Layout, numbers: dict[int, int]) -> tuple[Placement, ...]:
-    places = layout.capacity.places
+def _placements(layout: Layout, numbers: Counts) -> Iterator[Placement]:
+    """Write down where everything goes; equal pieces on one host are one entry."""
     merged: dict[tuple[int, DemandKind, int, int | None], int] = {}
-    for placed in layout.placed:
-        spot = (placed.column, placed.kind, placed.position, placed.bundle)
-        merged[spot] = merged.get(spot, 0) + placed.pieces
-    return tuple(
-        Placement(
-            on=places[column].host or f"new:{numbers[column]}",
-            pool=places[column].pool,
-            kind=kind,
-            index=index,
-            bundle=bundle,
-            count=count,
-        )
-        for (column, kind, index, bundle), count in merged.items()
-    )
+    for put in layout.placed:
+        for column, index, bundle, count in put.pieces():
+            spot = (column, put.kind, index, bundle)
+            merged[spot] = merged.get(spot, 0) + count
+    places, existing = layout.capacity.places, layout.capacity.existing
+    pools = _pools(layout)
+    for (column, kind, index, bundle), count in merged.items():
+        if column < existing:
+            yield Placement(places[column].host, places[column].pool, kind, index, bundle, count)
+        else:
+            yield Placement(f"new:{numbers[column]}", pools[column - existing], kind, index, bundle, count)
+
+
+def _pools(layout: Layout) -> list[str]:
+    """Return the pool of each new host, by column."""
+    made = sorted(layout.made, key=lambda m: m.first)
+    return [name for each in made for name in [each.variant.pool.name] * each.hosts]

@@ -6,31 +6,64 @@ before it took and launched.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from itertools import repeat
 
 import numpy as np
 
-from rayfleet.model import Demand, DemandKind, LabelSelector, ReasonCode
-from rayfleet.planner import fill
-from rayfleet.planner.capacity import Capacity, Counts, Mask, SavedCapacity, Terms
+from rayfleet.model import Demand, DemandKind, LabelSelector, OfferKey, ReasonCode
+from rayfleet.planner.capacity import STARTING, Capacity, Counts, Filling, Mask, SavedCapacity, Terms
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.market import Variant, variants
+from rayfleet.planner.packing import Wanted, pack
 from rayfleet.planner.room import Room
-from rayfleet.planner.work import Item, terms_of
+from rayfleet.planner.work import Item, has_buffers, terms_of
+
+Pieces = list[tuple[int, Item, int]]
+"""Of one replica: (host, item, how many)."""
 
 SAME_FILLING = 8.0
 """Weight of the stage in the order of hosts; each next criterion weighs half of the one before."""
 
 
-class Placed(NamedTuple):
-    """So many `pieces` of a demand on one column of the table. A tuple: there may be a hundred thousand."""
+@dataclass(slots=True)
+class Put:
+    """An item's pieces on columns of the table: `counts` of them by column, `parts` of the demand list in that order.
 
-    column: int
+    On the machines of one launch the columns are a range, each with the same count. `parts` are (index, bundle, count).
+    `bundles`: each piece stands for one of each of these bundles of its gang.
+    """
+
     kind: DemandKind
-    position: int
-    bundle: int | None
-    pieces: int
+    columns: Counts | range
+    counts: Counts | int
+    parts: list[tuple[int, int | None, int]]
+    bundles: tuple[int, ...] | None = None
+
+    def by_column(self) -> Iterator[tuple[int, int]]:
+        """Yield each column with its count."""
+        if isinstance(self.columns, range):
+            return zip(self.columns, repeat(self.counts), strict=False)  # type: ignore[arg-type]  # one count with a range
+        return zip(self.columns.tolist(), self.counts.tolist(), strict=True)  # type: ignore[union-attr]  # arrays both
+
+    def existing(self, size: int) -> list[int]:
+        """Return the columns before `size`."""
+        return [] if isinstance(self.columns, range) else self.columns[self.columns < size].tolist()
+
+    def pieces(self) -> Iterator[tuple[int, int, int | None, int]]:
+        """Yield (column, index, bundle, count): columns and parts side by side."""
+        parts = iter(self.parts)
+        index, bundle, left = next(parts, (0, None, 0))
+        for column, wanted in self.by_column():
+            count = wanted
+            while count:
+                part = min(count, left)
+                for number in (bundle,) if self.bundles is None else self.bundles:
+                    yield column, index, number, part
+                count, left = count - part, left - part
+                if not left:
+                    index, bundle, left = next(parts, (0, None, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +78,16 @@ class Made:
     first: int
     why: ReasonCode
     among: int = 0
+
+    @property
+    def hosts(self) -> int:
+        """Return the number of hosts."""
+        return self.replicas * self.variant.hosts
+
+    @property
+    def end(self) -> int:
+        """Return the column behind the last host."""
+        return self.first + self.hosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +107,16 @@ class Manner:
 ANY_MANNER = Manner()
 
 
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """Items to place, and why. `whole`: against total capacity. `spread`: of equally cheap ways on more machines."""
+
+    pieces: list[Item]
+    why: ReasonCode
+    whole: bool = False
+    spread: bool = False
+
+
 @dataclass(slots=True)
 class Layout:
     """See the module."""
@@ -73,15 +126,15 @@ class Layout:
     capacity: Capacity
     room: Room
     variants: list[Variant]
-    placed: list[Placed] = field(default_factory=list)
+    placed: list[Put] = field(default_factory=list)
     made: list[Made] = field(default_factory=list)
 
     @classmethod
     def of(cls, draft: Draft, demand: Demand) -> Layout:
         """Start from what exists."""
-        terms = terms_of(demand)
+        terms = terms_of(demand, draft.policy)
         # Without demand nothing is placed, and most ticks are without demand.
-        capacity = Capacity.of(draft, terms) if demand else Capacity(terms)
+        capacity = Capacity.of(draft, terms) if demand or has_buffers(draft.policy) else Capacity(terms)
         return cls(draft, terms, capacity, Room.of(draft), variants(draft, terms))
 
     # ---- trying -------------------------------------------------------------------------------------------------
@@ -93,7 +146,7 @@ class Layout:
     def restore(self, saved: _Saved) -> None:
         """Undo everything since `save`."""
         self.capacity.restore(saved.capacity)
-        self.room = saved.room
+        self.room = saved.room.copy()
         del self.placed[saved.placed :]
         del self.made[saved.made :]
 
@@ -102,9 +155,7 @@ class Layout:
     def put(self, piece: Item, columns: Counts, counts: Counts, *, whole: bool = False) -> None:
         """Put `counts` of an item onto hosts and note it."""
         self.capacity.take(piece.need, columns, counts, whole=whole)
-        for column, count in zip(columns.tolist(), counts.tolist(), strict=True):
-            for index, bundle, part in piece.consume(count):
-                self.placed.append(Placed(column, piece.kind, index, bundle, part))
+        self.placed.append(Put(piece.kind, columns, counts, piece.consume(int(counts.sum()))))
 
     def settle(self, piece: Item, selector: LabelSelector, how: Manner = ANY_MANNER) -> Counts:
         """Put as much of an item as fits onto the hosts there are; return the columns that took some.
@@ -145,56 +196,133 @@ class Layout:
     # ---- launching ----------------------------------------------------------------------------------------------
 
     def launch(
-        self,
-        wanted: list[tuple[Item, LabelSelector]],
-        why: ReasonCode,
-        *,
-        whole: bool = False,
-        prefer_many: bool = False,
+        self, wanted: list[tuple[Item, LabelSelector]], errand: Errand, starting: dict[OfferKey, list[int]]
     ) -> set[int]:
         """Launch machines for what is left of items, as far as the limits allow, and place it there.
 
-        Return which of the items (by `id`) the upscaling speed has held back.
+        Return which of the items (by `id`) the upscaling speed has held back. `starting`: first columns of replicas
+        that are on their way, which are taken before new ones.
         """
         held: set[int] = set()
-        asked = [fill.Wanted(piece, selector, piece.left) for piece, selector in wanted if piece.left]
+        asked = [Wanted(piece, selector, piece.left) for piece, selector in wanted if piece.left]
         if not asked:
             return held
-        packing = fill.pack(asked, self.variants, self.room, prefer_many=prefer_many)
+        variants, room = self._by_key(), self.room
+        for key, columns in starting.items():
+            room = room.with_more(variants[key].pool, variants[key].offer.usd_per_hour, len(columns))
+        effort = self.draft.snapshot.effort
+        packing = pack(asked, self.variants, room, prefer_many=errand.spread, effort=effort)
+        launches: list[tuple[Variant, int, Pieces]] = []
         for variant, wanted_replicas, filling in packing.launches:
+            pieces = [(host, asked[position].item, count) for host, position, count in filling]
+            known = starting.get(variant.key, [])[:wanted_replicas]
+            del starting.get(variant.key, [])[:wanted_replicas]
+            for host, piece, count in pieces if known else ():
+                self.put(piece, np.array(known) + host, np.full(len(known), count, np.int64), whole=errand.whole)
             # The speed holds launches back; it does not turn them into dearer ones of another pool.
-            most = wanted_replicas if why is ReasonCode.GANG else self.room.at_once(variant.pool)
-            replicas = min(wanted_replicas, most)
-            if replicas < wanted_replicas:
-                held.update(id(asked[position].item) for pieces in filling for position, _ in pieces)
-            if not replicas:
-                continue
-            first = self.make(variant, replicas, why)
-            for host, pieces in enumerate(filling):
-                columns = first + host + variant.hosts * np.arange(replicas)
-                for position, count in pieces:
-                    self.put(asked[position].item, columns, np.full(replicas, count, np.int64), whole=whole)
+            wanted_new = wanted_replicas - len(known)
+            most = self.room.replicas(variant.pool, variant.offer.usd_per_hour)
+            most = most if errand.why is ReasonCode.GANG else min(most, self.room.at_once(variant.pool))
+            replicas = min(wanted_new, most)
+            if replicas < wanted_new:
+                held.update(id(piece) for _, piece, _ in pieces)
+            if replicas:
+                self.room.take(variant.pool, variant.offer.usd_per_hour, replicas)
+                launches.append((variant, replicas, pieces))
+        self._make_filled(launches, errand)
         return held
+
+    def _make_filled(self, launches: list[tuple[Variant, int, Pieces]], errand: Errand) -> None:
+        """Launch replicas that are filled with pieces, all of one launch alike; room has been taken for them."""
+        filled = [(variant.whole_host(), _by_host(variant, pieces), replicas) for variant, replicas, pieces in launches]
+        firsts = self.capacity.grow_filled(filled, whole=errand.whole)
+        for first, (variant, replicas, pieces) in zip(firsts, launches, strict=True):
+            self.made.append(Made(variant, replicas, first, errand.why))
+            for host, piece, count in pieces:
+                columns = range(first + host, first + replicas * variant.hosts, variant.hosts)
+                self.placed.append(Put(piece.kind, columns, count, piece.consume(count * replicas)))
 
     def make(self, variant: Variant, replicas: int, why: ReasonCode) -> int:
         """Launch replicas of a variant; return the column of their first host."""
         self.room.take(variant.pool, variant.offer.usd_per_hour, replicas)
-        first = self.capacity.grow(variant.pool, variant.offers, variant.labels, replicas * variant.hosts)
+        first = self.capacity.grow(variant.whole_host(), replicas * variant.hosts)
         self.made.append(Made(variant, replicas, first, why))
         return first
 
-    def serve(self, pieces: list[Item], why: ReasonCode, *, whole: bool = False) -> None:
+    def serve(self, pieces: list[Item], why: ReasonCode, *, whole: bool = False, spread: bool = False) -> None:
         """Place items: for each of their alternatives in turn, on what there is, then on new machines.
 
-        What the speed holds back waits for machines of the alternative that it can have.
+        What the speed holds back waits for machines of the alternative that it can have. When machines are on their
+        way, everything is packed as if those were still to be launched, which finds the packing again that they were
+        launched for. Only when that launches more it is tried to fill up what there is, and what is cheaper is done.
         """
+        if not any(piece.left for piece in pieces):
+            return
+        errand = Errand(pieces, why, whole=whole, spread=spread)
+        spare = self._on_their_way()
+        if not spare:
+            self._serve(errand, {})
+            return
+        saved, lefts = self.save(), [[source.left for source in piece.sources] for piece in pieces]
+        ways: list[tuple[float, float]] = []
+        for starting in (spare, {}):
+            self._serve(errand, copied(starting))
+            ways.append(self._outlay(errand, saved.made))
+            if ways[-1] == (0.0, 0.0):
+                return
+            self.restore(saved)
+            for piece, left in zip(pieces, lefts, strict=True):
+                piece.set_left(left)
+        self._serve(errand, copied(spare) if ways[0] <= ways[1] else {})
+
+    def _serve(self, errand: Errand, starting: dict[OfferKey, list[int]]) -> None:
+        """Place items; `starting`: replicas that stand for new ones."""
+        pieces = errand.pieces
+        only = None
+        if starting:
+            only = np.ones(self.capacity.size, np.bool_)
+            hosts = {key: variant.hosts for key, variant in self._by_key().items()}
+            for key, columns in starting.items():
+                only[[column + host for column in columns for host in range(hosts[key])]] = False
         held: set[int] = set()
         for round_ in range(max((len(piece.selectors) for piece in pieces), default=0)):
             asked = [(piece, piece.selectors[round_]) for piece in pieces if round_ < len(piece.selectors)]
             for piece, selector in asked:
-                self.settle(piece, selector, Manner(whole=whole))
+                self.settle(piece, selector, Manner(whole=errand.whole, spread=errand.spread, only=self._grown(only)))
             free = [(piece, selector) for piece, selector in asked if id(piece) not in held]
-            held |= self.launch(free, why, whole=whole)
+            held |= self.launch(free, errand, starting)
+
+    def _grown(self, only: Mask | None) -> Mask | None:
+        """Return the mask for the table as long as it is now: new hosts are meant too."""
+        return None if only is None else np.pad(only, (0, self.capacity.size - only.size), constant_values=True)
+
+    def _by_key(self) -> dict[OfferKey, Variant]:
+        return {variant.key: variant for variant in self.variants}
+
+    def _on_their_way(self) -> dict[OfferKey, list[int]]:
+        """Return the first columns of whole replicas that are starting and for nobody yet, by offer."""
+        capacity = self.capacity
+        idle = (capacity.stage == STARTING) & ~capacity.busy
+        columns = np.flatnonzero(idle[: capacity.existing]).tolist()
+        variants = self._by_key() if columns else {}
+        found: dict[OfferKey, list[int]] = {}
+        for column in columns:
+            claim = self.draft.claims[capacity.places[column].claim]
+            variant = variants.get(claim.offer)
+            first = capacity.places[column].host == claim.hosts[0].id
+            if not first or variant is None or claim.drifted or claim.foreign:
+                continue
+            hosts = slice(column, column + variant.hosts)
+            alike = (capacity.free[:, hosts] == np.array(variant.offers).reshape(-1, 1)).all()
+            if claim.count == variant.hosts and idle[hosts].all() and alike:
+                found.setdefault(claim.offer, []).append(column)
+        return found
+
+    def _outlay(self, errand: Errand, before: int) -> tuple[float, float]:
+        """Return what is left of an errand, by weight, and the price of what was made for it."""
+        left = sum((piece.weight or 1.0) * piece.left for piece in errand.pieces)
+        price = sum(made.variant.price * made.replicas for made in self.made[before:])
+        return (round(left, 9), round(price, 9))
 
     # ---- asking -------------------------------------------------------------------------------------------------
 
@@ -202,11 +330,20 @@ class Layout:
         """Return the claims that something was placed on, with the first kind of demand that was."""
         places = self.capacity.places
         claims: dict[str, DemandKind] = {}
-        for placed in self.placed:
-            claim = places[placed.column].claim
-            if claim is not None:
-                claims.setdefault(claim, placed.kind)
+        for put in self.placed:
+            for column in put.existing(self.capacity.existing):
+                claims.setdefault(places[column].claim, put.kind)
         return claims
+
+
+def _by_host(variant: Variant, pieces: Pieces) -> list[Filling]:
+    """Return what goes onto each host of a replica."""
+    return [[(piece.need, count) for at, piece, count in pieces if at == host] for host in range(variant.hosts)]
+
+
+def copied(starting: dict[OfferKey, list[int]]) -> dict[OfferKey, list[int]]:
+    """Return a copy whose lists can be used up."""
+    return {key: list(columns) for key, columns in starting.items()}
 
 
 def _first(fit: Counts, count: int) -> Counts:

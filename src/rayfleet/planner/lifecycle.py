@@ -264,7 +264,7 @@ TABLE: Final[dict[Phase, tuple[Row, ...]]] = {
 def advance(sight: Sight) -> Step:
     """Return what the facts make of a claim. Pure, total: every claim and every fact has an answer."""
     claim = sight.claim
-    if _is_undisturbed(claim):
+    if is_undisturbed(claim):
         return Step(claim)
     finding = _impossible(sight)
     for row in TABLE[claim.phase]:
@@ -273,7 +273,7 @@ def advance(sight: Sight) -> Step:
     return Step(_seen_or_not(sight), finding)
 
 
-def _is_undisturbed(claim: Claim) -> bool:
+def is_undisturbed(claim: Claim) -> bool:
     """Say whether nothing can have happened: the case of nearly every claim in nearly every plan."""
     if claim.phase is not Phase.READY or claim.unseen_since is not None or len(claim.hosts) != 1:
         return False

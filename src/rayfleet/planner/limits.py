@@ -6,9 +6,11 @@ is idle, then the least used (drained with a deadline). A pool's own limit is lo
 
 from __future__ import annotations
 
-from rayfleet.model import CAPACITY, STARTING, Claim, How, Phase, Reason, ReasonCode, reason
+from rayfleet.model import CAPACITY, STARTING, Claim, How, Phase, Reason, ReasonCode, amount, reason
 from rayfleet.planner import leaving
 from rayfleet.planner.draft import Draft, idle_s, is_used, used_share
+from rayfleet.planner.room import total_of
+from rayfleet.planner.spending import spent_today
 
 
 def enforce_limits(draft: Draft) -> None:
@@ -21,10 +23,13 @@ def enforce_limits(draft: Draft) -> None:
     for pool in draft.policy.pools:
         if pool.max_workers is not None:
             claims = [c for c in _staying(draft) if c.pool == pool.name]
-            _shrink(draft, claims, pool.max_workers, f"pool {pool.name}")
+            _shrink(draft, claims, pool.max_workers, pool.name)
     if draft.policy.max_workers is not None:
-        _shrink(draft, _staying(draft), draft.policy.max_workers, "the cluster")
+        _shrink(draft, _staying(draft), draft.policy.max_workers)
+    for name, most_units in draft.policy.max_resources.items():
+        _shrink_resource(draft, name, most_units)
     _save_money(draft)
+    _end_the_day(draft)
 
 
 def _staying(draft: Draft) -> list[Claim]:
@@ -65,17 +70,42 @@ def _without_pool(draft: Draft) -> None:
             leaving.dismiss(draft, claim, reason(ReasonCode.POOL_REMOVED, pool=claim.pool))
 
 
-def _shrink(draft: Draft, claims: list[Claim], most: int, scope: str) -> None:
+def _shrink(draft: Draft, claims: list[Claim], most: int, pool: str = "") -> None:
+    """Dismiss what is beyond the maximum of a pool; of the cluster without a name."""
     count = sum(claim.count for claim in claims)
     if count <= most:
         return
+    scope = f"pool {pool}" if pool else "the cluster"
     why = reason(ReasonCode.OVER_MAX, scope=scope, count=count, max_workers=most)
     for claim in _first_to_go(draft, claims):
         if count <= most:
             return
-        order = draft.scale_orders.get(claim.pool)
-        leaving.dismiss(draft, claim, why.because(order) if order else why)
+        cause = draft.scale_orders.get(claim.pool) or draft.scheduled.get(pool)
+        leaving.dismiss(draft, claim, why.because(cause) if cause else why)
         count -= claim.count
+
+
+def _shrink_resource(draft: Draft, name: str, most: int) -> None:
+    """Dismiss machines that have a resource until all that stay have no more than allowed."""
+    having = [(claim, total_of(draft, claim).get(name, 0)) for claim in _staying(draft)]
+    units = {claim.id: count for claim, count in having if count}
+    have = sum(units.values())
+    why = reason(ReasonCode.OVER_RESOURCES, resource=name, have=amount(have), most=amount(most))
+    for claim in _first_to_go(draft, [claim for claim, _ in having if claim.id in units]):
+        if have <= most:
+            return
+        leaving.dismiss(draft, claim, why)
+        have -= units[claim.id]
+
+
+def _end_the_day(draft: Draft) -> None:
+    """Dismiss all that costs money once the day's is spent."""
+    most, spent = draft.policy.max_usd_per_day, spent_today(draft).usd
+    if most is None or spent < most:
+        return
+    why = reason(ReasonCode.OVER_DAY_BUDGET, spent_usd=spent, max_usd_per_day=most)
+    for claim in _first_to_go(draft, [claim for claim in _staying(draft) if draft.usd_per_hour(claim)]):
+        leaving.dismiss(draft, claim, why)
 
 
 def _save_money(draft: Draft) -> None:

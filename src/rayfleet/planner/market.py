@@ -7,7 +7,7 @@ from typing import Final
 
 from rayfleet.model import OBJECT_STORE, Offer, OfferKey, Pool, Resources, offer_labels
 from rayfleet.planner import backoffs
-from rayfleet.planner.capacity import Terms, amounts
+from rayfleet.planner.capacity import NewHost, Terms, amounts
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.weights import has_accelerator, stand_in_price, weight
 
@@ -36,6 +36,10 @@ class Variant:
     def hosts(self) -> int:
         """Return the number of hosts of a replica."""
         return self.pool.hosts_per_replica
+
+    def whole_host(self) -> NewHost:
+        """Return what the table of hosts is told of one of its hosts."""
+        return NewHost(self.offers, self.labels, self.accelerated)
 
 
 def variants(draft: Draft, terms: Terms) -> list[Variant]:
@@ -70,12 +74,13 @@ def _object_stores(draft: Draft) -> dict[str, int]:
 
 def by_price(pool: Pool) -> list[Offer]:
     """Return a pool's offers, the cheapest first, those of unknown price last."""
-    return sorted(pool.offers, key=lambda o: (o.usd_per_hour is None, o.usd_per_hour or 0.0))
+    return sorted(pool.offers, key=lambda o: (o.compared is None, o.compared or 0.0))
 
 
 def _variant(order: int, pool: Pool, offer: Offer, labels: tuple[tuple[str, str], ...], of_host: list[int]) -> Variant:
     resources: Resources = pool.resources
-    price = stand_in_price(resources) if offer.usd_per_hour is None else max(offer.usd_per_hour, FREE_USD_PER_HOUR)
+    listed = offer.compared
+    price = stand_in_price(resources) if listed is None else max(listed, FREE_USD_PER_HOUR)
     return Variant(
         order=order,
         pool=pool,

@@ -25,7 +25,8 @@ def _launch(draft: Draft, layout: Layout, pool: Pool, missing: int) -> None:
     size = pool.hosts_per_replica
     wanted = -(-missing // size)
     for variant in sorted(_of_pool(layout, pool), key=lambda v: v.price):
-        count = min(wanted, layout.room.replicas(pool, variant.offer.usd_per_hour))
+        most = min(wanted, max(0, layout.room.launches) // size)
+        count = min(most, layout.room.replicas(pool, variant.offer.usd_per_hour))
         if count:
             layout.make(variant, count, ReasonCode.MIN_WORKERS)
             wanted -= count
@@ -47,7 +48,10 @@ def _of_pool(layout: Layout, pool: Pool) -> list[Variant]:
 def minimum_reason(draft: Draft, pool: Pool) -> Reason:
     """Return why a pool holds its minimum: an order, or the configuration."""
     order = draft.scale_orders.get(pool.name)
-    return order or reason(ReasonCode.MIN_WORKERS, pool=pool.name, min_workers=pool.min_workers)
+    if order:
+        return order
+    own, scheduled = reason(ReasonCode.MIN_WORKERS, pool=pool.name, min_workers=pool.min_workers), draft.scheduled
+    return own.because(scheduled[pool.name]) if pool.name in scheduled else own
 
 
 def _why_not(draft: Draft, layout: Layout, pool: Pool) -> Reason:

@@ -1,4 +1,4 @@
-"""Steps 8 to 10 in a row: gangs, then requested resources, then tasks. What is left over is handed on.
+"""Steps 8 to 11 in a row: gangs, then requested resources, tasks, and buffers. What is left over is handed on.
 
 `request_resources` is counted against total capacity, whether idle or used, and tasks fill what it launches: the two
 are combined by their maximum, not their sum.
@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rayfleet.model import DemandKind, ReasonCode
+from rayfleet.planner.ahead import place_ahead
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.gangs import Missing, place_gangs
 from rayfleet.planner.layout import Layout
+from rayfleet.planner.quotas import Owners
+from rayfleet.planner.thresholds import place_tasks
 from rayfleet.planner.work import Item, items
 
 
@@ -22,14 +25,15 @@ class Leftover:
     gangs: list[Missing]
     requested: list[Item]
     tasks: list[Item]
+    ahead: list[Item]
 
 
 def place_demand(draft: Draft, layout: Layout) -> Leftover:
     """Place all demand as far as machines and limits allow."""
     demand = draft.snapshot.demand
-    gangs = place_gangs(draft, layout)
+    owners = Owners.of(draft) if draft.policy.quotas else None
+    gangs = place_gangs(draft, layout, owners)
     requested = items(layout.terms, DemandKind.REQUESTED, demand.requested)
     layout.serve(requested, ReasonCode.REQUESTED, whole=True)
-    tasks = items(layout.terms, DemandKind.TASKS, demand.tasks)
-    layout.serve(tasks, ReasonCode.TASKS)
-    return Leftover(gangs, requested, tasks)
+    tasks = place_tasks(draft, layout, owners)
+    return Leftover(gangs, requested, tasks, place_ahead(draft, layout))

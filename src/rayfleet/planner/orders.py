@@ -14,32 +14,12 @@ from rayfleet.model import LEAVING, Claim, Order, OrderKind, Policy, Pool, Reaso
 from rayfleet.model.disruption import budgets_of
 from rayfleet.planner import leaving
 from rayfleet.planner.draft import Draft, may_refuse
-
-
-class BadOrder(ValueError):
-    """An order that cannot be carried out; the text says why."""
-
-
-MACHINES_MAX: Final = 100_000
-"""No order asks for more machines: it would be a slip of the finger that every restart meets again."""
-
-
-def _whole(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= MACHINES_MAX:
-        raise BadOrder(f"{text[:20]} is not a number of machines from 0 to {MACHINES_MAX:,}")
-    return number
+from rayfleet.planner.schedules import apply_schedules
+from rayfleet.planner.settings import NONE_WORDS, BadOrder, number, section_of, whole, with_part
 
 
 def _any_whole(text: str) -> int:
     return int(text)
-
-
-def _number(text: str) -> float:
-    number = float(text)
-    if not 0 <= number < float("inf"):
-        raise BadOrder(f"{text} is not a number from 0 on")
-    return number
 
 
 def _flag(text: str) -> bool:
@@ -49,28 +29,28 @@ def _flag(text: str) -> bool:
     return words[text.strip().lower()]
 
 
-_NONE: Final = frozenset({"", "null", "none"})
-
 POLICY_FIELDS: Final[dict[str, Callable[[str], object]]] = {
-    "max_workers": _whole,
-    "idle_timeout_s": _number,
-    "upscaling_speed": _number,
-    "downscaling_speed": _number,
-    "max_usd_per_hour": _number,
-    "scale_down_utilization": _number,
-    "consolidate_after_s": _number,
-    "consolidation_threshold": _number,
-    "max_age_s": _number,
-    "spot_spread_margin": _number,
+    "max_workers": whole,
+    "idle_timeout_s": number,
+    "upscaling_speed": number,
+    "downscaling_speed": number,
+    "max_usd_per_hour": number,
+    "max_usd_per_day": number,
+    "scale_down_utilization": number,
+    "consolidate_after_s": number,
+    "consolidation_threshold": number,
+    "max_age_s": number,
+    "spot_spread_margin": number,
     "disruption_budgets": budgets_of,
+    "max_launches_per_min": whole,
 }
 """What SET may change for the cluster."""
 
 POOL_FIELDS: Final[dict[str, Callable[[str], object]]] = {
-    "max_workers": _whole,
-    "min_workers": _whole,
-    "idle_timeout_s": _number,
-    "max_age_s": _number,
+    "max_workers": whole,
+    "min_workers": whole,
+    "idle_timeout_s": number,
+    "max_age_s": number,
     "restartable": _flag,
     "priority": _any_whole,
 }
@@ -97,8 +77,9 @@ def apply_orders(draft: Draft) -> None:
 
 
 def effective_policy(snapshot: Snapshot) -> Policy:
-    """Return the policy as people's standing orders have changed it."""
+    """Return the policy as open schedules, and then people's standing orders, have changed it."""
     draft = Draft(snapshot, snapshot.policy)
+    apply_schedules(draft)
     apply_orders(draft)
     return draft.policy
 
@@ -110,7 +91,7 @@ def _apply(draft: Draft, order: Order, standing: dict[tuple[OrderKind, str], Ord
             draft.answered.append(order.id)
         case OrderKind.SCALE:
             _known_pool(draft.policy, order.target)
-            _whole(order.value)
+            whole(order.value)
             _stand(draft, order, standing)
         case OrderKind.UNSCALE:
             _known_pool(draft.policy, order.target)
@@ -119,7 +100,8 @@ def _apply(draft: Draft, order: Order, standing: dict[tuple[OrderKind, str], Ord
             _set(draft.policy, order)  # to know now whether it can be
             _stand(draft, order, standing)
         case OrderKind.UNSET:
-            _settable(draft.policy, order.target)
+            if section_of(order.target) is None:
+                _settable(draft.policy, order.target)
             _clear(draft, order, OrderKind.SET, standing)
         case OrderKind.SHUTDOWN:
             draft.shutdown = reason(ReasonCode.SHUTDOWN)
@@ -161,8 +143,11 @@ def _settable(policy: Policy, target: str) -> tuple[Pool | None, str, Callable[[
 
 
 def _set(policy: Policy, order: Order) -> Policy:
+    changed = with_part(policy, order.target, order.value)
+    if changed is not None:
+        return changed
     pool, field, read = _settable(policy, order.target)
-    value = None if order.value.strip().lower() in _NONE else read(order.value)
+    value = None if order.value.strip().lower() in NONE_WORDS else read(order.value)
     if value is None and (field in _NEVER_NONE or (pool is None and field == "idle_timeout_s")):
         raise BadOrder(f"{field} needs a number")
     changes: dict[str, object] = {field: value}
@@ -177,7 +162,7 @@ def _with_pool(policy: Policy, changed: Pool) -> Policy:
 
 def _hold(draft: Draft, order: Order) -> None:
     pool = _known_pool(draft.policy, order.target)
-    count = _whole(order.value)
+    count = whole(order.value)
     draft.scale_orders[pool.name] = reason(
         ReasonCode.SCALE_ORDER, by=order.by or "somebody", pool=pool.name, count=count
     )

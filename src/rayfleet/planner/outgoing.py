@@ -121,9 +121,9 @@ def _below_minimum(draft: Draft) -> set[str]:
 
 def _requests_wait(layout: Layout) -> bool:
     """Say whether requested resources are met by machines that are not up yet."""
-    return any(
-        placed.kind is DemandKind.REQUESTED and layout.capacity.stage[placed.column] > 0 for placed in layout.placed
-    )
+    stage = layout.capacity.stage
+    requested = [put for put in layout.placed if put.kind is DemandKind.REQUESTED]
+    return any(stage[column] > 0 for put in requested for column, _ in put.by_column())
 
 
 def _no_room(draft: Draft, layout: Layout, claim: Claim, why: Reason) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from rayfleet.model import Claim, How, Launch, NodeFact, Phase, ReasonCode, Trouble, reason
 from rayfleet.planner import backoffs, leaving
 from rayfleet.planner.draft import Draft, may_refuse
-from rayfleet.planner.lifecycle import Effect, Sight, Step, advance
+from rayfleet.planner.lifecycle import Effect, Sight, Step, advance, is_undisturbed
 
 _JOINING = frozenset({Phase.BOOTING, Phase.READY, Phase.DRAINING})
 
@@ -21,6 +21,8 @@ def advance_claims(draft: Draft) -> None:
     for claim in list(draft.claims.values()):
         if claim.foreign:
             _look_at_foreign(draft, claim)
+            continue
+        if is_undisturbed(claim):
             continue
         sight = Sight(claim, draft.now, draft.timeouts, snapshot.engine_up, claim.batch in in_flight)
         step = advance(sight)

@@ -101,16 +101,15 @@ def _served(layout: Layout, pieces: list[Item], *, only_up: bool = False) -> lis
             layout.settle(piece, piece.selectors[0], Manner(only=layout.capacity.stage == 0))
     else:
         layout.serve(pieces, ReasonCode.REPLACEMENT)
-    columns = [placed.column for placed in layout.placed[mark:]]
+    columns = [column for put in layout.placed[mark:] for column, _ in put.by_column()]
     del layout.placed[mark:]
     return columns
 
 
 def _hold(layout: Layout, housing: Housing, columns: list[int]) -> None:
     for column in columns:
-        name = layout.capacity.places[column].claim
-        if name is not None:
-            housing.held[name] = reason(ReasonCode.STANDS_IN)
+        if column < layout.capacity.existing:
+            housing.held[layout.capacity.places[column].claim] = reason(ReasonCode.STANDS_IN)
 
 
 # ---- consolidation --------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Step 11: what nobody needs leaves: first what is only starting (cancelled), then what has been idle (drained).
+"""Step 12: what nobody needs leaves: first what is only starting (cancelled), then what has been idle (drained).
 
 Needed is what the steps before placed demand on, and what a pool's minimum holds. As demand is placed on READY
 machines before starting ones and on both before new ones, nothing that leaves here would be launched by the
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from rayfleet.model import (
     CAPACITY,
@@ -23,6 +24,7 @@ from rayfleet.model import (
     Phase,
     Reason,
     ReasonCode,
+    Resources,
     reason,
 )
 from rayfleet.planner import leaving
@@ -185,11 +187,16 @@ def _too_early(draft: Draft, claim: Claim, timeout_s: float) -> Reason | None:
     return None
 
 
+@lru_cache(maxsize=4096)
+def _in_use(used: Resources) -> Reason:
+    """Return why a machine stays; many are used alike, and hardly anybody asks for the sentence."""
+    return reason(ReasonCode.BUSY, used=str(used))
+
+
 def busy_with(claim: Claim) -> Reason | None:
     """Return what keeps a claim busy; None when it is idle."""
     if is_used(claim):
-        used = next(host.used for host in claim.hosts if host.used)
-        return reason(ReasonCode.BUSY, used=str(used))
+        return _in_use(next(host.used for host in claim.hosts if host.used))
     for host in claim.hosts:
         if host.activity and not host.idle_s:
             return reason(ReasonCode.BUSY, used=", ".join(host.activity))

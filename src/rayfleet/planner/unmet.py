@@ -1,11 +1,14 @@
-"""Step 14: for all demand without a place: why, and for every pool why it does not take it."""
+"""Step 15: for all demand without a place: why, and for every pool why it does not take it."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from rayfleet.model import (
     ANYWHERE,
     OBJECT_STORE,
     UNITS,
+    Ahead,
     Bundle,
     Demand,
     DemandKind,
@@ -14,9 +17,11 @@ from rayfleet.model import (
     PoolVerdict,
     Reason,
     ReasonCode,
+    RequestedDemand,
     Resources,
     Selectors,
     Strategy,
+    TaskDemand,
     Unmet,
     amount,
     offer_labels,
@@ -38,7 +43,10 @@ NEVER = frozenset({ReasonCode.TOO_SMALL, ReasonCode.LABELS_DIFFER})
 _URGENCY = (
     ReasonCode.MAX_WORKERS,
     ReasonCode.BUDGET,
+    ReasonCode.DAY_BUDGET,
+    ReasonCode.MAX_RESOURCES,
     ReasonCode.UPSCALING_SPEED,
+    ReasonCode.LAUNCH_RATE,
     ReasonCode.BACKED_OFF,
     ReasonCode.POOL_MAX_WORKERS,
 )
@@ -49,12 +57,16 @@ def unmet_by_limits(draft: Draft, layout: Layout, left: Leftover) -> list[Unmet]
     """Return all demand that this plan does not serve, in the order of its lists."""
     found: list[Unmet] = []
     demand = draft.snapshot.demand
-    for kind, pieces in ((DemandKind.REQUESTED, left.requested), (DemandKind.TASKS, left.tasks)):
+    for kind, pieces in (
+        (DemandKind.REQUESTED, left.requested),
+        (DemandKind.TASKS, left.tasks),
+        (DemandKind.BUFFER, left.ahead),
+    ):
         for piece in pieces:
             found.extend(_of_item(draft, layout, kind, piece))
     for missing in left.gangs:
         found.extend(_of_gang(draft, layout, demand, missing))
-    order = {DemandKind.GANG: 0, DemandKind.REQUESTED: 1, DemandKind.TASKS: 2}
+    order = {DemandKind.GANG: 0, DemandKind.REQUESTED: 1, DemandKind.TASKS: 2, DemandKind.BUFFER: 3}
     return sorted(found, key=lambda u: (order[u.kind], u.index))
 
 
@@ -73,16 +85,26 @@ def _of_item(draft: Draft, layout: Layout, kind: DemandKind, piece: Item) -> lis
     selectors = () if piece.selectors == (ANYWHERE,) else piece.selectors
     verdicts = _verdicts(draft, layout, Bundle(piece.shape, selectors), hosts=0)
     why = _main(verdicts, piece.shape)
-    demand = draft.snapshot.demand
-    lists = demand.requested if kind is DemandKind.REQUESTED else demand.tasks
-    return [Unmet(kind, s.index, lists[s.index], s.left, why, verdicts) for s in waiting]
+    if piece.held and len(verdicts) < len(draft.policy.pools):
+        why = piece.held  # there is a pool that would take it
+    elif piece.shared:
+        why = why.because(piece.shared)
+    return [Unmet(kind, s.index, _listed(draft, kind)[s.index], s.left, why, verdicts) for s in waiting]
+
+
+def _listed(draft: Draft, kind: DemandKind) -> Sequence[TaskDemand | RequestedDemand | Ahead]:
+    if kind is DemandKind.BUFFER:
+        return draft.ahead
+    return draft.snapshot.demand.requested if kind is DemandKind.REQUESTED else draft.snapshot.demand.tasks
 
 
 def _of_gang(draft: Draft, layout: Layout, demand: Demand, missing: Missing) -> list[Unmet]:
     gang = demand.gangs[next(iter(missing.waiting))]
     bundle = _hardest(draft, layout, gang)
     verdicts = _verdicts(draft, layout, bundle, hosts=missing.needed)
-    if missing.machines is None:
+    if missing.held:
+        why = missing.held
+    elif missing.machines is None:
         why = _main(tuple(v for v in verdicts if _waits(v.reason)), bundle.shape)
     else:
         why = reason(ReasonCode.GANG_TOO_WIDE, bundles=len(gang.bundles), missing=missing.machines)

@@ -10,6 +10,8 @@ from rayfleet.model import (
     Demand,
     DemandKind,
     LabelSelector,
+    Policy,
+    Reason,
     RequestedDemand,
     Resources,
     Selectors,
@@ -30,7 +32,10 @@ class Source:
 
 @dataclass(slots=True)
 class Item:
-    """Equal pieces of demand. `selectors` are alternatives in order; `weight` compares sizes of unlike shapes."""
+    """Equal pieces of demand. `selectors` are alternatives in order; `weight` compares sizes of unlike shapes.
+
+    `held`: why nothing more is launched for it although something could be; `shared`: it had its turns beside others.
+    """
 
     kind: DemandKind
     shape: Resources
@@ -39,11 +44,18 @@ class Item:
     accelerated: bool
     weight: float
     sources: list[Source]
+    held: Reason | None = None
+    shared: Reason | None = None
 
     @property
     def left(self) -> int:
         """Return how many pieces have no place yet."""
         return sum(source.left for source in self.sources)
+
+    def set_left(self, lefts: list[int]) -> None:
+        """Go back to what was left of each source."""
+        for source, left in zip(self.sources, lefts, strict=True):
+            source.left = left
 
     def consume(self, count: int) -> list[tuple[int, int | None, int]]:
         """Take `count` pieces off the sources in order; return (index, bundle, count) of each part."""
@@ -97,9 +109,14 @@ def in_order(many: list[Item]) -> list[Item]:
     )
 
 
-def terms_of(demand: Demand) -> Terms:
-    """Collect the resource names and label keys that the demand speaks of."""
-    names: set[str] = set()
+def has_buffers(policy: Policy) -> bool:
+    """Say whether anything is to be kept free."""
+    return bool(policy.buffers or policy.scale_up_utilization)
+
+
+def terms_of(demand: Demand, policy: Policy) -> Terms:
+    """Collect the resource names and label keys that the demand and the policy's buffers speak of."""
+    names: set[str] = set(policy.scale_up_utilization)
     selectors: set[LabelSelector] = set()
     for task in demand.tasks:
         names.update(task.shape)
@@ -107,6 +124,9 @@ def terms_of(demand: Demand) -> Terms:
     for asked in demand.requested:
         names.update(asked.shape)
         selectors.update(asked.selectors)
+    for buffer in policy.buffers:
+        names.update(buffer.shape)
+        selectors.update(buffer.selectors)
     for gang in demand.gangs:
         for bundle in gang.bundles:
             names.update(bundle.shape)

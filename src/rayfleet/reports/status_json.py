@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rayfleet.config.plan_out import buffers_to_json
 from rayfleet.model import (
     LEAVING,
     STARTING,
@@ -47,6 +48,7 @@ def status_json(report: TickReport) -> Json:
         "resources": {name: {"used": used, "total": total} for name, (used, total) in _usage(claims).items()},
         "demand": _demand(snapshot.demand),
         "unmet": [_unmet(unmet) for unmet in plan.unmet],
+        "buffers": buffers_to_json(plan),
         "launching": [
             {"pool": launch.offer.pool, "count": launch.count, "reason": _reason(launch.reason)}
             for launch in plan.launches
@@ -244,7 +246,8 @@ def status_schema() -> Json:
             machines=_list(machine), pools=_list(pool),
             resources={"type": "object", "additionalProperties": _object(used=number, total=number)},
             demand=_object(tasks=_list(task), gangs=_list(gang), requested=_list(requested)),
-            unmet=_list(unmet), launching=_list(_object(pool=text, count=whole, reason=why)),
+            unmet=_list(unmet), buffers=_list(_object(name=text, shape=amounts, count=whole, unmet=whole)),
+            launching=_list(_object(pool=text, count=whole, reason=why)),
             backoffs=_list(_object(**place, until=number, trouble=text, failures=whole, message=text)),
             orders=_list(order), findings=_list(_object(subject=text, reason=why)),
             usd_per_hour=_object(before=number, after=number, unpriced=whole), troubles=_list(text), error=text,

@@ -6,7 +6,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, tzinfo
 
-from rayfleet.model import LEAVING, STARTING, Claim, Gang, Phase, ReasonCode, Selectors, Snapshot, TickReport
+from rayfleet.model import (
+    LEAVING,
+    STARTING,
+    Ahead,
+    Claim,
+    Gang,
+    Phase,
+    ReasonCode,
+    Selectors,
+    Snapshot,
+    TickReport,
+    Unmet,
+)
 from rayfleet.reports.amounts import amount, duration, shape
 from rayfleet.reports.status_json import current_claims, status_json, status_schema, usage
 
@@ -149,9 +161,16 @@ def _reasons(report: TickReport) -> Iterator[str]:
     yield from (f"drain {drain.claim}: {drain.reason.text}" for drain in plan.drains)
     yield from (f"release {release.claim}: {release.reason.text}" for release in plan.releases)
     for unmet in plan.unmet:
-        what = gang_text(unmet.demand) if isinstance(unmet.demand, Gang) else shape(unmet.demand.shape)
-        yield f"{unmet.count} x {what} wait: {unmet.reason.text}"
+        yield f"{unmet_text(unmet)}: {unmet.reason.text}"
         yield from (f"   {verdict.pool}: {verdict.reason.text}" for verdict in unmet.pools)
+
+
+def unmet_text(unmet: Unmet) -> str:
+    """Return `3 x {CPU: 1} wait`, or what a buffer lacks."""
+    if isinstance(unmet.demand, Ahead):
+        return f"buffer {unmet.demand.name} lacks {unmet.count} x {shape(unmet.demand.shape)}"
+    what = gang_text(unmet.demand) if isinstance(unmet.demand, Gang) else shape(unmet.demand.shape)
+    return f"{unmet.count} x {what} wait"
 
 
 def _orders(report: TickReport) -> Iterator[str]:

@@ -16,7 +16,7 @@ from rayfleet.model.meanings import MEANINGS
 from rayfleet.reports.amounts import duration, shape
 from rayfleet.reports.events import Event
 from rayfleet.reports.status_json import current_claims
-from rayfleet.reports.status_text import gang_text
+from rayfleet.reports.status_text import gang_text, unmet_text
 
 _MOST_EVENTS = 10
 
@@ -162,7 +162,7 @@ def _asks_for(unmet: Unmet, asked: Resources) -> bool:
 
 def _of_unmet(unmet: Unmet) -> list[str]:
     verdicts = (f"  {verdict.pool}: {verdict.reason.text}" for verdict in unmet.pools)
-    return [f"{unmet.count} x {_demanded(unmet)} wait: {unmet.reason.text}", *verdicts]
+    return [f"{unmet_text(unmet)}: {unmet.reason.text}", *verdicts]
 
 
 def _demanded(unmet: Unmet) -> str:

@@ -68,7 +68,7 @@ def _loads(snapshot: Snapshot, plan: Plan) -> dict[str, Resources]:
     loads: dict[str, Resources] = {}
     demand = snapshot.demand
     for placement in plan.placements:
-        if placement.kind is DemandKind.REQUESTED:
+        if placement.kind in {DemandKind.REQUESTED, DemandKind.BUFFER}:
             continue
         shape = demand.tasks[placement.index].shape if placement.kind is DemandKind.TASKS else None
         if shape is None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from rayfleet.model import (
+    Buffer,
     Bundle,
     Claim,
     Demand,
@@ -30,7 +31,7 @@ from rayfleet.model import (
     Strategy,
     TaskDemand,
 )
-from rayfleet.planner.adopt import host_ids
+from rayfleet.planner.names import host_ids
 
 NOW = 1000.0
 """When snapshots are taken unless they say otherwise."""
@@ -102,6 +103,13 @@ def gang(strategy: Strategy | str, *shapes: Mapping[str, float], count: int = 1,
     bundles = tuple(Bundle(Resources.of(shape), wanted) for shape in shapes)
     fields["placed"] = FrozenMap(fields.get("placed", {}))
     return Gang(Strategy(strategy), bundles, count, **fields)
+
+
+def buffer(
+    count: int = 0, *alternatives: Mapping[str, str], percent: float = 0.0, name: str = "spare", **shape: float
+) -> Buffer:
+    """Return a buffer: `buffer(2, CPU=1)`, `buffer(percent=20, CPU=1)`."""
+    return Buffer(name, Resources.of(shape), count, percent, selectors(*alternatives))
 
 
 def demand(*wanted: Demanded) -> Demand:

@@ -1,11 +1,13 @@
 """What people may order, and how a slip of the pen is answered."""
 
+from dataclasses import replace
+
 import pytest
 
 from rayfleet.launcher import orders
 from rayfleet.launcher.errors import InvalidOrder
 from rayfleet.launcher.orders import Author
-from rayfleet.model import Claim, Host, OfferKey, OrderKind, Phase, Policy, Pool, Resources
+from rayfleet.model import Buffer, Claim, Host, OfferKey, OrderKind, Phase, Policy, Pool, Resources
 from rayfleet.planner.orders import POLICY_FIELDS, POOL_FIELDS
 
 ME = Author("ann", 12.0, "because")
@@ -161,3 +163,16 @@ def test_a_wrong_setting_is_refused_with_what_it_may_be(key: str, text: str, mes
 def test_what_can_be_ordered_is_what_the_planner_carries_out() -> None:
     assert {setting.name for setting in orders.POLICY_SETTINGS} == set(POLICY_FIELDS)
     assert {setting.name for setting in orders.POOL_SETTINGS} == set(POOL_FIELDS)
+
+
+def test_parts_of_the_policy_are_set_by_name() -> None:
+    policy = replace(POLICY, buffers=(Buffer("spare", Resources.of({"CPU": 1}), 2),))
+    order = orders.change(policy, "buffer:spare", " 20% ", ME)
+    assert (order.target, order.value) == ("buffer:spare", "20%")
+    assert orders.configured(policy, "buffer:spare") == "2"
+    assert orders.in_force(policy, (order,)).buffers[0].percent == 20.0
+    assert orders.unset(policy, "buffer:spare", ME).kind is OrderKind.UNSET
+    with pytest.raises(InvalidOrder, match="there is no buffer 'spar'"):
+        orders.change(policy, "buffer:spar", "1", ME)
+    with pytest.raises(InvalidOrder, match="cannot be 'x'"):
+        orders.change(policy, "buffer:spare", "x", ME)

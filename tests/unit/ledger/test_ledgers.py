@@ -26,6 +26,7 @@ from rayfleet.model import (
     OrderKind,
     Phase,
     ReasonCode,
+    Spent,
     Trouble,
     reason,
 )
@@ -71,6 +72,15 @@ async def test_what_is_saved_is_held(ledger: Ledger) -> None:
     assert await ledger.load() == Record((C2,), (), (), 8)
 
 
+async def test_todays_money_is_held_until_there_is_newer(ledger: Ledger) -> None:
+    await ledger.save(Record((C1,), spent=Spent(12.5, 99.25)))
+    assert (await ledger.load()).spent == Spent(12.5, 99.25)
+    await ledger.save(Record())
+    assert (await ledger.load()).spent == Spent(12.5, 99.25)
+    await ledger.save(Record(spent=Spent(0.0, 200.0)))
+    assert (await ledger.load()).spent == Spent(0.0, 200.0)
+
+
 async def test_orders_stand_until_they_are_answered(ledger: Ledger) -> None:
     await ledger.add_order(SCALE)
     await ledger.add_order(DOWN)
@@ -110,10 +120,10 @@ def test_claims_keep_the_order_they_are_saved_in(tmp_path: Path, saves: list[lis
 async def test_a_restart_finds_everything(tmp_path: Path) -> None:
     first = SqliteLedger(tmp_path / "l.sqlite")
     await first.add_order(SCALE)
-    await first.save(Record((C1, C2), (BACKOFF,), (), 7))
+    await first.save(Record((C1, C2), (BACKOFF,), (), 7, Spent(0.5, 12.5)))
     await first.close()
     second = SqliteLedger(tmp_path / "l.sqlite")
-    assert await second.load() == Record((C1, C2), (BACKOFF,), (SCALE,), 7)
+    assert await second.load() == Record((C1, C2), (BACKOFF,), (SCALE,), 7, Spent(0.5, 12.5))
     await second.close()
 
 

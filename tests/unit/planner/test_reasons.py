@@ -10,6 +10,7 @@ from rayfleet.model import (
     Claim,
     DisruptionBudget,
     Drain,
+    FrozenMap,
     MachineFact,
     NodeFact,
     OfferKey,
@@ -17,19 +18,24 @@ from rayfleet.model import (
     OrderKind,
     Outcome,
     OutcomeKind,
+    Overlay,
+    PendingThreshold,
     Phase,
     Plan,
     Pool,
+    Quota,
     Reason,
     ReasonCode,
+    Schedule,
     Snapshot,
     Stray,
     Trouble,
+    Window,
     reason,
 )
 from rayfleet.planner import plan
 from rayfleet.planner.invariants import check
-from rayfleet.testing.snapshots import claim, gang, offer, pool, requested, snapshot, tasks, with_host
+from rayfleet.testing.snapshots import buffer, claim, gang, offer, pool, requested, snapshot, tasks, with_host
 
 PRESENT, ABSENT = MachineFact.PRESENT, MachineFact.ABSENT
 CPU1 = pool("p", 1.0, CPU=1)
@@ -40,6 +46,8 @@ SHARED: tuple[Pool | Claim, ...] = (
     *(claim(name, "p", since=0.0, used={"CPU": 1}) for name in ("m", "n")),
 )
 ORDER = reason(ReasonCode.ORDERED, by="me", why="test")
+
+TEAM = replace(tasks(1, CPU=1), labels=FrozenMap({"team": "a"}))
 
 
 def order(kind: OrderKind, target: str = "", value: str = "") -> tuple[Order, ...]:
@@ -72,6 +80,20 @@ CASES: dict[ReasonCode, Snapshot] = {
         tasks(2, CPU=1),
         spot_spread_margin=0.0,
     ),
+    ReasonCode.BUFFER: snapshot(CPU1, buffers=(buffer(1, CPU=1),)),
+    ReasonCode.QUOTA: snapshot(CPU1, TEAM, quotas=(Quota("team", "a", FrozenMap({"CPU": 0})),)),
+    ReasonCode.FAIR_SHARE: snapshot(CPU1, TEAM, quotas=(Quota("team", "a"),), max_workers=0),
+    ReasonCode.OVERLAY: snapshot(CPU1, tasks(1, CPU=1), overlays=(Overlay(OfferKey(""), multiply=2.0),)),
+    ReasonCode.SCHEDULE: snapshot(CPU1, schedules=(Schedule("s", Window("* * * * *", 60.0), "p", min_workers=1),)),
+    ReasonCode.UTILIZATION: snapshot(
+        CPU1, claim("m", "p", used={"CPU": 1}), scale_up_utilization=FrozenMap({"CPU": 0.5})
+    ),
+    ReasonCode.PENDING_THRESHOLD: snapshot(CPU1, tasks(1, CPU=1), scale_up_pending_threshold=PendingThreshold(2)),
+    ReasonCode.OVER_RESOURCES: snapshot(CPU1, claim("m", "p"), max_resources=FrozenMap({"CPU": 0})),
+    ReasonCode.OVER_DAY_BUDGET: snapshot(CPU1, claim("m", "p"), max_usd_per_day=1.0, spent_today_usd=1.0),
+    ReasonCode.MAX_RESOURCES: snapshot(CPU1, tasks(1, CPU=1), max_resources=FrozenMap({"CPU": 0})),
+    ReasonCode.DAY_BUDGET: snapshot(CPU1, tasks(1, CPU=1), max_usd_per_day=1.0),
+    ReasonCode.LAUNCH_RATE: snapshot(CPU1, tasks(1, CPU=1), max_launches_per_min=0),
     ReasonCode.IDLE: machine(idle_s=99.0),
     ReasonCode.UNNEEDED: machine(Phase.BOOTING),
     ReasonCode.OVER_MAX: snapshot(CPU1, claim("m", "p"), max_workers=0),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rayfleet.model import Claim, Gang, How, Plan, Reason, ReasonCode, TickReport, Unmet
+from rayfleet.model import Claim, DemandKind, Gang, How, Plan, Reason, ReasonCode, TickReport, Unmet
 
 _WORDS = {
     ReasonCode.IDLE: "idle",
@@ -54,7 +54,8 @@ def news(report: TickReport, told: Told) -> tuple[tuple[Event, ...], Told]:
     leaving = {claim.id: why for claim, why in _leaving(report) if claim.id not in told.leaving}
     pools = {claim.id: claim.pool for claim in report.snapshot.claims}
     existing = {claim.id for claim in (*report.snapshot.claims, *plan.claims)}
-    hopeless = {text: None for unmet in plan.unmet if unmet.reason.code in _HOPELESS for text in [_warning(unmet)]}
+    never = [u for u in plan.unmet if u.reason.code in _HOPELESS and u.kind is not DemandKind.BUFFER]
+    hopeless = {_warning(unmet): None for unmet in never}
     events = (
         *_added(plan),
         *_removed((pools[claim], why) for claim, why in leaving.items()),

@@ -1,0 +1,106 @@
+"""The loop on virtual time with capacity ahead of demand and with limits that look at the clock."""
+
+from dataclasses import replace
+
+import pytest
+
+from rayfleet.contracts import OutOfStock
+from rayfleet.model import Buffer, Offer, Policy, Pool, Resources, Schedule, Spent, Window
+from rayfleet.testing.virtual_time import START, run_virtual
+from rayfleet.testing.world import World
+
+CPU1 = Resources.of({"CPU": 1})
+CPU4 = Pool("cpu4", Resources.of({"CPU": 4}), offers=(Offer(1.0),))
+POLICY = Policy(pools=(CPU4,), idle_timeout_s=5.0)
+SPARE = Buffer("spare", CPU1, 2)
+
+
+def test_work_finds_room_and_the_room_is_made_again() -> None:
+    async def story() -> None:
+        world = World(replace(POLICY, buffers=(SPARE,)))
+        async with world.controller():
+            await world.until(lambda: len(world.place.existing()) == 1 and world.engine.nodes)
+            world.engine.submit(CPU1, count=4, run_s=60)
+            await world.until(
+                lambda: sum(task.node is not None for task in world.engine.tasks) == 4, within_s=1
+            )  # nobody waits for a machine
+            await world.until(lambda: len(world.engine.nodes) == 2, within_s=10)
+            await world.until(lambda: world.engine.done == 4, within_s=90)
+            await world.until(lambda: len(world.place.existing()) == 1, within_s=30)
+            before = len(world.place.machines)
+            await world.until(lambda: world.clock.now() >= START + 600, within_s=700)
+            assert len(world.place.machines) == before == 2  # and it stays so: no machine is exchanged for another
+
+    run_virtual(story())
+
+
+def test_a_schedule_takes_effect_when_its_time_has_come() -> None:
+    """START is 13:46:40; the window opens at 14:00 and closes at 14:30."""
+
+    async def story() -> None:
+        office = Schedule("office", Window("0 14 * * *", 1800.0), "cpu4", min_workers=3)
+        world = World(replace(POLICY, schedules=(office,)))
+        async with world.controller():
+            await world.until(lambda: len(world.place.existing()) == 3, within_s=900)
+            assert world.clock.now() - (START + 800) <= 1.0
+            await world.until(lambda: not world.place.existing(), within_s=2000)
+            assert world.clock.now() - (START + 2600) <= 6.0
+
+    run_virtual(story())
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 300.0])
+def test_todays_spending_survives_a_controller_and_counts_what_ran_without_one(pause_s: float) -> None:
+    async def story() -> None:
+        world = World(replace(POLICY, max_usd_per_day=1000.0))
+        world.engine.submit(CPU1, count=8, run_s=36_000)
+        async with world.controller():
+            await world.until(lambda: len(world.place.existing()) == 2)
+            began = world.clock.now()
+            await world.until(lambda: world.clock.now() - began >= 600, within_s=700)
+        await world.until(lambda: world.clock.now() - began >= 600 + pause_s, within_s=700)
+        async with world.controller():
+            await world.until(lambda: world.clock.now() - began >= 1200 + pause_s, within_s=1500)
+        held = world.memory.record.spent
+        assert held is not None
+        assert held.at >= began + 1100 + pause_s  # written down at least each minute
+        assert held.usd == pytest.approx(2.0 * (held.at - began) / 3600, abs=0.002)
+        # ... and not with every tick
+        assert world.memory.saves <= 40
+
+    run_virtual(story())
+
+
+def test_a_machine_is_launched_as_soon_as_the_rest_of_the_money_lasts_until_midnight() -> None:
+    """START is 10 h 13 min 20 s before midnight."""
+
+    async def story() -> None:
+        world = World(replace(POLICY, max_usd_per_day=24.0), stop_s=0.0)
+        world.memory.record = replace(world.memory.record, spent=Spent(14.1, START))
+        world.engine.submit(CPU1, count=4, run_s=360_000)
+        async with world.controller():
+            await world.until(lambda: world.clock.now() - START >= 600, within_s=700)
+            assert not world.place.machines  # 9.90 USD are 9 h 54 min of a machine
+            midnight = START - START % 86400 + 86400
+            await world.until(lambda: len(world.place.existing()) == 1, within_s=3600)
+            assert 0.0 <= world.clock.now() - (midnight - 9.9 * 3600) <= 6.0
+
+    run_virtual(story())
+
+
+def test_launches_that_fail_count_against_the_rate() -> None:
+    async def story() -> None:
+        world = World(replace(POLICY, max_launches_per_min=3))
+        world.provider.fail("launch", OutOfStock("none left"), times=1)
+        world.engine.submit(CPU1, count=40, run_s=600)
+        asked: list[float] = []
+        async with world.controller():
+            await world.until(lambda: world.clock.now() - START >= 200, within_s=300)
+            for call in world.provider.calls:
+                if call.request:
+                    asked += [call.at] * len(call.request.claims)
+        for moment in asked:
+            assert sum(moment <= other < moment + 59.9 for other in asked) <= 3
+        assert len(asked) >= 9
+
+    run_virtual(story())
