@@ -147,6 +147,12 @@ class Policy:
     overlays: tuple[Overlay, ...] = ()
     quotas: tuple[Quota, ...] = ()
 
+    @property
+    def replaces_machines(self) -> bool:
+        """Say whether machines may be replaced for their age or price, or be consolidated."""
+        aged = self.max_age_s is not None or any(pool.max_age_s is not None for pool in self.pools)
+        return aged or self.consolidation_threshold is not None
+
     def pool(self, name: str) -> Pool | None:
         """Return the worker pool or head pool of that name, or None."""
         known = (*self.pools, self.head) if self.head else self.pools

@@ -86,6 +86,8 @@ class Budgets:
     def of(cls, draft: Draft) -> Budgets:
         """Count what is READY and what leaves voluntarily already."""
         made = cls([])
+        if not draft.policy.disruption_budgets and not draft.policy.replaces_machines:
+            return made  # nothing will be asked that is not always allowed
         for claim in draft.workers():
             why = disruption_of(claim)
             if why is not None:

@@ -33,7 +33,7 @@ def choose_outgoing(draft: Draft, budgets: Budgets) -> None:
     draft.rolling = frozenset(
         pool.name for pool in draft.policy.pools if budgets.speaks_of(Disruption.DRIFTED, pool.name)
     )
-    if draft.held:
+    if draft.held or not (draft.rolling or draft.policy.replaces_machines):
         return
     found = []
     for claim in draft.workers():
@@ -88,6 +88,8 @@ def max_age_s(draft: Draft, pool: Pool | None) -> float | None:
 def send_off(draft: Draft, layout: Layout, housed: frozenset[str]) -> dict[str, Reason]:
     """Drain what is outgoing and has its replacement; return why the others stay. `housed`: whose work has room."""
     stays: dict[str, Reason] = {}
+    if not draft.outgoing:
+        return stays
     short = _below_minimum(draft)
     waits = _requests_wait(layout)
     for name, why in draft.outgoing.items():

@@ -52,15 +52,21 @@ def with_leaving_work(draft: Draft) -> Demand:
     """Return the demand and the work that may have to move, so that its resources and labels are looked at too."""
     demand = draft.snapshot.demand
     wanted = draft.policy.consolidation_threshold is not None
-    movers = [c for c in draft.workers() if is_used(c) and (wanted or _is_moving(draft, c))]
+    movers = [c for c in draft.workers() if is_used(c)] if wanted else _moving(draft)
     extra = {TaskDemand(host.used, 1, (_home(draft, c),)) for c in movers for host in c.hosts if host.used}
     return replace(demand, tasks=(*demand.tasks, *sorted(extra, key=repr))) if extra else demand
+
+
+def _moving(draft: Draft) -> list[Claim]:
+    """Return the claims in use whose work needs a place elsewhere."""
+    leaving = [c for c in draft.claims.values() if c.phase is Phase.DRAINING or c.id in draft.outgoing]
+    return [c for c in leaving if is_used(c) and not c.head and not c.foreign and _is_moving(draft, c)]
 
 
 def _is_moving(draft: Draft, claim: Claim) -> bool:
     if claim.id in draft.outgoing:
         return True
-    if claim.phase is not Phase.DRAINING or claim.drain is None:
+    if claim.drain is None:
         return False
     return claim.drain.reason.code is ReasonCode.INTERRUPTED or disruption_of(claim) is not None
 
@@ -74,13 +80,12 @@ def _home(draft: Draft, claim: Claim) -> LabelSelector:
 def house_leaving_work(draft: Draft, layout: Layout) -> Housing:
     """Find or launch room for the work of machines that are leaving."""
     housing = Housing()
-    for claim in draft.workers():
-        if is_used(claim) and _is_moving(draft, claim):
-            pieces = _pieces(draft, layout, claim)
-            columns = _served(layout, pieces)
-            if not any(piece.left for piece in pieces) and all(layout.capacity.stage[c] == 0 for c in columns):
-                housing.housed.add(claim.id)
-            _hold(layout, housing, columns)
+    for claim in _moving(draft):
+        pieces = _pieces(draft, layout, claim)
+        columns = _served(layout, pieces)
+        if not any(piece.left for piece in pieces) and all(layout.capacity.stage[c] == 0 for c in columns):
+            housing.housed.add(claim.id)
+        _hold(layout, housing, columns)
     return housing
 
 
