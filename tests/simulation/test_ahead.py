@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from rayfleet.contracts import OutOfStock
-from rayfleet.model import Buffer, Offer, Policy, Pool, Resources, Schedule, Spent, Window
+from rayfleet.model import Buffer, Offer, Policy, Pool, Resources, Schedule, Spent, Timeouts, Window
 from rayfleet.testing.virtual_time import START, run_virtual
 from rayfleet.testing.world import World
 
@@ -90,7 +90,7 @@ def test_a_machine_is_launched_as_soon_as_the_rest_of_the_money_lasts_until_midn
 
 def test_launches_that_fail_count_against_the_rate() -> None:
     async def story() -> None:
-        world = World(replace(POLICY, max_launches_per_min=3))
+        world = World(replace(POLICY, max_launches_per_min=3, timeouts=Timeouts(backoff_first_s=15.0)))
         world.provider.fail("launch", OutOfStock("none left"), times=1)
         world.engine.submit(CPU1, count=40, run_s=600)
         asked: list[float] = []
