@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rayfleet.model.ahead import Buffer, Schedule
+from rayfleet.model.ahead import Buffer, Forecast, Schedule
 from rayfleet.model.frozen import NO_LABELS, FrozenMap, Labels
 from rayfleet.model.labels import ANYWHERE, MARKET_LABEL, NODE_GROUP_LABEL, ZONE_LABEL, LabelSelector
 from rayfleet.model.quota import Quota
@@ -135,6 +135,7 @@ class Policy:
     max_launches_per_min: int | None = None
     overlays: tuple[Overlay, ...] = ()
     quotas: tuple[Quota, ...] = ()
+    forecast: Forecast | None = None
 
     def pool(self, name: str) -> Pool | None:
         """Return the worker pool or head pool of that name, or None."""

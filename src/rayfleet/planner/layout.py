@@ -128,9 +128,13 @@ class Layout:
     @classmethod
     def of(cls, draft: Draft, demand: Demand) -> Layout:
         """Start from what exists."""
-        terms = terms_of(demand, draft.policy)
+        terms = terms_of(demand, draft.policy, draft.snapshot.expected)
         # Without demand nothing is placed, and most ticks are without demand.
-        capacity = Capacity.of(draft, terms) if demand or has_buffers(draft.policy) else Capacity(terms)
+        capacity = (
+            Capacity.of(draft, terms)
+            if demand or has_buffers(draft.policy, draft.snapshot.expected)
+            else Capacity(terms)
+        )
         return cls(draft, terms, capacity, Room.of(draft), variants(draft, terms))
 
     # ---- trying -------------------------------------------------------------------------------------------------
