@@ -28,7 +28,7 @@ from rayfleet.planner.packing.solution import PROPER_FIRST, Packer, Solution, jo
 from rayfleet.planner.packing.starts import Best, bounded, start_often
 from rayfleet.planner.room import Room
 
-__all__ = ["Filling", "Packing", "Wanted", "pack"]
+__all__ = ["THOROUGH", "Filling", "Packing", "Wanted", "pack"]
 
 Filling = tuple[tuple[int, int, int], ...]
 """Of one replica: (host, position of the piece, how many)."""
@@ -42,6 +42,10 @@ MOST_TURNS: Final = 8
 """So often what a limit has cut off is packed anew, with what that limit leaves."""
 EFFORT_STEPS: Final = 10
 """Steps of improvement per unit of effort."""
+THOROUGH: Final = 1_000
+"""The effort that takes about two seconds at a hundred sorts of pieces."""
+EFFORT_MOST: Final = 10_000
+"""More effort than this is not made: a plan must end."""
 
 
 @dataclass(slots=True)
@@ -121,7 +125,7 @@ def solve(packer: Packer, effort: int) -> Solution:
             _try_mix(packer, best)
         machines = int(best.solution.copies.sum())
         steps = FAST_STEPS if machines <= MANY_COPIES * best.solution.size else 0
-        improve(packer, best, steps + effort * EFFORT_STEPS)
+        improve(packer, best, steps + min(effort, EFFORT_MOST) * EFFORT_STEPS)
     return best.solution
 
 
