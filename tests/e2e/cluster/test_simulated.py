@@ -57,6 +57,7 @@ def test_the_simulator_launches_what_the_real_cluster_launched(fleet: Fleet) -> 
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
+    print(told["trace"])
     launched = sum(event["count"] for event in told["events"] if event["kind"] == "launch" and event["pool"] == "two")
     trace = parse_csv(told["trace"], "mirror")
     policy = Policy((Pool("two", Resources.of({"CPU": 2})),), max_workers=4, idle_timeout_s=IDLE_S)
