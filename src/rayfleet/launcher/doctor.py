@@ -85,9 +85,7 @@ def _planner() -> Iterator[Finding]:
     if kernel.NAME == "C":
         yield Finding("planner", State.OK, text)
     else:
-        yield Finding(
-            "planner", State.NOTE, text, "the same plans, but slower; with a C compiler, install again"
-        )
+        yield Finding("planner", State.NOTE, text, "the same plans, but slower; with a C compiler, install again")
 
 
 def _ports() -> Iterator[Finding]:
