@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hypothesis import strategies as st
-from tests.snapshots_ahead import any_extras, likely_extras
+from tests.snapshots_ahead import any_extras, expectations, likely_extras
 
 from rayfleet.model import (
     Backoff,
@@ -266,6 +266,7 @@ def likely(draw: st.DrawFn, *, quiet: bool = False) -> Snapshot:
         engine_up=draw(st.integers(0, 5)) > 0,
         spent_today_usd=draw(st.sampled_from([0.0, 0.0, 10.0, 70.0])),
         launched_last_min=draw(st.sampled_from([0, 0, 2, 5])),
+        expected=draw(expectations(st.just("soon"), LIKELY.shapes, LIKELY.selectors)),
     )
 
 
@@ -427,6 +428,7 @@ RECORDABLE = st.builds(
     effort=st.integers(0, 1000),
     spent_today_usd=SPANS,
     spent_at=MAYBE_MOMENTS,
+    expected=expectations(NAMES, RESOURCES, ANY.selectors),
     usage=st.dictionaries(NAMES, RESOURCES, max_size=2).map(FrozenMap),
     launched_last_min=st.integers(0, 9),
 )

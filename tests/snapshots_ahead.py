@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from rayfleet.model import (
     Buffer,
+    Expected,
+    Forecast,
     FrozenMap,
     LabelSelector,
     Market,
@@ -105,6 +107,7 @@ def any_extras(names: Drawn, spans: Drawn, units: Drawn, shapes: Drawn, selector
         "max_resources": st.dictionaries(names, units | st.just(0), max_size=2).map(FrozenMap),
         "max_usd_per_day": st.none() | spans,
         "max_launches_per_min": counts,
+        "forecast": st.none() | st.builds(Forecast, st.floats(3600, 1e6), spans, spans),
         "overlays": _some(_any_overlays(names, spans)),
         "quotas": _some(
             st.builds(
@@ -127,6 +130,12 @@ def _any_overlays(names: Drawn, spans: Drawn) -> Drawn:
     )
     rest = st.fixed_dictionaries({"scope": scopes, "labels": labels, "why": names, "real": st.booleans()})
     return st.tuples(prices, rest).map(lambda both: Overlay(**both[0], **both[1]))
+
+
+def expectations(names: Drawn, shapes: Drawn, selectors: Drawn) -> Drawn:
+    """Draw what a forecast expects."""
+    errors = st.none() | st.floats(0, 100)
+    return _some(st.builds(Expected, names, shapes.filter(bool), st.integers(0, 9), selectors, errors))
 
 
 def _some(of: Drawn) -> Drawn:

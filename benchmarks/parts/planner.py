@@ -145,7 +145,7 @@ def figures_of(row: Row) -> list[Figure]:
     if row.thorough_usd is not None and wish.thorough is not None:
         goal = Goal(wish.thorough, "ratio")
         found.append(Figure(f"{row.name}: price, thorough", "USD/h", row.thorough_usd, row.bound, "bound", goal=goal))
-    if row.v2:
+    if row.v2 and row.v2.usd_per_hour:
         goal = Goal(1.0 + 1e-9, "ratio")
         found.append(Figure(f"{row.name}: price", "USD/h", row.usd_per_hour, row.v2.usd_per_hour, "Ray v2", goal=goal))
     return found

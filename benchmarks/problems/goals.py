@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-THOROUGH: Final = 1000
-"""The effort of `plan --effort thorough`: about two seconds of work at a hundred shapes."""
+from rayfleet.planner.packing import THOROUGH
+
+__all__ = ["THOROUGH", "WISHES", "Wish"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PROVIDER_GROUP: Final = "rayfleet.providers"
 LEDGER_FILE: Final = "ledger.sqlite"
 HISTORY_FILE: Final = "history.sqlite"
+SERIES_FILE: Final = "demand-series.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,12 @@ def build(spec: ClusterSpec, folder: Path, ray: RaySettings) -> Assembly:
     from rayfleet.ledger.sqlite import SqliteLedger
     from rayfleet.planner import plan
     from rayfleet.planner.invariants import check
+    from rayfleet.reports.demand_series import DemandSeries
     from rayfleet.reports.history import History
     from rayfleet.reports.log import Log
 
     engine = RayEngine(ray)
+    series = DemandSeries(folder / SERIES_FILE, spec.policy.forecast) if spec.policy.forecast else None
     parts = Parts(
         cluster=spec.name,
         policy=spec.policy,
@@ -76,8 +79,9 @@ def build(spec: ClusterSpec, folder: Path, ray: RaySettings) -> Assembly:
         engine=engine,
         ledger=SqliteLedger(folder / LEDGER_FILE),
         plan=plan,
-        sinks=(History(folder / HISTORY_FILE), EngineSink(engine), Log()),
+        sinks=(History(folder / HISTORY_FILE), EngineSink(engine), Log(), *([series] if series else [])),
         check=check,
+        expect=series.expect if series else None,
     )
     return Assembly(Reconciler(parts), parts)
 

@@ -1,11 +1,14 @@
 """The loop on virtual time with capacity ahead of demand and with limits that look at the clock."""
 
+import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from rayfleet.contracts import OutOfStock
-from rayfleet.model import Buffer, Offer, Policy, Pool, Resources, Schedule, Spent, Timeouts, Window
+from rayfleet.model import Buffer, Forecast, Offer, Policy, Pool, Resources, Schedule, Spent, Timeouts, Window
+from rayfleet.reports.demand_series import DemandSeries
 from rayfleet.testing.virtual_time import START, run_virtual
 from rayfleet.testing.world import World
 
@@ -76,14 +79,16 @@ def test_a_machine_is_launched_as_soon_as_the_rest_of_the_money_lasts_until_midn
 
     async def story() -> None:
         world = World(replace(POLICY, max_usd_per_day=24.0), stop_s=0.0)
-        world.memory.record = replace(world.memory.record, spent=Spent(14.1, START))
+        world.memory.record = replace(world.memory.record, spent=Spent(23.9, START))
         world.engine.submit(CPU1, count=4, run_s=360_000)
         async with world.controller():
-            await world.until(lambda: world.clock.now() - START >= 600, within_s=700)
-            assert not world.place.machines  # 9.90 USD are 9 h 54 min of a machine
+            await asyncio.sleep(3600)
+            assert not world.place.machines  # 0.10 USD are six minutes of a machine
             midnight = START - START % 86400 + 86400
-            await world.until(lambda: len(world.place.existing()) == 1, within_s=3600)
-            assert 0.0 <= world.clock.now() - (midnight - 9.9 * 3600) <= 6.0
+            await asyncio.sleep(midnight - 600 - world.clock.now())
+            assert not world.place.machines
+            await world.until(lambda: len(world.place.existing()) == 1, within_s=600)
+            assert 0.0 <= world.clock.now() - (midnight - 360.0) <= 6.0
 
     run_virtual(story())
 
@@ -102,5 +107,26 @@ def test_launches_that_fail_count_against_the_rate() -> None:
         for moment in asked:
             assert sum(moment <= other < moment + 59.9 for other in asked) <= 3
         assert len(asked) >= 9
+
+    run_virtual(story())
+
+
+def test_a_forecast_has_machines_up_before_the_work_comes(tmp_path: Path) -> None:
+    """Work comes every hour at half past; once that is known well enough, its machines are there before it."""
+
+    async def story() -> None:
+        hourly = Forecast(season_s=3600.0, lead_s=300.0)
+        series = DemandSeries(tmp_path / "series.txt", hourly)
+        world = World(replace(POLICY, forecast=hourly))
+        waits = []
+        async with world.controller(sinks=(*world.parts.sinks, series), expect=series.expect):
+            for hour in range(7):
+                at = START - START % 3600 + 1800 + (hour + 1) * 3600
+                await asyncio.sleep(at - world.clock.now())
+                world.engine.submit(CPU1, count=8, run_s=1200)
+                await world.until(lambda: all(task.node for task in world.engine.tasks))
+                waits.append(world.clock.now() - at)
+                await asyncio.sleep(1300)
+        assert [wait < 1.0 for wait in (waits[0], waits[1], waits[-1])] == [False, False, True]
 
     run_virtual(story())

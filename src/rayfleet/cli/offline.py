@@ -56,6 +56,12 @@ def plan(
         list[str] | None,
         typer.Option("--what-if", metavar="KEY=VALUE", help="As if this were set (as in `rayfleet set`); repeatable."),
     ] = None,
+    effort: Annotated[
+        str | None,
+        typer.Option(
+            metavar="fast|thorough|N", help="How long to look for cheaper machines; default: as the file says."
+        ),
+    ] = None,
 ) -> None:
     """Print what would be done in a situation: a scenario file, or the cluster as it is now.
 
@@ -65,13 +71,15 @@ def plan(
       rayfleet plan                    the cluster that is up, as it is now
       rayfleet plan second             the cluster `second`; a file of that name is ./second
       rayfleet plan --what-if max_workers=200 --what-if cpu4.min_workers=3
+      rayfleet plan scenario.yaml --effort thorough
     """
     from rayfleet.launcher.known import is_known
-    from rayfleet.launcher.planning import live_snapshot, plan_timed, scenario_snapshot
+    from rayfleet.launcher.planning import live_snapshot, plan_timed, scenario_snapshot, with_effort
 
     live = subject is None or is_known(subject)
     file = Path(subject or "")
     snapshot = live_snapshot(subject) if live else scenario_snapshot(_text(file), _name(file))
+    snapshot = with_effort(snapshot, effort)
     if what_if:
         _plan_what_if(snapshot, what_if, as_json=as_json, placements=placements)
         return

@@ -12,11 +12,9 @@ from rayfleet.cli.arguments import AsJson, add
 from rayfleet.cli.terminal import EXIT_NOT_OK, fail, print_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from rayfleet.launcher.home import Home
-    from rayfleet.model import TickReport
     from rayfleet.simulator.compare import Comparison
+    from rayfleet.simulator.replays import Record
     from rayfleet.simulator.trace import Trace
 
 
@@ -88,7 +86,7 @@ def replay_under(subject: str, policy: Path, hours: float, seed: int, html: Path
     from rayfleet.simulator.policies import read_policy
     from rayfleet.simulator.replays import replay_record
 
-    replayed = replay_record(Path(subject).name, _record(subject, hours), read_policy(_existing(policy)), seed)
+    replayed = replay_record(_record(subject, hours), read_policy(_existing(policy)), seed)
     told = replayed.as_json()
     if html is not None:
         from rayfleet.simulator.page import page
@@ -109,21 +107,26 @@ def replay_under(subject: str, policy: Path, hours: float, seed: int, html: Path
     )
 
 
-def _record(subject: str, hours: float) -> Callable[[], Iterator[TickReport]]:
-    """Return what reads the last hours of a record: of a history file, or of a cluster that was up here."""
+def _record(subject: str, hours: float) -> Record:
+    """Return the last hours of a record: of a history file, or of a cluster that was up here."""
     from rayfleet.launcher.known import choose
 
     path = Path(subject)
-    return _hours_of(path if path.is_file() and path.suffix == ".sqlite" else choose(subject).history, hours)
+    if path.is_file() and path.suffix == ".sqlite":
+        return _hours_of(path, path.name, hours)
+    home = choose(subject)
+    return _hours_of(home.history, home.name, hours)
 
 
-def _hours_of(file: Path, hours: float) -> Callable[[], Iterator[TickReport]]:
+def _hours_of(file: Path, name: str, hours: float) -> Record:
     from rayfleet.launcher.view import recorded_in
     from rayfleet.reports.history import HistoryReader
+    from rayfleet.simulator.replays import Record
 
-    newest = HistoryReader(file).latest()
+    reader = HistoryReader(file)
+    newest = reader.latest()
     since = newest.snapshot.now - hours * 3600 if newest else 0.0
-    return lambda: recorded_in(file, since)
+    return Record(name, lambda: recorded_in(file, since), lambda: reader.work(since))
 
 
 def export_record(home: Home, hours: float, write: Path | None) -> None:
@@ -131,7 +134,7 @@ def export_record(home: Home, hours: float, write: Path | None) -> None:
     from rayfleet.simulator.recorded import trace_of_record
     from rayfleet.simulator.trace import to_csv
 
-    trace = trace_of_record(home.name, _hours_of(home.history, hours)())
+    trace = trace_of_record(home.name, _hours_of(home.history, home.name, hours).work())
     if write is not None:
         _write(trace, write)
     else:

@@ -6,6 +6,7 @@ Forms, what the model gets of them, and the way back.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -16,6 +17,7 @@ from rayfleet.config.window_form import WindowForm, window, window_to_json
 from rayfleet.model import (
     UNITS,
     Buffer,
+    Forecast,
     FrozenMap,
     LabelSelector,
     Market,
@@ -33,9 +35,11 @@ from rayfleet.model import (
 Json = dict[str, Any]
 
 WEIGHT_MIN: Final = 0.001
+SEASON_MIN_S: Final = 3600
 PERCENT_MAX: Final = 10_000
 SHARE_MIN: Final = 0.01
 Weight = Annotated[float, Field(ge=WEIGHT_MIN), BeforeValidator(number)]
+Season = Annotated[float, Field(ge=SEASON_MIN_S), BeforeValidator(number)]
 Percent = Annotated[Measure, Field(le=PERCENT_MAX)]
 
 
@@ -168,6 +172,17 @@ class QuotaForm(Form):
     """Its share, compared with others, when limits do not leave room for all work."""
 
 
+class ForecastForm(Form):
+    """Look ahead: what was needed one season ago is needed again."""
+
+    season_s: Season = 604_800.0
+    """Length of a season in seconds: a week, or 86400 for a day."""
+    lead_s: Measure = 900.0
+    """How many seconds ahead machines are launched."""
+    max_error_percent: Measure = 50.0
+    """A resource whose forecasts were wrong by more, on average, is not forecast."""
+
+
 class SharedForm(Form):
     """The keys."""
 
@@ -191,6 +206,8 @@ class SharedForm(Form):
     """What offers count as when they are compared: reserved capacity, licences, carbon. rayfleet's own."""
     quotas: list[QuotaForm] = Field(default_factory=list)
     """What owners of work (teams, jobs) may have, and their shares. rayfleet's own."""
+    forecast: ForecastForm | None = None
+    """Room for what was needed one season ago, in advance; null: none. rayfleet's own."""
 
 
 def shared(form: SharedForm) -> Json:
@@ -205,6 +222,7 @@ def shared(form: SharedForm) -> Json:
         "max_launches_per_min": form.max_launches_per_min,
         "overlays": tuple(_overlay(row) for row in form.overlays),
         "quotas": tuple(_quota(row) for row in form.quotas),
+        "forecast": Forecast(**form.forecast.model_dump()) if form.forecast else None,
     }
 
 
@@ -218,6 +236,7 @@ def shared_to_json(policy: Policy) -> Json:
         "max_resources": _amounts(policy.max_resources),
         "overlays": [_overlay_to_json(overlay) for overlay in policy.overlays],
         "quotas": [_quota_to_json(quota) for quota in policy.quotas],
+        "forecast": asdict(policy.forecast) if policy.forecast else None,
     }
     limits = {"max_usd_per_day": policy.max_usd_per_day, "max_launches_per_min": policy.max_launches_per_min}
     return {key: value for key, value in rows.items() if value} | {

@@ -16,6 +16,7 @@ from rayfleet.config.scenario_form import (
     BackoffForm,
     BundleForm,
     DemandForm,
+    ExpectedForm,
     GangForm,
     MachineForm,
     OfferForm,
@@ -36,6 +37,7 @@ from rayfleet.model import (
     Claim,
     Demand,
     Drain,
+    Expected,
     FrozenMap,
     Gang,
     Host,
@@ -107,6 +109,7 @@ def _snapshot(form: ScenarioForm) -> Snapshot:
         spent_today_usd=form.spent_today_usd,
         spent_at=form.spent_at,
         launched_last_min=form.launched_last_min,
+        expected=tuple(_expected(row) for row in form.expected),
         usage=FrozenMap({owner: Resources.of(used) for owner, used in form.usage.items()}),
     )
 
@@ -245,6 +248,11 @@ def _demand(form: DemandForm) -> Demand:
         gangs=tuple(_gang(row) for row in form.gangs),
         requested=tuple(_requested(row) for row in form.requested),
     )
+
+
+def _expected(row: ExpectedForm) -> Expected:
+    shape = Resources.of(row.shape)
+    return Expected(row.name, shape, row.count, selectors_of(row.selectors), row.error_percent)
 
 
 def _task(row: TaskForm) -> TaskDemand:

@@ -269,6 +269,16 @@ class StrayForm(OriginForm):
     head: Flag = False
 
 
+class ExpectedForm(Form):
+    """What a forecast expects to be in use and to wait soon."""
+
+    name: Name
+    shape: Amounts = Field(min_length=1)
+    count: Count = 0
+    selectors: list[Selector] = Field(default_factory=list)
+    error_percent: Measure | None = None
+
+
 class ScenarioForm(Form):
     """All that a plan depends on, frozen at one moment."""
 
@@ -299,3 +309,4 @@ class ScenarioForm(Form):
     spent_at: Number | None = None
     launched_last_min: Count = 0
     usage: dict[Name, Amounts] = Field(default_factory=dict)
+    expected: list[ExpectedForm] = Field(default_factory=list)

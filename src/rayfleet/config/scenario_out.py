@@ -15,6 +15,7 @@ from rayfleet.model import (
     Bundle,
     Claim,
     Demand,
+    Expected,
     Gang,
     Host,
     Market,
@@ -42,7 +43,7 @@ def snapshot_to_json(snapshot: Snapshot) -> Json:
     return _without(
         {"removed_pools": [], "machines": [], "demand": {}, "backoff": [], "orders": [], "outcomes": [], "strays": [],
          "in_flight": [], "listed_at": {}, "engine_up": True, "effort": 0,
-         "spent_today_usd": 0.0, "spent_at": None, "launched_last_min": 0, "usage": {}},
+         "spent_today_usd": 0.0, "spent_at": None, "launched_last_min": 0, "usage": {}, "expected": []},
         {
             "format": FORMAT,
             "now": snapshot.now,
@@ -76,6 +77,7 @@ def snapshot_to_json(snapshot: Snapshot) -> Json:
             "spent_today_usd": snapshot.spent_today_usd,
             "spent_at": snapshot.spent_at,
             "launched_last_min": snapshot.launched_last_min,
+            "expected": [_expected(one) for one in snapshot.expected],
             "usage": {owner: used.amounts() for owner, used in snapshot.usage.items()},
         },
     )  # fmt: skip
@@ -264,6 +266,11 @@ def demand_to_json(demand: Demand) -> Json:
         "requested": [_requested(requested) for requested in demand.requested],
     }
     return {name: listed for name, listed in sections.items() if listed}
+
+
+def _expected(one: Expected) -> Json:
+    row: Json = {"name": one.name, **_shape(one.shape, one.selectors), "count": one.count}
+    return row if one.error_percent is None else {**row, "error_percent": one.error_percent}
 
 
 def _task(task: TaskDemand) -> Json:

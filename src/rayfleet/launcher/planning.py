@@ -12,6 +12,7 @@ from rayfleet.config import diff, load_report, load_scenario, plan_to_json
 from rayfleet.launcher.errors import LauncherError
 from rayfleet.model import How, Order, OrderKind, Placement, Plan, Snapshot
 from rayfleet.planner import plan
+from rayfleet.planner.packing import THOROUGH
 
 MEASURED_CALLS: Final = 3
 _MS: Final = 1000
@@ -60,6 +61,20 @@ def scenario_snapshot(text: str, file: str) -> Snapshot:
         ConfigInvalid: with everything that is wrong with it.
     """
     return load_scenario(text, file)
+
+
+def with_effort(snapshot: Snapshot, word: str | None) -> Snapshot:
+    """Return the situation with an effort: `fast`, `thorough`, or a number; None: as it is.
+
+    Raises:
+        LauncherError: it is none of these.
+    """
+    if word is None:
+        return snapshot
+    words = {"fast": 0, "thorough": THOROUGH}
+    if word not in words and not word.isdecimal():
+        raise LauncherError(f"--effort {word!r} is not fast, thorough or a number", "for example --effort thorough")
+    return replace(snapshot, effort=words[word] if word in words else int(word))
 
 
 def what_if(snapshot: Snapshot, changes: Sequence[str]) -> Snapshot:

@@ -76,6 +76,7 @@ class Observer:
             spent_today_usd=record.spent.usd if record.spent else 0.0,
             spent_at=record.spent.at if record.spent else None,
             launched_last_min=self._inbox.launched_since(now - MINUTE_S),
+            expected=self._parts.expect(now) if self._parts.expect else (),
         )
         seen_at = view.received_at if view else 0.0
         seen_at, self._news_at = min(seen_at, self._news_at or seen_at), None

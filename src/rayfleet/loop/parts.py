@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rayfleet.contracts import Clock, Engine, Ledger, Provider, Sink
 from rayfleet.loop.clock import SystemClock
-from rayfleet.model import Finding, Plan, Policy, Snapshot
+from rayfleet.model import Expected, Finding, Plan, Policy, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Parts:
 
     `cluster` is its name. `providers` are by name and at least one (the first takes offers that name none).
     `sinks` get every report, the first of them before all others. `plan` is the pure decision; `check` looks
-    for broken invariants in it, which are logged.
+    for broken invariants in it, which are logged. `expect` is the forecast of the moment, None without one.
     """
 
     cluster: str
@@ -62,6 +62,7 @@ class Parts:
     clock: Clock = SystemClock()
     cadence: Cadence = Cadence()
     check: Callable[[Snapshot, Plan], tuple[Finding, ...]] | None = None
+    expect: Callable[[float], tuple[Expected, ...]] | None = None
 
     def provider(self, name: str | None) -> Provider:
         """Return the provider of that name; the first for None or an unknown name."""

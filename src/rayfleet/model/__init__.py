@@ -1,6 +1,6 @@
 """The nouns: frozen values that every room shares. No I/O, no clock, no randomness."""
 
-from rayfleet.model.ahead import Ahead, Buffer, Schedule
+from rayfleet.model.ahead import Ahead, Buffer, Expected, Forecast, Schedule
 from rayfleet.model.claim import CAPACITY, EXISTING, LEAVING, STARTING, Claim, Drain, Host, MachineFact, NodeFact, Phase
 from rayfleet.model.deferred import Deferred
 from rayfleet.model.demand import Bundle, Demand, DemandKind, Gang, RequestedDemand, Selectors, Strategy, TaskDemand
@@ -37,10 +37,11 @@ __all__ = [
     "NODE_GROUP_LABEL", "NOTHING", "NO_LABELS", "OBJECT_STORE", "STARTING", "TEXTS", "UNITS", "ZONE_LABEL",
     "Action", "Ahead", "Backoff", "Buffer", "Bundle", "Claim", "Cost", "Deferred", "Demand", "DemandKind", "Detail",
     "Disruption", "DisruptionBudget",
-    "Drain", "DrainNodes", "Finding", "FrozenMap", "Gang", "Host", "How", "Kept", "LabelMatch", "LabelSelector",
-    "Labels", "Launch", "MachineFact", "Market", "NodeFact", "Offer", "OfferKey", "Order", "OrderKind", "Outcome",
-    "OutcomeKind", "Overlay", "PendingThreshold", "Phase", "Placement", "Plan", "Policy", "Pool", "PoolVerdict",
-    "Quota", "Reason", "ReasonCode", "Release", "RequestedDemand", "Resources", "Schedule", "Selectors", "Snapshot",
-    "Spent", "Strategy", "Stray", "TaskDemand", "TickReport", "Timeouts", "Timings", "Trouble", "Unmet", "Window",
+    "Drain", "DrainNodes", "Expected", "Finding", "Forecast", "FrozenMap", "Gang", "Host", "How", "Kept", "LabelMatch",
+    "LabelSelector", "Labels", "Launch", "MachineFact", "Market", "NodeFact", "Offer", "OfferKey", "Order", "OrderKind",
+    "Outcome", "OutcomeKind", "Overlay", "PendingThreshold", "Phase", "Placement", "Plan", "Policy", "Pool",
+    "PoolVerdict", "Quota", "Reason", "ReasonCode", "Release", "RequestedDemand", "Resources", "Schedule", "Selectors",
+    "Snapshot", "Spent", "Strategy", "Stray", "TaskDemand", "TickReport", "Timeouts", "Timings", "Trouble", "Unmet",
+    "Window",
     "amount", "offer_labels", "reason",
 ]  # fmt: skip

@@ -43,6 +43,32 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
+class Forecast:
+    """Whether and how the loop looks ahead. Seconds: the length of a season, and how far ahead is looked.
+
+    A resource whose forecast was wrong by more than `max_error_percent` on average is not forecast.
+    """
+
+    season_s: float = 604_800.0
+    lead_s: float = 900.0
+    max_error_percent: float = 50.0
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What is expected to be in use and to wait soon, in pieces of `shape`, with what part of it is there already.
+
+    `error_percent`: by how much such forecasts were wrong, on average; None when nobody has measured.
+    """
+
+    name: str
+    shape: Resources
+    count: int
+    selectors: Selectors = ()
+    error_percent: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Ahead:
     """One piece of work for the planner: room for `count` of `shape`, to be kept free because of `why`.
 

@@ -100,6 +100,12 @@ LAUNCHES: Final[dict[ReasonCode, Meaning]] = {
         pieces="how many units of room the new machines are for",
         names="the resources, each with its target",
     ),
+    ReasonCode.FORECAST: _means(
+        "More than is in use now was needed one season ago, so room is made in advance (`forecast` of the policy).",
+        "To do without: take `forecast` out of the cluster's file. Beside each name stands how wrong it was so far.",
+        pieces="how many pieces of room the new machines are for",
+        names="what is expected, with the mean error of such forecasts",
+    ),
     ReasonCode.OVERLAY: _means(
         "An overlay of the policy has made this offer cheaper or dearer when it was chosen; it stands in the chain.",
         "Nothing, if that is meant. Else correct `overlays` in the cluster's file.",

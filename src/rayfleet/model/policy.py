@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rayfleet.model.ahead import Buffer, Schedule
+from rayfleet.model.ahead import Buffer, Forecast, Schedule
 from rayfleet.model.disruption import DisruptionBudget
 from rayfleet.model.frozen import NO_LABELS, FrozenMap, Labels
 from rayfleet.model.labels import ANYWHERE, MARKET_LABEL, NODE_GROUP_LABEL, ZONE_LABEL, LabelSelector
@@ -146,6 +146,7 @@ class Policy:
     max_launches_per_min: int | None = None
     overlays: tuple[Overlay, ...] = ()
     quotas: tuple[Quota, ...] = ()
+    forecast: Forecast | None = None
 
     @property
     def replaces_machines(self) -> bool:

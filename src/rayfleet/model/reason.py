@@ -33,6 +33,7 @@ class ReasonCode(StrEnum):
     SCHEDULE = "schedule"
     UTILIZATION = "utilization"
     OVERLAY = "overlay"
+    FORECAST = "forecast"
     # releases
     IDLE = "idle"
     UNNEEDED = "unneeded"
@@ -114,6 +115,7 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.BUFFER: "{pieces} pieces of room are kept free ({names})",
     ReasonCode.UTILIZATION: "{pieces} pieces of room keep the use at or below its target ({names})",
     ReasonCode.SCHEDULE: "schedule {schedule} is on",
+    ReasonCode.FORECAST: "{pieces} pieces of room are for what is expected soon ({names})",
     ReasonCode.OVERLAY: "its offer counts as {counted_usd_per_hour:.3f} USD/h ({why})",
     ReasonCode.IDLE: "idle for {idle_s:.0f} s (time-out {idle_timeout_s:g} s)",
     ReasonCode.UNNEEDED: "nothing needs it any more",

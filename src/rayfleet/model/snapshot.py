@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from rayfleet.model.ahead import Expected
 from rayfleet.model.claim import Claim
 from rayfleet.model.demand import Demand
 from rayfleet.model.frozen import FrozenMap
@@ -102,7 +103,8 @@ class Snapshot:
     demand and node facts are missing, not empty. `effort`: iterations beyond the fast answer.
     `spent_today_usd`: spent from midnight (UTC) until `spent_at` (None: now). `launched_last_min`: machines asked for
     within the last minute, those that failed too; claims that were made since are counted in any case. `usage`: what
-    the owner (`label=value`) of a quota uses, where somebody can tell.
+    the owner (`label=value`) of a quota uses, where somebody can tell. `expected`: a forecast; room is made for it in
+    advance.
     """
 
     now: float = 0.0
@@ -122,3 +124,4 @@ class Snapshot:
     spent_at: float | None = None
     launched_last_min: int = 0
     usage: FrozenMap[Resources] = FrozenMap()
+    expected: tuple[Expected, ...] = ()

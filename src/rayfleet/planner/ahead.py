@@ -7,6 +7,8 @@ for being idle; what is beyond the buffer follows the idle rules. A buffer never
 An idle machine with an accelerator is no home for a buffer without one, unless its pool keeps it anyway (a minimum) or
 nothing else would do: a small buffer would hold the dearest machine for ever.
 
+What a forecast expects is served before the buffers, as far as it is not in use yet: buffers are beyond it.
+
 A target of utilisation (`scale_up_utilization`) is a buffer too: used / total <= share is the same as
 free >= used x (1 / share - 1).
 """
@@ -25,6 +27,7 @@ from rayfleet.model import (
     Buffer,
     Claim,
     DemandKind,
+    Expected,
     Host,
     Labels,
     OfferKey,
@@ -103,9 +106,10 @@ def _meant_columns(layout: Layout, selectors: Selectors) -> Mask:
 def place_ahead(draft: Draft, layout: Layout) -> list[Item]:
     """Serve all that is wanted ahead of demand, as far as limits allow; return it with what is left of each."""
     in_use = InUse(draft, layout, {})
+    soon = _serve(draft, layout, [_soon(expected, in_use) for expected in draft.snapshot.expected])
     served = _serve(draft, layout, [_ahead(buffer, in_use) for buffer in draft.policy.buffers])
-    # What buffers keep free lowers the use as well.
-    return served + _serve(draft, layout, _headroom(draft, layout, in_use))
+    # What is kept free lowers the use as well.
+    return soon + served + _serve(draft, layout, _headroom(draft, layout, in_use))
 
 
 def _ahead(buffer: Buffer, in_use: InUse) -> Ahead:
@@ -113,6 +117,15 @@ def _ahead(buffer: Buffer, in_use: InUse) -> Ahead:
     if buffer.percent:
         count = max(count, _share(buffer, in_use.of(buffer.selectors)))
     return Ahead(buffer.name, ReasonCode.BUFFER, buffer.shape, count, buffer.selectors)
+
+
+def _soon(expected: Expected, in_use: InUse) -> Ahead:
+    """Return the part of what is expected that is not there yet."""
+    used = in_use.of(expected.selectors)
+    there = min((used.get(name, 0) // units for name, units in expected.shape.items()), default=0)
+    error = "" if expected.error_percent is None else f", {expected.error_percent:g}% off on average"
+    count = max(0, expected.count - there)
+    return Ahead(f"{expected.name}{error}", ReasonCode.FORECAST, expected.shape, count, expected.selectors)
 
 
 def _share(buffer: Buffer, used: Resources) -> int:

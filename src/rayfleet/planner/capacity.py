@@ -81,8 +81,7 @@ def _amount(name: str, total: Resources, *, joined: bool) -> int:
     return PLENTY if name == OBJECT_STORE and not joined else 0
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """One column of a host that exists: its id, its claim's and its pool's."""
 
     host: str
@@ -281,6 +280,7 @@ class _Rows:
         self.free: list[list[int]] = []
         self.whole: list[list[int]] = []
         self.meta: list[tuple[int, bool, bool, int]] = []
+        self.rows = {name: row for row, name in enumerate(capacity.terms.names)}
         self.by_offer: dict[
             tuple[str, str | None, bool], tuple[Resources, Labels, list[int], tuple[tuple[str, str], ...], bool]
         ] = {}
@@ -297,7 +297,11 @@ class _Rows:
             known = terms.labels(host.labels if claim.foreign else labels.merged(host.labels))
         left = offers
         if host.used:
-            left = [o - host.used.get(name, 0) for o, name in zip(offers, terms.names, strict=True)]
+            left = offers.copy()
+            for name, units in host.used.items():
+                row = self.rows.get(name)
+                if row is not None:
+                    left[row] -= units
         joined = claim.phase is Phase.READY and host.node is not NodeFact.ABSENT
         self.whole.append(offers)
         self.free.append(left)

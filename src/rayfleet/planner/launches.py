@@ -104,7 +104,7 @@ def _reason(draft: Draft, mades: list[Made], load: _Load) -> Reason:
                 causes.append(reason(ReasonCode.REPLACEMENT, machines=machines))
             case ReasonCode.REQUESTED:
                 causes.append(reason(code, bundles=load.pieces.get(DemandKind.REQUESTED, 0)))
-            case ReasonCode.BUFFER | ReasonCode.UTILIZATION:
+            case ReasonCode.BUFFER | ReasonCode.UTILIZATION | ReasonCode.FORECAST:
                 mine = [index for index in sorted(load.ahead) if draft.ahead[index].why is code]
                 names = ", ".join(dict.fromkeys(draft.ahead[index].name for index in mine))
                 causes.append(reason(code, pieces=sum(load.ahead[index] for index in mine), names=names))

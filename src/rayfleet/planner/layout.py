@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import repeat
+from typing import NamedTuple
 
 import numpy as np
 
@@ -64,6 +65,16 @@ class Put:
                 count, left = count - part, left - part
                 if not left:
                     index, bundle, left = next(parts, (0, None, 0))
+
+
+class Placed(NamedTuple):
+    """So many `pieces` of a demand on one column of the table."""
+
+    column: int
+    kind: DemandKind
+    position: int
+    bundle: int | None
+    pieces: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +143,13 @@ class Layout:
     @classmethod
     def of(cls, draft: Draft, demand: Demand) -> Layout:
         """Start from what exists."""
-        terms = terms_of(demand, draft.policy)
+        terms = terms_of(demand, draft.policy, draft.snapshot.expected)
         # Without demand nothing is placed, and most ticks are without demand.
-        capacity = Capacity.of(draft, terms) if demand or has_buffers(draft.policy) else Capacity(terms)
+        capacity = (
+            Capacity.of(draft, terms)
+            if demand or has_buffers(draft.policy, draft.snapshot.expected)
+            else Capacity(terms)
+        )
         return cls(draft, terms, capacity, Room.of(draft), variants(draft, terms))
 
     # ---- trying -------------------------------------------------------------------------------------------------
@@ -323,6 +338,12 @@ class Layout:
         left = sum((piece.weight or 1.0) * piece.left for piece in errand.pieces)
         price = sum(made.variant.price * made.replicas for made in self.made[before:])
         return (round(left, 9), round(price, 9))
+
+    def each_placed(self, since: int = 0) -> Iterator[Placed]:
+        """Yield everything that was placed, piece by piece, from the `since`-th entry of `placed` on."""
+        for put in self.placed[since:]:
+            for column, index, bundle, count in put.pieces():
+                yield Placed(column, put.kind, index, bundle, count)
 
     # ---- asking -------------------------------------------------------------------------------------------------
 

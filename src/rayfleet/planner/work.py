@@ -9,6 +9,7 @@ from rayfleet.model import (
     ANYWHERE,
     Demand,
     DemandKind,
+    Expected,
     LabelSelector,
     Policy,
     Reason,
@@ -109,12 +110,12 @@ def in_order(many: list[Item]) -> list[Item]:
     )
 
 
-def has_buffers(policy: Policy) -> bool:
+def has_buffers(policy: Policy, expected: tuple[Expected, ...]) -> bool:
     """Say whether anything is to be kept free."""
-    return bool(policy.buffers or policy.scale_up_utilization)
+    return bool(policy.buffers or policy.scale_up_utilization or expected)
 
 
-def terms_of(demand: Demand, policy: Policy) -> Terms:
+def terms_of(demand: Demand, policy: Policy, expected: tuple[Expected, ...] = ()) -> Terms:
     """Collect the resource names and label keys that the demand and the policy's buffers speak of."""
     names: set[str] = set(policy.scale_up_utilization)
     selectors: set[LabelSelector] = set()
@@ -124,9 +125,9 @@ def terms_of(demand: Demand, policy: Policy) -> Terms:
     for asked in demand.requested:
         names.update(asked.shape)
         selectors.update(asked.selectors)
-    for buffer in policy.buffers:
-        names.update(buffer.shape)
-        selectors.update(buffer.selectors)
+    for shape, wanted in [(b.shape, b.selectors) for b in policy.buffers] + [(e.shape, e.selectors) for e in expected]:
+        names.update(shape)
+        selectors.update(wanted)
     for gang in demand.gangs:
         for bundle in gang.bundles:
             names.update(bundle.shape)

@@ -3,6 +3,7 @@
     heartbeat  one row: when the controller last ticked            every tick
     latest     one row: the newest report                          when its decision changed, else once a second
     ticks      reports, compressed; the oldest dropped by size     when the decision changed, else once a minute
+    work       what waits and what hosts use, as it changes         as it changes; the oldest dropped by number
     events     one row per action, joined node, failure, finding   as they happen; the oldest dropped by number
 
 Losing the last moments in a power cut costs nothing here (the ledger is what must be right), so nothing is
@@ -14,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -22,12 +24,14 @@ from typing import Any
 from rayfleet.model import TickReport
 from rayfleet.model.codec import from_json, to_json
 from rayfleet.reports.events import Event, events_of
+from rayfleet.reports.work_record import WorkRecord, WorkSeen, read_rows
 
 SCHEMA_VERSION = 1
 RECORD_AT_LEAST_EVERY_S = 60.0
 LATEST_AT_MOST_EVERY_S = 1.0
 DEFAULT_MAX_BYTES = 64 * 2**20
 MAX_EVENTS = 50_000
+MAX_WORK_ROWS = 100_000
 _TRIM_TO = 0.9  # of the limit, so that not every write trims
 _TRIM_EVENTS_EVERY = 1_000
 _COMPRESSION = 3  # 5: a tenth smaller, twice as slow
@@ -41,6 +45,7 @@ CREATE TABLE IF NOT EXISTS ticks
 CREATE TABLE IF NOT EXISTS events
     (id INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, pool TEXT NOT NULL,
      count INTEGER NOT NULL, code TEXT NOT NULL, text TEXT NOT NULL, latency_s REAL);
+CREATE TABLE IF NOT EXISTS work (id INTEGER PRIMARY KEY, at REAL NOT NULL, data TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS ticks_at ON ticks (at);
 CREATE INDEX IF NOT EXISTS events_at ON events (at);
 """
@@ -79,6 +84,7 @@ class _File:
         self._recorded_at = float("-inf")
         self._latest_at = float("-inf")
         self._troubles: tuple[str, ...] = ()
+        self._work = WorkRecord()
 
     def write(self, report: TickReport) -> None:
         db = self._open = self._open or self._opened()
@@ -89,19 +95,22 @@ class _File:
         fresh = bool(why) or not 0 <= now - self._latest_at < LATEST_AT_MOST_EVERY_S
         data = zlib.compress(to_json(report).encode(), _COMPRESSION) if fresh else b""
         events = events_of(report, self._troubles)
+        work = self._work.row(report)
         with db:
             self._beat(db, report)
             if fresh:
                 db.execute("INSERT OR REPLACE INTO latest VALUES (1, ?)", (data,))
             if why:
                 db.execute(_INSERT_TICK, (now, report.tick, why, data))
+            if work is not None:
+                db.execute("INSERT INTO work (at, data) VALUES (?, ?)", (now, work))
             db.executemany(_INSERT_EVENT, [astuple(event) for event in events])
         # Only now, when it is written: what failed is tried again with the next report.
         self._latest_at = now if fresh else self._latest_at
         if why:
             self._recorded_at, self._essence, self._size = now, essence, self._size + len(data)
         self._troubles = report.troubles
-        self._events += len(events)
+        self._events += len(events) + (work is not None)
         self._trim(db)
 
     def _beat(self, db: sqlite3.Connection, report: TickReport) -> None:
@@ -119,6 +128,7 @@ class _File:
         if self._events >= _TRIM_EVENTS_EVERY:
             with db:
                 db.execute("DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", (MAX_EVENTS,))
+                db.execute("DELETE FROM work WHERE id <= (SELECT max(id) FROM work) - ?", (MAX_WORK_ROWS,))
             self._events = 0
 
     def _opened(self) -> sqlite3.Connection:
@@ -226,6 +236,14 @@ class HistoryReader:
     def report(self, row: int) -> TickReport | None:
         """Return the report of a `TickRow.id`; None when it is not held (any more)."""
         return self._report("SELECT data FROM ticks WHERE id = ?", (row,))
+
+    def work(self, since: float = 0.0) -> Iterator[WorkSeen]:
+        """Yield what waited and what hosts used since then, as it changed, the oldest first."""
+        rows = self._rows("SELECT at, data FROM work ORDER BY id")
+        try:
+            yield from (seen for seen in read_rows(rows) if seen.at >= since)
+        except (ValueError, KeyError) as error:
+            raise HistoryUnavailable(f"{self._path}: written by another release? {error}") from error
 
     def events(self, since: float = 0.0, limit: int = 1_000, about: str = "") -> tuple[Event, ...]:
         """Return events since then, oldest first; of more than `limit` the newest. `about`: a pool or claim."""

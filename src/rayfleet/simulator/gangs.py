@@ -50,7 +50,7 @@ def _on_one(table: NodeTable, free: npt.NDArray[np.int64], bundles: Sequence[Wan
 def _one_after_the_other(
     table: NodeTable, free: npt.NDArray[np.int64], strategy: Strategy, bundles: Sequence[Wanted]
 ) -> list[int] | None:
-    """Place bundles in order: PACK where one is already, if it can; the spreading ones where none is."""
+    """Place bundles in order: PACK where one is already, if it can; SPREAD in rounds; STRICT_SPREAD one on a node."""
     rows: list[int] = []
     used = np.zeros(len(table.rows), np.bool_)
     for bundle in bundles:
@@ -58,6 +58,7 @@ def _one_after_the_other(
         fresh = fits & (used if strategy is Strategy.PACK else ~used)
         row = _tightest(free, fresh, bundle.need)
         if row is None and strategy is not Strategy.STRICT_SPREAD:
+            used[:] &= strategy is Strategy.PACK  # the next round of SPREAD begins
             row = _tightest(free, fits, bundle.need)
         if row is None:
             return None

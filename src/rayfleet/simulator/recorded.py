@@ -17,7 +17,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from statistics import median, pstdev
 
-from rayfleet.model import Gang, Phase, Resources, Selectors, Snapshot, Strategy, TickReport
+from rayfleet.model import Demand, Gang, Phase, Resources, Selectors, Strategy, TickReport
+from rayfleet.reports.work_record import WorkSeen
 from rayfleet.simulator.chance import Spread
 from rayfleet.simulator.scene import Scene
 from rayfleet.simulator.trace import Trace, Work, trace_of
@@ -47,10 +48,8 @@ class _Queue:
         self.came.append((moment, count))
         self.count += count
 
-    def take(self) -> float | None:
-        """Take the oldest; None when nothing waits."""
-        if not self.count:
-            return None
+    def take(self) -> float:
+        """Take the oldest and return when it came; IndexError when nothing waits."""
         moment, count = self.came.popleft()
         if count > 1:
             self.came.appendleft((moment, count - 1))
@@ -59,26 +58,28 @@ class _Queue:
 
 
 class _Reader:
-    """Follows the record from snapshot to snapshot."""
+    """Follows the record from moment to moment."""
 
     def __init__(self, began: float) -> None:
         self.began = began
         self.used: dict[str, Resources] = {}
         self.pieces: dict[str, list[_Piece]] = {}
         self.queues: dict[Key, _Queue] = {}
+        self.waiting: dict[Key, tuple[int, float]] = {}
         self.gangs: dict[Gang, int] = {}
         self.gang_since: dict[Gang, float] = {}
         self.strategies: list[Strategy] = []
         self.rows: list[Work] = []
         self.gang_rows: dict[int, list[tuple[Key, float, float]]] = {}
 
-    def see(self, snapshot: Snapshot) -> None:
-        """Take in the next snapshot in which the engine answered."""
-        now = snapshot.now - self.began
-        self._arrivals(snapshot, now)
-        begun = self._changes(_use(snapshot), now)
-        self._gangs(snapshot, begun)
-        self._settle_queues(snapshot)
+    def see(self, seen: WorkSeen) -> None:
+        """Take in the next moment."""
+        now = seen.at - self.began
+        self.waiting = _waiting(seen.demand)
+        begun = self._changes(seen.used, now)
+        self._gangs(seen.demand, begun)
+        self._settle_queues()
+        self._arrivals(seen.demand, now)
 
     def finish(self, now: float) -> tuple[Work, ...]:
         """End what still runs; return everything."""
@@ -93,22 +94,25 @@ class _Reader:
 
     # ---- what waits ---------------------------------------------------------------------------------
 
-    def _arrivals(self, snapshot: Snapshot, now: float) -> None:
-        for (shape, selectors), (count, age_s) in _waiting(snapshot).items():
+    def _arrivals(self, demand: Demand, now: float) -> None:
+        for (shape, selectors), (count, age_s) in self.waiting.items():
             queue = self.queues.setdefault((shape, selectors), _Queue())
             if count > queue.count:
                 since = max(0.0, now - age_s) if queue.count == 0 else now
                 queue.grow(since, count - queue.count)
-        for gang in snapshot.demand.gangs:
+        for gang in demand.gangs:
             known = replace(gang, count=1, age_s=0.0)
             self.gang_since.setdefault(known, max(0.0, now - gang.age_s))
 
-    def _settle_queues(self, snapshot: Snapshot) -> None:
+    def _settle_queues(self) -> None:
         """Forget what waits no more and was not seen to begin."""
-        waiting = _waiting(snapshot)
         for key, queue in self.queues.items():
-            while queue.count > waiting.get(key, (0, 0.0))[0]:
+            while queue.count > self._still(key):
                 queue.take()
+
+    def _still(self, key: Key) -> int:
+        """Return how many of a kind wait now: of those, none has begun."""
+        return self.waiting.get(key, (0, 0.0))[0]
 
     # ---- what runs ----------------------------------------------------------------------------------
 
@@ -154,12 +158,13 @@ class _Reader:
     def _parts(self, taken: Resources, now: float) -> list[tuple[Key, float]]:
         """Split what a host has begun to use into shapes that waited, the largest first; the rest is its own shape."""
         found: list[tuple[Key, float]] = []
-        waiting = [key for key, queue in self.queues.items() if queue.count]
-        for key in sorted(waiting, key=lambda key: (-sum(key[0].values()), str(key))):
-            while taken and key[0].fits(taken) and (submit_s := self.queues[key].take()) is not None:
-                found.append((key, submit_s))
+        waited = [key for key, queue in self.queues.items() if queue.count > self._still(key)]
+        for key in sorted(waited, key=lambda key: (-sum(key[0].values()), str(key))):
+            queue = self.queues[key]
+            while taken and key[0].fits(taken) and queue.count > self._still(key):
+                found.append((key, queue.take()))
                 taken = taken - key[0]
-        known = [key for key in self.queues if key[0].fits(taken)]
+        known = [key for key in {**self.queues, **self.waiting} if key[0].fits(taken)]
         for key in sorted(known, key=lambda key: (-sum(key[0].values()), str(key))):
             while taken and key[0].fits(taken):
                 found.append((key, now))
@@ -168,9 +173,9 @@ class _Reader:
 
     # ---- placement groups ---------------------------------------------------------------------------
 
-    def _gangs(self, snapshot: Snapshot, begun: list[_Piece]) -> None:
+    def _gangs(self, demand: Demand, begun: list[_Piece]) -> None:
         """Find the pieces of placement groups that wait no more among those that have just begun."""
-        counts = {replace(gang, count=1, age_s=0.0): gang.count for gang in snapshot.demand.gangs}
+        counts = {replace(gang, count=1, age_s=0.0): gang.count for gang in demand.gangs}
         for gang, before in self.gangs.items():
             for _ in range(before - counts.get(gang, 0)):
                 self._placed(gang, begun)
@@ -198,17 +203,13 @@ def _part(piece: _Piece, shape: Resources) -> _Piece:
     return _Piece((shape, piece.key[1]), piece.submit_s, piece.began_s, piece.gang)
 
 
-def _use(snapshot: Snapshot) -> dict[str, Resources]:
-    return {host.id: host.used for claim in snapshot.claims for host in claim.hosts if host.used}
-
-
-def _waiting(snapshot: Snapshot) -> dict[Key, tuple[int, float]]:
+def _waiting(demand: Demand) -> dict[Key, tuple[int, float]]:
     """Return how many tasks and bundles of each kind wait, and since when."""
     found: dict[Key, tuple[int, float]] = {}
-    pieces = [((task.shape, task.selectors), task.count, task.age_s) for task in snapshot.demand.tasks]
+    pieces = [((task.shape, task.selectors), task.count, task.age_s) for task in demand.tasks]
     pieces += [
         ((bundle.shape, bundle.selectors), gang.count, gang.age_s)
-        for gang in snapshot.demand.gangs
+        for gang in demand.gangs
         for n, bundle in enumerate(gang.bundles)
         if str(n) not in gang.placed
     ]
@@ -233,16 +234,13 @@ def _merged(rows: Iterable[Work]) -> tuple[Work, ...]:
     return tuple(row if row.gang else replace(row, count=count) for row, count in counts.items())
 
 
-def trace_of_record(name: str, reports: Iterable[TickReport]) -> Trace:
-    """Return the work that recorded ticks, the oldest first, tell of; without those in which Ray did not answer."""
+def trace_of_record(name: str, record: Iterable[WorkSeen]) -> Trace:
+    """Return the work that a record, the oldest first, tells of."""
     reader, now = None, 0.0
-    for report in reports:
-        snapshot = report.snapshot
-        if not snapshot.engine_up:
-            continue
-        reader = _Reader(snapshot.now) if reader is None else reader
-        now = snapshot.now - reader.began
-        reader.see(snapshot)
+    for seen in record:
+        reader = _Reader(seen.at) if reader is None else reader
+        now = seen.at - reader.began
+        reader.see(seen)
     return trace_of(name, reader.finish(now) if reader else ())
 
 

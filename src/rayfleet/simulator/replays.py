@@ -13,6 +13,7 @@ from typing import Any
 from rayfleet.config import ConfigInvalid, Problem
 from rayfleet.model import Plan, TickReport
 from rayfleet.planner import plan
+from rayfleet.reports.work_record import WorkSeen
 from rayfleet.simulator.compare import Comparison, Progress, compare
 from rayfleet.simulator.policies import Candidate
 from rayfleet.simulator.recorded import scene_of_record, trace_of_record
@@ -22,8 +23,14 @@ _HOUR_S = 3600.0
 _GAP_MAX_S = 120.0
 """A longer gap in the record is a controller that was down: nothing is known of its cost."""
 
-Record = Callable[[], Iterable[TickReport]]
-"""Gives the recorded ticks, the oldest first; anew at each call."""
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What was recorded, the oldest first: whole ticks, and the work. Each call reads it anew."""
+
+    name: str
+    ticks: Callable[[], Iterable[TickReport]]
+    work: Callable[[], Iterable[WorkSeen]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +58,7 @@ class Replayed:
         }
 
 
-def replay_record(
-    name: str, record: Record, other: Candidate, seed: int = 0, progress: Progress = lambda *_: None
-) -> Replayed:
+def replay_record(record: Record, other: Candidate, seed: int = 0, progress: Progress = lambda *_: None) -> Replayed:
     """Replay a record under `other`. The first side is the policy of the newest recorded tick.
 
     Raises:
@@ -61,7 +66,7 @@ def replay_record(
     """
     ticks = otherwise = 0
     usd, before, last = 0.0, 0.0, None
-    for report in record():
+    for report in record.ticks():
         snapshot, last = report.snapshot, report
         ticks += 1
         again = plan(replace(snapshot, policy=replace(other.policy, head=snapshot.policy.head)))
@@ -71,9 +76,9 @@ def replay_record(
         before = snapshot.now
     if last is None:
         raise ConfigInvalid(
-            [Problem("holds no recorded tick", file=name, hint="records are made while a cluster is up")]
+            [Problem("holds no recorded tick", file=record.name, hint="records are made while a cluster is up")]
         )
-    trace, scene = trace_of_record(name, record()), scene_of_record(record())
+    trace, scene = trace_of_record(record.name, record.work()), scene_of_record(record.ticks())
     was = Setting("as it was", last.snapshot.policy, trace, scene, seed)
     sides = (was, replace(was, name=other.name, policy=replace(other.policy, head=last.snapshot.policy.head)))
     return Replayed(ticks, otherwise, usd, compare(sides, progress))

@@ -97,6 +97,20 @@ def test_without_a_word_it_is_the_only_cluster_that_is_up(red: homes.Home) -> No
     assert run("plan").stdout.startswith("launch   3 x small")
 
 
+@pytest.mark.parametrize("effort", ["fast", "thorough", "7"])
+def test_a_plan_with_effort_is_no_dearer(scenario: str, effort: str) -> None:
+    told = json.loads(run("plan", scenario, "--json").stdout)
+    longer = json.loads(run("plan", scenario, "--json", "--effort", effort).stdout)
+    assert longer["usd_per_hour"]["after"] <= told["usd_per_hour"]["after"]
+    assert longer["unmet"] == told["unmet"]
+
+
+def test_an_effort_that_is_none_is_refused(scenario: str) -> None:
+    answer = run("plan", scenario, "--effort", "much")
+    assert answer.exit_code == 2
+    assert "fast, thorough or a number" in answer.stderr
+
+
 def test_a_plan_without_anything_to_do() -> None:
     result = run("plan", "-", stdin="policy: {pools: [{name: a, resources: {CPU: 1}}]}")
     assert result.exit_code == 0

@@ -7,6 +7,7 @@ from rayfleet.config import check, load_scenario
 from rayfleet.config.problems import ConfigInvalid
 from rayfleet.model import (
     Buffer,
+    Forecast,
     FrozenMap,
     LabelSelector,
     Market,
@@ -40,6 +41,7 @@ max_launches_per_min: 30
 overlays:
   - {match: {pool: web, zone: a, market: reserved, labels: {tier: web}}, usd_per_hour: 0, why: paid}
   - {add: -0.5, real: true}
+forecast: {season_s: 86400}
 quotas:
   - {label: team, value: a, max_resources: {CPU: 100, GPU: 0}, weight: 2}
   - {label: team, value: b}
@@ -77,6 +79,7 @@ def test_they_are_read_alike_in_both() -> None:
         assert (policy.buffers, policy.schedules) == (BUFFERS, (OFFICE,))
         assert policy.scale_up_pending_threshold == PendingThreshold(10)
         assert policy.max_resources == {"CPU": 10_000_000, "GPU": 0, "memory": 2**31 * 10_000}
+        assert policy.forecast == Forecast(86400.0)
         assert policy.quotas == (Quota("team", "a", FrozenMap({"CPU": 1_000_000, "GPU": 0}), 2.0), Quota("team", "b"))
         assert policy.overlays == (PAID, Overlay(OfferKey(""), add=-0.5, real=True))
         assert (policy.max_usd_per_day, policy.max_launches_per_min) == (240, 30)

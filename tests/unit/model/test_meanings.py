@@ -62,6 +62,6 @@ def test_what_the_code_gives_is_what_is_explained() -> None:
         # said through a variable; `tests/unit/planner/test_reasons.py` gives each of them
         ReasonCode.TASKS, ReasonCode.GANG, ReasonCode.REQUESTED, ReasonCode.NODE_DIED, ReasonCode.MACHINE_LOST,
         ReasonCode.DRAINED, ReasonCode.DRAIN_DEADLINE, ReasonCode.REPLICA_BROKEN,
-        ReasonCode.BUFFER, ReasonCode.UTILIZATION,
+        ReasonCode.BUFFER, ReasonCode.UTILIZATION, ReasonCode.FORECAST,
     }  # fmt: skip
     assert [(place, code) for place, code, words in found if words != set(MEANINGS[code].details)] == []

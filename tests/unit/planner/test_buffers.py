@@ -7,6 +7,7 @@ from tests.unit.planner.looking import kept, launched, leaving, placed, planned,
 
 from rayfleet.model import (
     Backoff,
+    Expected,
     NodeFact,
     OfferKey,
     Order,
@@ -14,6 +15,7 @@ from rayfleet.model import (
     Phase,
     Plan,
     ReasonCode,
+    Resources,
     Schedule,
     Trouble,
     Window,
@@ -257,3 +259,30 @@ def test_an_order_about_a_buffer_of_a_closed_schedule_stands() -> None:
     closed = planned(CPU4, schedules=(night,), orders=order)
     assert (wanted(closed), closed.answered, closed.findings) == ([], (), ())
     assert wanted(planned(CPU4, schedules=(night,), orders=order, now=23.5 * 3600)) == [("rush", 8)]
+
+
+# ---- forecasts -------------------------------------------------------------------------------------------------------
+
+
+def soon(count: int, error_percent: float | None = None) -> tuple[Expected, ...]:
+    return (Expected("CPU", Resources.of({"CPU": 1}), count, error_percent=error_percent),)
+
+
+def test_what_is_expected_is_made_room_for_as_far_as_it_is_not_there() -> None:
+    busy = claim("m1", "cpu4", used={"CPU": 4})
+    result = planned(CPU4, busy, tasks(2, CPU=1), expected=soon(16, 12.5))
+    assert wanted(result) == [("CPU, 12.5% off on average", 10)]
+    assert launched(result) == {"cpu4": 3}
+    assert result.launches[0].reason.chain[0].text == (
+        "10 pieces of room are for what is expected soon (CPU, 12.5% off on average)"
+    )
+
+
+def test_what_is_expected_and_there_already_asks_for_nothing() -> None:
+    busy = claim("m1", "cpu4", used={"CPU": 4})
+    assert wanted(planned(CPU4, busy, expected=soon(4))) == [("CPU", 0)]
+
+
+def test_buffers_are_beyond_what_is_expected() -> None:
+    result = planned(CPU4, expected=soon(4), buffers=(buffer(4, CPU=1),))
+    assert (wanted(result), launched(result)) == ([("CPU", 4), ("spare", 4)], {"cpu4": 2})

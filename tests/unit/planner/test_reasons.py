@@ -10,6 +10,7 @@ from rayfleet.model import (
     Claim,
     DisruptionBudget,
     Drain,
+    Expected,
     FrozenMap,
     MachineFact,
     NodeFact,
@@ -26,6 +27,7 @@ from rayfleet.model import (
     Quota,
     Reason,
     ReasonCode,
+    Resources,
     Schedule,
     Snapshot,
     Stray,
@@ -83,6 +85,7 @@ CASES: dict[ReasonCode, Snapshot] = {
     ReasonCode.BUFFER: snapshot(CPU1, buffers=(buffer(1, CPU=1),)),
     ReasonCode.QUOTA: snapshot(CPU1, TEAM, quotas=(Quota("team", "a", FrozenMap({"CPU": 0})),)),
     ReasonCode.FAIR_SHARE: snapshot(CPU1, TEAM, quotas=(Quota("team", "a"),), max_workers=0),
+    ReasonCode.FORECAST: snapshot(CPU1, expected=(Expected("CPU", Resources.of({"CPU": 1}), 1),)),
     ReasonCode.OVERLAY: snapshot(CPU1, tasks(1, CPU=1), overlays=(Overlay(OfferKey(""), multiply=2.0),)),
     ReasonCode.SCHEDULE: snapshot(CPU1, schedules=(Schedule("s", Window("* * * * *", 60.0), "p", min_workers=1),)),
     ReasonCode.UTILIZATION: snapshot(

@@ -28,7 +28,7 @@ from rayfleet.planner.packing.solution import PROPER_FIRST, Packer, Solution, jo
 from rayfleet.planner.packing.starts import Best, bounded, start_often
 from rayfleet.planner.room import Room
 
-__all__ = ["Filling", "Packing", "Wanted", "pack"]
+__all__ = ["THOROUGH", "Filling", "Packing", "Wanted", "pack"]
 
 Filling = tuple[tuple[int, int, int], ...]
 """Of one replica: (host, position of the piece, how many)."""
@@ -38,8 +38,14 @@ MIX_PIECES: Final = 4
 FAST_STEPS: Final = 60
 MANY_COPIES: Final = 4
 """With more copies of a pattern than this on average, the best mix in whole copies is hard to improve part by part."""
+MOST_TURNS: Final = 8
+"""So often what a limit has cut off is packed anew, with what that limit leaves."""
 EFFORT_STEPS: Final = 10
 """Steps of improvement per unit of effort."""
+THOROUGH: Final = 1_000
+"""The effort that takes about two seconds at a hundred sorts of pieces."""
+EFFORT_MOST: Final = 10_000
+"""More effort than this is not made: a plan must end."""
 
 
 @dataclass(slots=True)
@@ -67,25 +73,37 @@ def pack(
     if len(priorities) > 1:
         stages = [((phase,), p) for phase in PROPER_FIRST for p in priorities]
     for phases, priority in stages:
-        rest = [n for n, count in enumerate(packing.left) if count]
         some = [v for v in variants if v.pool.priority == priority]
-        asked = [Wanted(wanted[n].item, wanted[n].selector, packing.left[n]) for n in rest]
-        problem = problem_of(asked, some, room, prefer_many=prefer_many) if asked else None
-        if problem is None:
-            continue
-        solution = solve(Packer(problem, using or kernel.quickest(), phases), effort)
-        _write(packing, room, problem, solution, rest)
+        for _ in range(MOST_TURNS):
+            problem, rest = _rest(packing, wanted, some, room, prefer_many=prefer_many)
+            if problem is None:
+                break
+            solution = solve(Packer(problem, using or kernel.quickest(), phases), effort)
+            if not _write(packing, room, problem, solution, rest):
+                break
     return packing
 
 
-def _write(packing: Packing, room: Room, problem: Problem, solution: Solution, rest: list[int]) -> None:
-    """Add a solution to the packing; room is asked once more, in its own numbers."""
+def _rest(
+    packing: Packing, wanted: list[Wanted], variants: list[Variant], room: Room, *, prefer_many: bool
+) -> tuple[Problem | None, list[int]]:
+    """Return what is still to be packed as a problem, and the positions of its pieces."""
+    rest = [n for n, count in enumerate(packing.left) if count]
+    some = [v for v in variants if room.replicas(v.pool, v.offer.usd_per_hour)]
+    asked = [Wanted(wanted[n].item, wanted[n].selector, packing.left[n]) for n in rest]
+    return (problem_of(asked, some, room, prefer_many=prefer_many) if asked else None), rest
+
+
+def _write(packing: Packing, room: Room, problem: Problem, solution: Solution, rest: list[int]) -> bool:
+    """Add a solution to the packing; say whether the room, asked in its own words, had less than the problem knew."""
+    cut = False
     for variant_number, copies, filling in zip(
         solution.variant.tolist(), solution.copies.tolist(), solution.fillings, strict=True
     ):
         variant = problem.variants[variant_number]
         usd = variant.offer.usd_per_hour
         most = min(copies, room.replicas(variant.pool, usd))
+        cut = cut or most < copies
         if not most:
             continue
         room.take(variant.pool, usd, most)
@@ -93,6 +111,7 @@ def _write(packing: Packing, room: Room, problem: Problem, solution: Solution, r
         packing.launches.append((variant, most, places))
         for _, position, count in places:
             packing.left[position] -= count * most
+    return cut
 
 
 def solve(packer: Packer, effort: int) -> Solution:
@@ -106,7 +125,7 @@ def solve(packer: Packer, effort: int) -> Solution:
             _try_mix(packer, best)
         machines = int(best.solution.copies.sum())
         steps = FAST_STEPS if machines <= MANY_COPIES * best.solution.size else 0
-        improve(packer, best, steps + effort * EFFORT_STEPS)
+        improve(packer, best, steps + min(effort, EFFORT_MOST) * EFFORT_STEPS)
     return best.solution
 
 

@@ -3,6 +3,8 @@
 Prices are deterministic, so they can be asserted; times cannot, and are the benchmark's.
 """
 
+from dataclasses import replace
+
 import pytest
 from benchmarks.problems.bound import least_usd_per_hour
 from benchmarks.problems.cases import STANDING, case
@@ -20,6 +22,7 @@ SOON = ["homog_1000_t50", "mix10_1000_t50", "gang_strictpack8gpu_x20", "mix10_10
 """Cases that Ray plans within two seconds."""
 LATER = [name for name in STANDING if name not in SOON]
 MOST_S = 60.0
+AGAIN = ["mix100_1000_t50_s2", "mix100_10000_t5", "sel100_1000_t50", "gang_pack256_x4", "mix100_10000_t50_ex1000"]
 
 
 def price(name: str, effort: int = 0) -> float:
@@ -40,6 +43,16 @@ def test_every_plan_is_sound_and_within_its_goal(name: str) -> None:
     bound = least_usd_per_hour(case(name))
     assert price(name) <= bound * WISHES[name].ratio + 1e-9
     assert price(name) >= bound * (1 - 1e-6), "no plan is cheaper than the bound"
+
+
+@pytest.mark.parametrize("name", AGAIN)
+def test_while_the_machines_are_on_their_way_the_next_plan_changes_nothing(name: str) -> None:
+    """However tightly things were packed: the same packing is found again."""
+    snapshot = snapshot_of(case(name))
+    made = plan(snapshot)
+    after = replace(snapshot, claims=tuple(made.claims), serial=made.serial, now=snapshot.now + 3)
+    again = plan(after)
+    assert (again.launches, again.releases, again.unmet) == ((), (), ())
 
 
 @pytest.mark.slow
