@@ -149,6 +149,6 @@ def _try_mix(packer: Packer, best: Best) -> None:
         return
     worths: tuple[Numbers, ...] = (bounded(problem, mix.dual), best.worth)
     for worth in worths:
-        for mode in MODES[:-1]:
+        for mode in MODES[:2]:
             rest = packer.pack(worth, mode, base.left, room)
             best.meet(problem, joined(base, rest, rest.left), worth)

@@ -34,16 +34,14 @@ def distinct(problem: Problem, solutions: list[Solution]) -> Solution:
     variant = np.concatenate([each.variant for each in solutions])
     counts = np.concatenate([each.counts for each in solutions])
     keys = np.concatenate([variant[:, None], counts], axis=1)
-    mixed = keys @ _mixers(keys.shape[1])
-    first = np.sort(np.unique(mixed, return_index=True)[1])
+    width, data = keys.shape[1] * keys.itemsize, keys.tobytes()
+    seen: dict[bytes, int] = {}
+    for n in range(len(keys)):
+        seen.setdefault(data[n * width : (n + 1) * width], n)
+    first = np.array(list(seen.values()), np.int64)
     fillings = [filling for each in solutions for filling in each.fillings]
     kept = tuple(fillings[n] for n in first.tolist())
     return Solution(variant[first], np.ones(first.size, np.int64), counts[first], kept, np.zeros_like(problem.counts))
-
-
-def _mixers(size: int) -> Numbers:
-    """Return odd numbers that make sums of products as good as a hash: 64 bits, and they wrap."""
-    return (np.arange(1, size + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) | np.uint64(1)).astype(np.int64)
 
 
 def best_mix(problem: Problem, patterns: Solution) -> Mix | None:

@@ -62,7 +62,10 @@ def solution_of(problem: Problem, start: Start) -> Solution:
     launches, entries = start.launches, start.entries
     counts = np.zeros((len(launches), problem.pieces), np.int64)
     row = np.repeat(np.arange(len(launches)), launches[:, 3])
-    np.add.at(counts, (row, entries[:, 1]), entries[:, 2])
+    if problem.hosts.max() == 1:  # a piece has one entry in a filling
+        counts[row, entries[:, 1]] = entries[:, 2]
+    else:
+        np.add.at(counts, (row, entries[:, 1]), entries[:, 2])
     ends = launches[:, 2] + launches[:, 3]
     fillings = tuple(entries[a:b] for a, b in zip(launches[:, 2].tolist(), ends.tolist(), strict=True))
     return Solution(launches[:, 0], launches[:, 1], counts, fillings, start.left)
@@ -103,7 +106,8 @@ def price(problem: Problem, of: Solution) -> int:
 
 def merit(problem: Problem, of: Solution) -> Merit:
     """Return how good a solution is; smaller is better."""
-    left = sum(worth * count for worth, count in zip(problem.worth.tolist(), of.left.tolist(), strict=True) if count)
+    some = np.flatnonzero(of.left).tolist()
+    left = sum(int(problem.worth[piece]) * int(of.left[piece]) for piece in some)
     waste = int((problem.weight[of.variant] - of.counts @ problem.piece_weight) @ of.copies)
     machines = int(problem.hosts[of.variant] @ of.copies)
     return (left, price(problem, of), waste, -machines if problem.prefer_many else machines)

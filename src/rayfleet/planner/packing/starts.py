@@ -26,7 +26,7 @@ LEAST_WORTH_BITS: Final = 10
 
 FIRST: Final = (BALANCED_MAX, BALANCED_SUM, DENSE, BIG_FIRST)
 THEN: Final = (BALANCED_MAX, BALANCED_SUM)
-STARTS: Final = 12
+STARTS: Final = 14
 GOOD_ENOUGH_BITS: Final = 10
 """A price that is less than 2**-10 above the least there can be is not improved."""
 VISITS_PER_PIECE: Final = 8_000

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.planner.packing.problems import problem_of_case, problems, same
 
-from rayfleet.planner.packing import kernel, slow
+from rayfleet.planner.packing import kernel, slow, solve
 from rayfleet.planner.packing.call import Way
 from rayfleet.planner.packing.problem import Problem
 from rayfleet.planner.packing.solution import Packer, merit
@@ -34,6 +34,16 @@ def test_both_kernels_agree_on_the_standing_set(name: str, mode: int) -> None:
         quick = kernel.in_c(problem, worth, way, problem.counts, problem.room)
         assert same(quick, slow.start(problem, worth, way, problem.counts, problem.room))
         assert quick.launches.size or not any_variant
+
+
+@needs_c
+@pytest.mark.parametrize("name", WITH_TASKS)
+def test_both_kernels_lead_to_the_same_packing(name: str) -> None:
+    """All of it: starts, the best mix of their patterns, and parts packed anew."""
+    problem = problem_of_case(smaller(case(name)))
+    quick, other = (solve(Packer(problem, each), effort=1) for each in (kernel.in_c, slow.start))
+    assert same((quick.variant, quick.copies, quick.counts), (other.variant, other.copies, other.counts))
+    assert same(quick.fillings, other.fillings)
 
 
 @needs_c
