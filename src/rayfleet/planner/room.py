@@ -56,14 +56,15 @@ class Room:
         for claim in draft.claims.values():
             if claim.foreign or claim.phase not in EXISTING:
                 continue
-            usd += (draft.usd_per_hour(claim) or 0.0) * claim.count
+            name, count = claim.offer.pool, len(claim.hosts)
+            usd += (draft.usd_per_hour(claim) or 0.0) * count
             if claim.head:
                 continue
-            hosts[claim.pool] = hosts.get(claim.pool, 0) + claim.count
+            hosts[name] = hosts.get(name, 0) + count
             if claim.phase in STARTING:
-                starting[claim.pool] = starting.get(claim.pool, 0) + claim.count
+                starting[name] = starting.get(name, 0) + count
             elif claim.phase is Phase.READY:
-                ready[claim.pool] = ready.get(claim.pool, 0) + claim.count
+                ready[name] = ready.get(name, 0) + count
         most = policy.max_usd_per_hour
         return cls(
             pools={

@@ -75,12 +75,13 @@ def _count(draft: Draft, spare: Spare) -> None:
     ready: dict[str, int] = {}
     away: dict[str, int] = {}
     for claim in draft.workers():
-        if claim.phase in CAPACITY and not draft.is_replaced(claim):
-            capacity[claim.pool] = capacity.get(claim.pool, 0) + claim.count
-        if claim.phase is Phase.READY:
-            ready[claim.pool] = ready.get(claim.pool, 0) + claim.count
-        if claim.phase in LEAVING:
-            away[claim.pool] = away.get(claim.pool, 0) + claim.count
+        name, count, phase = claim.offer.pool, len(claim.hosts), claim.phase
+        if phase in CAPACITY and not draft.is_replaced(claim):
+            capacity[name] = capacity.get(name, 0) + count
+        if phase is Phase.READY:
+            ready[name] = ready.get(name, 0) + count
+        elif phase in LEAVING:
+            away[name] = away.get(name, 0) + count
     speed = draft.policy.downscaling_speed
     for pool in draft.policy.pools:
         spare.above_min[pool.name] = capacity.get(pool.name, 0) - pool.min_workers

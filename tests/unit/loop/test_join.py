@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rayfleet.contracts import EngineView, Machine, MachineState, Node
-from rayfleet.loop.join import Joined, Listing, join, lasting
+from rayfleet.loop.join import Joined, Listing, Memory, join, lasting
 from rayfleet.model import (
     NO_LABELS,
     Claim,
@@ -213,3 +213,31 @@ def test_joining_what_was_kept_gives_the_same_again() -> None:
     once = joined([claim("c2"), claim("c1")], [machine("m1"), machine("m2")], [node("m1")])
     again = joined(list(lasting(once.claims)), [machine("m1"), machine("m2")], [node("m1")])
     assert again == once
+
+
+# ---- memory ---------------------------------------------------------------------------------------
+
+
+_MOMENTS = st.tuples(
+    st.sampled_from([None, MachineState.RUNNING, MachineState.FAILED, MachineState.STOPPING]),
+    st.sampled_from([None, NodeFact.ALIVE, NodeFact.DRAINING, NodeFact.DEAD]),
+    st.integers(0, 2),
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 1),
+    st.sampled_from([Phase.READY, Phase.DRAINING]),
+)
+
+
+@given(st.lists(_MOMENTS, min_size=2, max_size=6))
+def test_what_was_joined_before_changes_nothing(moments: list[tuple[object, ...]]) -> None:
+    """Whatever comes after what: with the memory of all moments before, a join says what it says without one."""
+    memory = Memory()
+    claims = {phase: claim("c1", phase, machine_id="m1") for phase in (Phase.READY, Phase.DRAINING)}
+    for state, fact, used, listed, up, at, phase in moments:
+        found = () if state is None else (machine("m1", state=state),)  # type: ignore[arg-type]  # of the strategy's kinds
+        nodes = () if fact is None else (node("m1", fact, used=used),)  # type: ignore[arg-type]  # as above
+        listings = {"fake": Listing(found if listed else None, listed_at=40.0 + float(str(at)))}
+        view = EngineView(Demand(), nodes, 50.0) if up else None
+        mine = (claims[phase],)  # type: ignore[index]  # as above
+        assert join(mine, listings, view, memory=memory) == join(mine, listings, view)
