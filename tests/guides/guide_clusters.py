@@ -9,7 +9,6 @@ from tests.guides.answers import (
     RAYCLUSTER_REFUSED,
     noted,
     place_missing,
-    unknown_key,
 )
 from tests.guides.entries import Checks, Entry, Guide, Proof, Run, State, typed
 from tests.unit.config import guide_files
@@ -166,9 +165,9 @@ _STRATEGY = (
         "a node is idle for longer than a threshold",
     ),
     _entry(
-        "shrink-use", "Strategy: shrink", "资源利用率低于阈值", State.PLANNED,
-        unknown_key("scale_down_utilization: 0.2", "scale_down_utilization"), "a threshold of use as a trigger",
-        "use of resources below a threshold",
+        "shrink-use", "Strategy: shrink", "资源利用率低于阈值", State.WORKS,
+        Run("test_scaling.py::test_use_below_a_threshold"),
+        "`scale_down_utilization`, in the file or by `rayfleet set`", "use of resources below a threshold",
     ),
     _entry(
         "shrink-by-hand", "Strategy: shrink", "用户手动请求", State.EQUIVALENT, Run("test_scaling.py::test_by_hand"),

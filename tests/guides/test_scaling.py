@@ -84,6 +84,21 @@ def test_use_above_a_threshold(cluster: Cluster) -> None:
     cluster.until_workers()
 
 
+def test_use_below_a_threshold(cluster: Cluster) -> None:
+    """An idle machine is kept while the others of its pool would be fuller than wanted without it, and leaves after."""
+    cluster.until_workers()
+    cluster.desk.well("rayfleet", "scale", "cpu1", "2", "--wait")
+    cluster.program(typed("detached_actor"), "below")
+    cluster.desk.well("rayfleet", "set", "scale_down_utilization=0.6")
+    cluster.desk.well("rayfleet", "scale", "cpu1", "--clear")
+    cluster.until(lambda machines: any(m["pool"] == "cpu1" and m["idle_s"] > IDLE_S + 1 for m in machines), "idle")
+    assert [machine["phase"] for machine in cluster.until_workers("cpu1", "cpu1")] == ["READY", "READY"]
+    cluster.desk.well("rayfleet", "set", "--clear", "scale_down_utilization")
+    cluster.until_workers("cpu1")
+    cluster.program(typed("terminate_detached_actor"), "below")
+    cluster.until_workers()
+
+
 # ---- tasks -----------------------------------------------------------------------------------------------------------
 
 
