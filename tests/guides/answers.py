@@ -34,11 +34,6 @@ NO_KUBERNETES = place_missing("kuberay")
 NO_ACK = place_missing("aliyun")
 
 
-def unknown_key(line: str, word: str) -> Says:
-    """Return the answer to a setting that does not exist yet."""
-    return Says(("config", "check", "cluster.yaml"), USAGE, (f"{word}: ", "unknown key"), {"cluster.yaml": f"{line}\n"})
-
-
 def noted(text: str, note: str) -> Says:
     """Return the answer to a file that is fine, with a note about what has no effect yet."""
     return Says(("config", "check", "cluster.yaml"), 0, (note, "cluster.yaml is fine"), {"cluster.yaml": text})
