@@ -23,7 +23,7 @@ from rayfleet.simulator.nodes import NodeTable
 Drive = Callable[[str], subprocess.Popen[str]]
 Start = Callable[[str, Pool], subprocess.Popen[str]]
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.ray, pytest.mark.e2e, pytest.mark.timeout(300)]
 
 NODES = 3
 CPUS = 8
