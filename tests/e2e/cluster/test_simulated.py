@@ -20,7 +20,7 @@ from rayfleet.simulator.run import Setting, run
 from rayfleet.simulator.scene import Scene
 from rayfleet.simulator.trace import parse_csv
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.ray, pytest.mark.e2e, pytest.mark.timeout(300)]
 
 TOLERANCE = 1
 """Machines that the two may differ by: the record knows work by what hosts use, to a fraction of a second."""
