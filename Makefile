@@ -68,7 +68,7 @@ test-matrix: $(FLOOR_VENV)/.ready ## The tests of the engine on the oldest suppo
 	@scripts/real_tests.sh $(FLOOR_VENV)/bin/python tests/e2e/engine -q -m 'ray and not slow' $(ARGS)
 
 .PHONY: test-e2e
-test-e2e: setup ## The demo and the examples as a user runs them; the simulator beside real Ray
+test-e2e: setup ## Demo and examples as a user runs them, the simulator beside real Ray, what keeps a machine
 	@scripts/real_tests.sh $(BIN)/python tests -q -m 'e2e and not slow and not guides' $(ARGS)
 
 .PHONY: test-guides

@@ -6,7 +6,7 @@ import pytest
 from tests.e2e.faults import site as sites
 from tests.e2e.faults.site import Site, workers
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.ray, pytest.mark.e2e, pytest.mark.timeout(300)]
 
 DEADLINE_S = 5
 PREEMPTED, IDLE = 3, 4  # NodeDeathInfo.Reason of Ray

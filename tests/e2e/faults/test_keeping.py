@@ -13,7 +13,7 @@ from tests.e2e.faults.site import Site, Status, workers
 
 from rayfleet.providers.process.identity import cluster_root, cluster_tag, machine_directory
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.ray, pytest.mark.e2e, pytest.mark.timeout(300)]
 
 POOLS = {
     "plain": "resources: {CPU: 1, plain: 1, object_store_memory: 100e6}, max_workers: 3",
