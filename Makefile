@@ -65,7 +65,7 @@ test-servers:
 .PHONY: test-matrix
 test-matrix: $(FLOOR_VENV)/.ready ## The tests of the engine on the oldest supported Ray
 	@$(FLOOR_VENV)/bin/python -c 'import ray; print("Ray", ray.__version__)'
-	@scripts/real_tests.sh $(FLOOR_VENV)/bin/python tests/e2e/engine -q -m 'ray and not slow' $(ARGS)
+	@scripts/real_tests.sh $(FLOOR_VENV)/bin/python tests/e2e/engine -q -m 'ray and not slow and not e2e' $(ARGS)
 
 .PHONY: test-e2e
 test-e2e: setup ## Demo and examples as a user runs them, the simulator beside real Ray, what keeps a machine
