@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from rayfleet.wire.kube.errors import AlreadyExists, Conflict, Expired, Invalid, KubeError, NotFound
 from rayfleet.wire.kube.kube import Change, JsonPatch, Listing, MergePatch, Seen
@@ -48,8 +49,8 @@ class FakeKube:
     async def list(self, kind: Kind, namespace: str | None = None, selector: str = "") -> Listing:
         """Return copies of all objects that are selected, in key order."""
         self._call("list", kind, {})
-        found = [thing for _, thing in sorted(self._of(kind)) if _is_selected(thing, namespace, selector)]
-        return Listing(tuple(copy.deepcopy(found)), str(self._version))
+        found = [thing for thing in self.things(kind) if _is_selected(thing, namespace, selector)]
+        return Listing(tuple(found), str(self._version))
 
     async def watch(
         self, kind: Kind, version: str, namespace: str | None = None, selector: str = ""
@@ -84,10 +85,7 @@ class FakeKube:
         before = self._find(kind, key)
         self._call("patch", kind, before)
         after = copy.deepcopy(before)
-        if isinstance(patch, Mapping):
-            after = _merged(after, patch)
-        else:
-            after = _patched(after, patch)
+        after = _merged(after, patch) if isinstance(patch, Mapping) else _patched(after, patch)
         version = after["metadata"].get("resourceVersion")
         if version not in (None, before["metadata"]["resourceVersion"]):
             raise Conflict(f"{kind.plural} {key}: the object has been modified", "Conflict")
@@ -119,7 +117,7 @@ class FakeKube:
 
     def things(self, kind: Kind) -> tuple[Object, ...]:
         """Return copies of all objects of a kind, in key order, without it counting as a call."""
-        return tuple(copy.deepcopy([thing for _, thing in sorted(self._of(kind))]))
+        return tuple(copy.deepcopy(self._things[kind, key]) for key in sorted(self._keys(kind)))
 
     def set_status(self, kind: Kind, key: Key, status: Object) -> Object:
         """Write an object's status, as a kubelet or controller would."""
@@ -138,8 +136,8 @@ class FakeKube:
 
     # ---- the rest --------------------------------------------------------------------------------------
 
-    def _of(self, kind: Kind) -> list[tuple[Key, Object]]:
-        return [(key, thing) for (of, key), thing in self._things.items() if of == kind]
+    def _keys(self, kind: Kind) -> Iterator[Key]:
+        return (key for of, key in self._things if of == kind)
 
     def _call(self, verb: str, kind: Kind, thing: Object) -> None:
         self.calls[f"{verb} {kind.plural}"] += 1
@@ -200,8 +198,6 @@ class FakeKube:
 
 
 def _timestamp(now: float) -> str:
-    from datetime import UTC, datetime
-
     return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
