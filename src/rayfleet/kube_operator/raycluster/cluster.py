@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import Final
 
 from rayfleet.config.rayio.raycluster import AuthMode, GroupSpec, HeadGroupSpec, RayClusterSpec
-from rayfleet.kube_operator.raycluster.names import HEAD_GROUP, head_service_name
+from rayfleet.kube_operator.raycluster.names import HEAD_GROUP, ORIGIN_KIND_LABEL, SERVE_ANNOTATION, head_service_name
 from rayfleet.kube_operator.settings import OperatorSettings
-from rayfleet.wire.kube.objects import RAY_CLUSTER, Object, annotations_of, key_of, labels_of, uid_of
+from rayfleet.wire.kube.objects import RAY_CLUSTER, RAY_SERVICE, Object, annotations_of, key_of, labels_of, uid_of
 
 RAY_PORT: Final = 6379
 HTTP_HEALTH_SINCE: Final = (2, 53)
@@ -93,6 +93,12 @@ class Cluster:
         """Say whether pods that ended are replaced as a whole: nodes that were drained must not come back in place."""
         options = self.spec.autoscaler_options
         return self.autoscaled and (options is None or options.version != "v1")
+
+    @property
+    def serves(self) -> bool:
+        """Say whether a Service leads to what Serve answers on these pods."""
+        asked = self.annotations.get(SERVE_ANNOTATION) == "true"
+        return asked or self.labels.get(ORIGIN_KIND_LABEL) == RAY_SERVICE.name
 
     @property
     def token_auth(self) -> bool:

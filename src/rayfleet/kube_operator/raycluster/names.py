@@ -19,6 +19,7 @@ ORIGIN_NAME_LABEL: Final = "ray.io/originated-from-cr-name"
 ORIGIN_KIND_LABEL: Final = "ray.io/originated-from-crd"
 APP_LABELS: Final = {"app.kubernetes.io/name": "kuberay", "app.kubernetes.io/created-by": "kuberay-operator"}
 
+SERVE_ANNOTATION: Final = "ray.io/enable-serve-service"
 FT_ANNOTATION: Final = "ray.io/ft-enabled"
 STORAGE_NAMESPACE_ANNOTATION: Final = "ray.io/external-storage-namespace"
 OVERWRITE_COMMAND_ANNOTATION: Final = "ray.io/overwrite-container-cmd"
