@@ -14,11 +14,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 
 from rayfleet.wire.kube.objects import Key, Kind, Object
-
-NOTHING: Mapping[Kind, tuple[Object, ...]] = MappingProxyType({})
 
 
 class EventType(StrEnum):
@@ -50,11 +47,11 @@ class Observed:
 
     thing: Object
     now: float
-    owned: Mapping[Kind, tuple[Object, ...]] = NOTHING
-    related: Mapping[Kind, tuple[Object, ...]] = NOTHING
-    facts: Mapping[Hashable, object] = field(default_factory=lambda: MappingProxyType({}))
+    owned: Mapping[Kind, tuple[Object, ...]] = field(default_factory=dict)
+    related: Mapping[Kind, tuple[Object, ...]] = field(default_factory=dict)
+    facts: Mapping[Hashable, object] = field(default_factory=dict)
     incarnation: str = ""
-    departed: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    departed: Mapping[str, int] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
 
     def all(self, kind: Kind) -> tuple[Object, ...]:
@@ -117,7 +114,7 @@ class Probe:
     key: Hashable
     call: str
     target: str
-    arguments: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    arguments: Mapping[str, object] = field(default_factory=dict)
     every_s: float = 5.0
 
 

@@ -29,6 +29,10 @@ from rayfleet.wire.kube.objects import (
 )
 from rayfleet.wire.kube.store import Store
 
+OnChange = Callable[["Subject", float], None]
+
+BURST_S: Final = 0.1
+"""Changes of what is owned are waited out for so long, so that a burst of them is one status, not many."""
 OWNER: Final = "owner"
 """The index by the uid of whoever controls an object."""
 
@@ -59,11 +63,9 @@ def _owners(thing: Object) -> Iterable[Hashable]:
 
 
 class Caches:
-    """The informers of one operator. `on_change(subject, soon)`: see `operator`."""
+    """The informers of one operator. `on_change` is told whom a change concerns, and how long that may wait (s)."""
 
-    def __init__(
-        self, kube: Kube, namespaces: Iterable[str | None], on_change: Callable[[Subject, bool], None]
-    ) -> None:
+    def __init__(self, kube: Kube, namespaces: Iterable[str | None], on_change: OnChange) -> None:
         """Follow nothing yet: that is `run`."""
         self._on_change = on_change
         self.stores: dict[Kind, Store] = {kind: Store({OWNER: _owners}) for kind in (*RECONCILED, *OWNED)}
@@ -95,10 +97,6 @@ class Caches:
         """Return how many pods of each slot of a cluster were seen to leave."""
         return self._departed.get(uid, {})
 
-    def forget(self, uid: str) -> None:
-        """Drop what was counted for a resource that is no more."""
-        self._departed.pop(uid, None)
-
     def _listener(self, kind: Kind) -> Callable[[Object | None, Object | None], None]:
         def changed(before: Object | None, after: Object | None) -> None:
             thing = after or before
@@ -107,11 +105,12 @@ class Caches:
             if kind == POD:
                 self._count_departure(thing, gone=after is None)
             if kind in RECONCILED:
-                self._on_change(Subject(kind, key_of(thing)), True)
+                if after is None:
+                    self._departed.pop(uid_of(thing), None)
+                self._on_change(Subject(kind, key_of(thing)), 0.0)
             owner = controller_of(thing)
             if owner is not None and (subject := _subject(owner, thing)) is not None:
-                # Pods tell of themselves in bursts; one look at the end of a burst is enough.
-                self._on_change(subject, before is None or after is None)
+                self._on_change(subject, BURST_S if before and after else 0.0)
 
         return changed
 

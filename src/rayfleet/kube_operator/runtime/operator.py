@@ -31,8 +31,6 @@ log = structlog.get_logger()
 Reconcile = Callable[[Observed, OperatorSettings], Reconciled]
 
 RECONCILERS: Final[Mapping[Kind, Reconcile]] = {RAY_CLUSTER: reconcile_raycluster}
-BURST_S: Final = 0.1
-"""Changes of pods are waited out for so long, so that a burst of them is one status, not many."""
 RESYNC_S: Final = 600.0
 """Every resource is looked at again after so long, should anything have been missed."""
 
@@ -55,7 +53,7 @@ class Operator:
 
     edges: Edges
     queue: WorkQueue[Subject] = field(default_factory=WorkQueue)
-    _failures: dict[str, tuple[Failure, ...]] = field(default_factory=dict)
+    _failures: dict[Subject, tuple[Failure, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Make its parts; no I/O yet."""
@@ -73,11 +71,11 @@ class Operator:
             for _ in range(self.edges.workers):
                 tasks.create_task(self._work())
 
-    def _changed(self, subject: Subject, at_once: bool) -> None:  # noqa: FBT001 - a callback's second argument
-        if at_once:
-            self.queue.add(subject)
+    def _changed(self, subject: Subject, wait_s: float) -> None:
+        if wait_s:
+            self.queue.add_after(subject, wait_s)
         else:
-            self.queue.add_after(subject, BURST_S)
+            self.queue.add(subject)
 
     async def _work(self) -> None:
         while True:
@@ -102,8 +100,9 @@ class Operator:
         thing = self.caches.stores[subject.kind].get(subject.key)
         if thing is None:
             self.queue.forget(subject)
+            self._failures.pop(subject, None)
             return None
-        seen = self._observe(thing)
+        seen = self._observe(subject, thing)
         try:
             wanted = RECONCILERS[subject.kind](seen, self.edges.settings)
         except ValidationError as error:
@@ -111,7 +110,7 @@ class Operator:
             return RESYNC_S
         failures = await self._hand.carry_out(thing, wanted.actions)
         if failures != seen.failures:
-            self._failures[uid_of(thing)] = failures
+            self._failures[subject] = failures
             self.queue.add(subject)  # what was refused belongs into the status
         elif failures:
             self.queue.retry(subject)
@@ -121,7 +120,7 @@ class Operator:
             await self._hand.write_status(subject.kind, thing, wanted.status)
         return RESYNC_S if wanted.again_s is None else wanted.again_s
 
-    def _observe(self, thing: Object) -> Observed:
+    def _observe(self, subject: Subject, thing: Object) -> Observed:
         uid = uid_of(thing)
         return Observed(
             thing=thing,
@@ -129,5 +128,5 @@ class Operator:
             owned=self.caches.owned_by(uid),
             incarnation=self.edges.incarnation,
             departed=self.caches.departed(uid),
-            failures=self._failures.get(uid, ()),
+            failures=self._failures.get(subject, ()),
         )
