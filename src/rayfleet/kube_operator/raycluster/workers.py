@@ -60,7 +60,8 @@ def change(cluster: Cluster, group: WorkerGroupSpec, pods: Iterable[Object], see
         for members in sorted(standing.values(), key=_worth)[:surplus]:
             result.gone += [(pod, "more workers than wanted") for pod in members]
     elif surplus < 0:
-        result.wanted = list(_free_slots(group, standing.values(), -surplus))
+        # Also the slots of pods that are told to go only now are taken: their derived names are not free before that.
+        result.wanted = list(_free_slots(group, replicas.values(), -surplus))
     return result
 
 
@@ -101,9 +102,9 @@ def _worth(members: list[Object]) -> tuple[object, ...]:
     return (ready, -max(created_at(pod) for pod in members), [-slot_of(pod).replica for pod in members])
 
 
-def _free_slots(group: WorkerGroupSpec, standing: Iterable[list[Object]], count: int) -> Iterator[Slot]:
+def _free_slots(group: WorkerGroupSpec, there: Iterable[list[Object]], count: int) -> Iterator[Slot]:
     """Yield the slots of `count` new replicas: gaps first."""
-    taken = {slot_of(members[0]).replica for members in standing}
+    taken = {slot_of(members[0]).replica for members in there}
     replica = 0
     while count > 0:
         if replica not in taken:
