@@ -6,7 +6,7 @@ from rayfleet.testing.fake_kube import FakeKube
 from rayfleet.testing.virtual_time import run_virtual
 from rayfleet.wire.kube.errors import KubeError, Unavailable
 from rayfleet.wire.kube.informer import Followed, Informer
-from rayfleet.wire.kube.objects import POD, Key, Kind, Object
+from rayfleet.wire.kube.objects import POD, Key, Kind, Object, key_of
 from rayfleet.wire.kube.store import Store
 
 Told = list[tuple[str | None, str | None]]
@@ -21,7 +21,7 @@ def pod(name: str, **labels: str) -> Object:
 
 def follow(kube: FakeKube, told: Told, selector: str = "") -> tuple[Informer, asyncio.Task[None]]:
     def tell(before: Object | None, after: Object | None) -> None:
-        told.append((before and before["metadata"]["name"], after and after["metadata"]["name"]))
+        told.append((key_of(before).name if before else None, key_of(after).name if after else None))
 
     informer = Informer(kube, Followed(POD, None, selector), Store(), tell)
     return informer, asyncio.create_task(informer.run())
