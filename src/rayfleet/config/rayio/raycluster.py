@@ -195,8 +195,9 @@ class GroupSpec(Spec):
 
 
 class HeadGroupSpec(GroupSpec):
-    """The head's pod, and how it is reached."""
+    """The head's pod, and how it is reached. `replicas`: there is one head, whatever it says."""
 
+    replicas: int | None = None
     head_service: Object | None = None
     enable_ingress: bool | None = None
     ingress_options: IngressOptions | None = None
