@@ -100,7 +100,21 @@ class Emit:
     message: str
 
 
-Action = Create | Delete | Patch | Emit
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Ask a cluster's own servers for something, once: submit or stop a job, configure Serve.
+
+    Doing it again must do no harm: whether it was carried out is not known when the answer is lost. `call`, `target`
+    and `arguments` are as a Probe's.
+    """
+
+    call: str
+    target: str
+    arguments: Mapping[str, object] = field(default_factory=dict)
+    failure: str = "FailedCall"
+
+
+Action = Create | Delete | Patch | Emit | Call
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import structlog
 
-from rayfleet.kube_operator.reconciling import Action, Create, Delete, Emit, EventType, Failure, Patch
+from rayfleet.kube_operator.reconciling import Action, Call, Create, Delete, Emit, EventType, Failure, Patch
 from rayfleet.kube_operator.runtime.events import EventWriter
+from rayfleet.kube_operator.runtime.servers import ServerError, Servers
 from rayfleet.wire.kube.errors import AlreadyExists, Conflict, KubeError, NotFound, Unavailable
 from rayfleet.wire.kube.kube import Kube
 from rayfleet.wire.kube.objects import Kind, Object, key_of
@@ -16,10 +17,11 @@ log = structlog.get_logger()
 class Hand:
     """Carries out actions for one operator."""
 
-    def __init__(self, kube: Kube, events: EventWriter) -> None:
-        """Take the way to the API server and to people."""
+    def __init__(self, kube: Kube, events: EventWriter, servers: Servers) -> None:
+        """Take the ways to the API server, to people, and to the clusters' own servers."""
         self._kube = kube
         self._events = events
+        self._servers = servers
 
     async def carry_out(self, thing: Object, actions: tuple[Action, ...]) -> tuple[Failure, ...]:
         """Do all of `actions` for a resource, in order; return what was refused.
@@ -35,7 +37,7 @@ class Hand:
                 raise
             except Conflict as error:
                 log.info("changed_meanwhile", about=str(key_of(thing)), error=str(error))
-            except KubeError as error:
+            except (KubeError, ServerError) as error:
                 failure = Failure(getattr(action, "failure", "Failed"), str(error), type(error).__name__)
                 failures.append(failure)
                 await self._events.tell(thing, Emit(EventType.WARNING, failure.reason, failure.message))
@@ -73,3 +75,5 @@ class Hand:
                 await self._kube.patch(action.kind, action.key, action.patch, action.subresource)
             case Emit():
                 await self._events.tell(thing, action)
+            case Call():
+                await self._servers.call(action)

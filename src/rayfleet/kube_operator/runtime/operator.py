@@ -20,6 +20,7 @@ from rayfleet.kube_operator.reconciling import Emit, EventType, Failure, Observe
 from rayfleet.kube_operator.runtime.caches import Caches, Subject
 from rayfleet.kube_operator.runtime.carry_out import Hand
 from rayfleet.kube_operator.runtime.events import EventWriter
+from rayfleet.kube_operator.runtime.servers import HttpServers, Servers
 from rayfleet.kube_operator.settings import OperatorSettings
 from rayfleet.wire.kube.errors import Conflict, KubeError
 from rayfleet.wire.kube.kube import Kube
@@ -43,6 +44,7 @@ class Edges:
     settings: OperatorSettings
     incarnation: str
     now: Callable[[], float]
+    servers: Servers = field(default_factory=HttpServers)
     namespaces: tuple[str | None, ...] = (None,)
     workers: int = 16
 
@@ -60,7 +62,7 @@ class Operator:
         edges = self.edges
         self.caches = Caches(edges.kube, edges.namespaces, self._changed)
         self._events = EventWriter(edges.kube, edges.now)
-        self._hand = Hand(edges.kube, self._events)
+        self._hand = Hand(edges.kube, self._events, edges.servers)
 
     async def run(self) -> None:
         """Reconcile for ever."""
