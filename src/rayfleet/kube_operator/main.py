@@ -70,7 +70,7 @@ def operator_settings(environment: Mapping[str, str], image: str | None) -> Oper
 async def _operate(started: Started) -> None:
     kube = KubeClient(find_config(started.context))
     settings = operator_settings(os.environ, started.image)
-    edges = Edges(kube, settings, secrets.token_hex(4), SystemClock().now, started.namespaces or (None,))
+    edges = Edges(kube, settings, secrets.token_hex(4), SystemClock().now, namespaces=started.namespaces or (None,))
     running = asyncio.ensure_future(Operator(edges).run())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -104,8 +104,8 @@ class Emit:
 class Call:
     """Ask a cluster's own servers for something, once: submit or stop a job, configure Serve.
 
-    Doing it again must do no harm: whether it was carried out is not known when the answer is lost. `call`, `target`
-    and `arguments` are as a Probe's.
+    Doing it again must do no harm: whether it was carried out is not known when the answer is lost. `call` and
+    `target` are as a Probe's; `arguments` what it is done with.
     """
 
     call: str
@@ -118,17 +118,25 @@ Action = Create | Delete | Patch | Emit | Call
 
 
 @dataclass(frozen=True, slots=True)
+class Related:
+    """Objects of the resource's namespace that it does not own and yet depends on: those with all of `labels`."""
+
+    kind: Kind
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Probe:
     """Something to find out that no watch tells, such as a job's status from Ray's dashboard.
 
     `key` is where the answer will stand in `Observed.facts`; `call` names the question, `target` whom (a URL or an
-    object), `arguments` what with. Asked again every `every_s` seconds for as long as it is requested.
+    object), `about` what it is about. Asked again every `every_s` seconds for as long as it is requested.
     """
 
     key: Hashable
     call: str
     target: str
-    arguments: Mapping[str, object] = field(default_factory=dict)
+    about: str = ""
     every_s: float = 5.0
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from rayfleet.config.rayio.rayjob import DeletionPolicy, SubmissionMode
 from rayfleet.kube_operator.conditions import timestamp
 from rayfleet.kube_operator.raycluster.cluster import Cluster
-from rayfleet.kube_operator.raycluster.names import CLUSTER_LABEL
+from rayfleet.kube_operator.raycluster.names import CLUSTER_LABEL, HEAD, NODE_TYPE_LABEL
 from rayfleet.kube_operator.raycluster.reconcile import OURS
 from rayfleet.kube_operator.rayjob.checks import problems
 from rayfleet.kube_operator.rayjob.deletion import due
@@ -33,6 +33,7 @@ from rayfleet.kube_operator.reconciling import (
     Patch,
     Probe,
     Reconciled,
+    Related,
 )
 from rayfleet.kube_operator.settings import OperatorSettings
 from rayfleet.wire.kube.objects import JOB, POD, RAY_CLUSTER, RAY_JOB, Kind, Object, is_leaving, key_of, uid_of
@@ -68,14 +69,19 @@ def reconcile(seen: Observed, settings: OperatorSettings) -> Reconciled:
     over = _over_time(run)
     if over is not None:
         return Reconciled(status=over)
-    if run.spec.suspend and run.phase in (Phase.NEW, Phase.INITIALIZING, Phase.WAITING, Phase.RUNNING):
+    if run.spec.suspend and run.phase in (Phase.INITIALIZING, Phase.WAITING, Phase.RUNNING):
         return Reconciled(status=run.entered(Phase.SUSPENDING))
     return _BY_PHASE[run.phase](run, settings)
 
 
-def selects(run: Run) -> Mapping[str, str]:
-    """Return the labels of the cluster that the job is to run on, empty for one of its own."""
-    return run.spec.cluster_selector
+def related(thing: Object) -> tuple[Related, ...]:
+    """Return what a RayJob depends on beside what it owns: the selected cluster, and the pod of a sidecar."""
+    spec, status = thing["spec"], thing.get("status") or {}
+    if spec.get("clusterSelector"):
+        return (Related(RAY_CLUSTER, spec["clusterSelector"]),)
+    if spec.get("submissionMode") == SubmissionMode.SIDECAR and status.get("rayClusterName"):
+        return (Related(POD, {CLUSTER_LABEL: status["rayClusterName"], NODE_TYPE_LABEL: HEAD}),)
+    return ()
 
 
 # ---- phases ----------------------------------------------------------------------------------------------------------
@@ -87,7 +93,7 @@ def _new(run: Run, _settings: OperatorSettings) -> Reconciled:
         text = "; ".join(found)
         status = run.entered(Phase.VALIDATION_FAILED, reason=str(Why.VALIDATION), message=text)
         return Reconciled((Emit(EventType.WARNING, "InvalidRayJobSpec", text),), status)
-    return Reconciled(status=run.started())
+    return Reconciled(status=run.cleared(Phase.SUSPENDED) if run.spec.suspend else run.started())
 
 
 def _initializing(run: Run, settings: OperatorSettings) -> Reconciled:
@@ -120,7 +126,7 @@ def _running(run: Run, settings: OperatorSettings) -> Reconciled:
     if thing is None:
         return Reconciled(status=run.failed(Why.APP, f"RayCluster {run.cluster_name} is gone"))
     url = f"http://{run.status['dashboardURL']}"
-    probe = Probe(JOB_STATUS, JOB_STATUS, url, {"job_id": run.job_id}, PROBE_EVERY_S)
+    probe = Probe(JOB_STATUS, JOB_STATUS, url, run.job_id, PROBE_EVERY_S)
     fact = run.seen.facts.get(JOB_STATUS)
     known = fact if isinstance(fact, JobFact) else None
     actions = _submission(run, Cluster.read(thing, settings), url, known)
@@ -192,7 +198,7 @@ def _submission(run: Run, cluster: Cluster, url: str, known: JobFact | None) -> 
 
 def _after(run: Run, cluster: Object, known: JobFact | None) -> Object:
     """Return the status after what the job server and the submitter say."""
-    state, told = _submitter_state(run, cluster)
+    state, told = _submitter_state(run)
     fields: dict[str, Any] = {"rayClusterStatus": cluster.get("status") or {}}
     if known is None or known.error or not known.status:
         return _unknown(run, known, state, told, fields)
@@ -242,10 +248,10 @@ def _submitter(run: Run) -> Object | None:
     return next((one for one in run.seen.all(JOB) if key_of(one).name == submitter_name(run)), None)
 
 
-def _submitter_state(run: Run, cluster: Object) -> tuple[str, str]:
+def _submitter_state(run: Run) -> tuple[str, str]:
     """Return whether the submitter is "done", "failed" or "" (neither), and what it says."""
     if run.spec.submission_mode is SubmissionMode.SIDECAR:
-        return _sidecar_state(run, cluster)
+        return _sidecar_state(run)
     job = _submitter(run)
     for condition in ((job or {}).get("status") or {}).get("conditions") or ():
         if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
@@ -253,11 +259,8 @@ def _submitter_state(run: Run, cluster: Object) -> tuple[str, str]:
     return "", ""
 
 
-def _sidecar_state(run: Run, cluster: Object) -> tuple[str, str]:
-    name = key_of(cluster).name
+def _sidecar_state(run: Run) -> tuple[str, str]:
     for pod in run.seen.related.get(POD, ()):
-        if (pod["metadata"].get("labels") or {}).get(CLUSTER_LABEL) != name:
-            continue
         for container in (pod.get("status") or {}).get("containerStatuses") or ():
             ended = (container.get("state") or {}).get("terminated")
             if container["name"] == SUBMITTER and ended:

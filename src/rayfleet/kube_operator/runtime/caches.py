@@ -10,11 +10,14 @@ from typing import Final
 
 from rayfleet.kube_operator.raycluster.health import slot_of
 from rayfleet.kube_operator.raycluster.names import CLUSTER_LABEL, IS_RAY_NODE_LABEL
+from rayfleet.kube_operator.reconciling import Related
 from rayfleet.wire.kube.informer import Followed, Informer
 from rayfleet.wire.kube.kube import Kube
 from rayfleet.wire.kube.objects import (
+    JOB,
     POD,
     RAY_CLUSTER,
+    RAY_JOB,
     ROLE,
     ROLE_BINDING,
     SERVICE,
@@ -25,6 +28,7 @@ from rayfleet.wire.kube.objects import (
     controller_of,
     is_leaving,
     key_of,
+    labels_of,
     uid_of,
 )
 from rayfleet.wire.kube.store import Store
@@ -35,6 +39,7 @@ BURST_S: Final = 0.1
 """Changes of what is owned are waited out for so long, so that a burst of them is one status, not many."""
 OWNER: Final = "owner"
 """The index by the uid of whoever controls an object."""
+NAMESPACE: Final = "namespace"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class Subject:
     key: Key
 
 
-RECONCILED: Final = (RAY_CLUSTER,)
+RECONCILED: Final = (RAY_CLUSTER, RAY_JOB)
 """Kinds that are reconciled, and followed everywhere."""
 OWNED: Final = {
     POD: f"{IS_RAY_NODE_LABEL}=yes",
@@ -53,13 +58,21 @@ OWNED: Final = {
     SERVICE_ACCOUNT: CLUSTER_LABEL,
     ROLE: CLUSTER_LABEL,
     ROLE_BINDING: CLUSTER_LABEL,
+    JOB: CLUSTER_LABEL,
 }
 """Kinds that are owned, with the selector of those that are ours."""
+
+
+def _namespaces(thing: Object) -> Iterable[Hashable]:
+    return (key_of(thing).namespace,)
 
 
 def _owners(thing: Object) -> Iterable[Hashable]:
     owner = controller_of(thing)
     return (owner["uid"],) if owner else ()
+
+
+_INDEXES: Final = {OWNER: _owners, NAMESPACE: _namespaces}
 
 
 class Caches:
@@ -68,7 +81,9 @@ class Caches:
     def __init__(self, kube: Kube, namespaces: Iterable[str | None], on_change: OnChange) -> None:
         """Follow nothing yet: that is `run`."""
         self._on_change = on_change
-        self.stores: dict[Kind, Store] = {kind: Store({OWNER: _owners}) for kind in (*RECONCILED, *OWNED)}
+        self.stores: dict[Kind, Store] = {
+            kind: Store({OWNER: _owners, NAMESPACE: _namespaces}) for kind in (*RECONCILED, *OWNED)
+        }
         self._departed: dict[str, Counter[str]] = defaultdict(Counter)
         self._seen_leaving: set[str] = set()
         self._informers = [
@@ -92,6 +107,15 @@ class Caches:
         """Return what a resource controls, by kind."""
         found = {kind: self.stores[kind].by(OWNER, uid) for kind in (*OWNED, *RECONCILED)}
         return {kind: things for kind, things in found.items() if things}
+
+    def related_to(self, namespace: str, wanted: Iterable[Related]) -> Mapping[Kind, tuple[Object, ...]]:
+        """Return what a resource depends on without owning it, by kind."""
+        found: dict[Kind, tuple[Object, ...]] = {}
+        for one in wanted:
+            things = self.stores[one.kind].by(NAMESPACE, namespace)
+            matching = (thing for thing in things if one.labels.items() <= labels_of(thing).items())
+            found[one.kind] = (*found.get(one.kind, ()), *matching)
+        return found
 
     def departed(self, uid: str) -> Mapping[str, int]:
         """Return how many pods of each slot of a cluster were seen to leave."""

@@ -16,22 +16,35 @@ import structlog
 from pydantic import ValidationError
 
 from rayfleet.kube_operator.raycluster.reconcile import reconcile as reconcile_raycluster
-from rayfleet.kube_operator.reconciling import Emit, EventType, Failure, Observed, Reconciled
+from rayfleet.kube_operator.rayjob.reconcile import reconcile as reconcile_rayjob
+from rayfleet.kube_operator.rayjob.reconcile import related as related_to_rayjob
+from rayfleet.kube_operator.reconciling import Emit, EventType, Failure, Observed, Reconciled, Related
 from rayfleet.kube_operator.runtime.caches import Caches, Subject
 from rayfleet.kube_operator.runtime.carry_out import Hand
 from rayfleet.kube_operator.runtime.events import EventWriter
+from rayfleet.kube_operator.runtime.prober import Prober
 from rayfleet.kube_operator.runtime.servers import HttpServers, Servers
 from rayfleet.kube_operator.settings import OperatorSettings
 from rayfleet.wire.kube.errors import Conflict, KubeError
 from rayfleet.wire.kube.kube import Kube
-from rayfleet.wire.kube.objects import RAY_CLUSTER, Kind, Object, uid_of
+from rayfleet.wire.kube.objects import RAY_CLUSTER, RAY_JOB, Kind, Object, uid_of
 from rayfleet.wire.kube.queue import WorkQueue
 
 log = structlog.get_logger()
 
-Reconcile = Callable[[Observed, OperatorSettings], Reconciled]
 
-RECONCILERS: Final[Mapping[Kind, Reconcile]] = {RAY_CLUSTER: reconcile_raycluster}
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """How one kind is reconciled, and what it depends on beside what it owns."""
+
+    reconcile: Callable[[Observed, OperatorSettings], Reconciled]
+    related: Callable[[Object], tuple[Related, ...]] = lambda _thing: ()
+
+
+CONTROLLERS: Final[Mapping[Kind, Controller]] = {
+    RAY_CLUSTER: Controller(reconcile_raycluster),
+    RAY_JOB: Controller(reconcile_rayjob, related_to_rayjob),
+}
 RESYNC_S: Final = 600.0
 """Every resource is looked at again after so long, should anything have been missed."""
 
@@ -63,15 +76,19 @@ class Operator:
         self.caches = Caches(edges.kube, edges.namespaces, self._changed)
         self._events = EventWriter(edges.kube, edges.now)
         self._hand = Hand(edges.kube, self._events, edges.servers)
+        self._prober = Prober(edges.servers, self.queue.add)
 
     async def run(self) -> None:
         """Reconcile for ever."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.caches.run())
-            await self.caches.synced()
-            log.info("operator_ready", clusters=len(self.caches.stores[RAY_CLUSTER]))
-            for _ in range(self.edges.workers):
-                tasks.create_task(self._work())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.caches.run())
+                await self.caches.synced()
+                log.info("operator_ready", clusters=len(self.caches.stores[RAY_CLUSTER]))
+                for _ in range(self.edges.workers):
+                    tasks.create_task(self._work())
+        finally:
+            await self._prober.close()
 
     def _changed(self, subject: Subject, wait_s: float) -> None:
         if wait_s:
@@ -103,13 +120,15 @@ class Operator:
         if thing is None:
             self.queue.forget(subject)
             self._failures.pop(subject, None)
+            self._prober.want(subject, ())
             return None
         seen = self._observe(subject, thing)
         try:
-            wanted = RECONCILERS[subject.kind](seen, self.edges.settings)
+            wanted = CONTROLLERS[subject.kind].reconcile(seen, self.edges.settings)
         except ValidationError as error:
             await self._events.tell(thing, Emit(EventType.WARNING, f"Invalid{subject.kind.name}Spec", str(error)))
             return RESYNC_S
+        self._prober.want(subject, wanted.probes)
         failures = await self._hand.carry_out(thing, wanted.actions)
         if failures != seen.failures:
             self._failures[subject] = failures
@@ -128,6 +147,8 @@ class Operator:
             thing=thing,
             now=self.edges.now(),
             owned=self.caches.owned_by(uid),
+            related=self.caches.related_to(subject.key.namespace, CONTROLLERS[subject.kind].related(thing)),
+            facts=self._prober.facts(subject),
             incarnation=self.edges.incarnation,
             departed=self.caches.departed(uid),
             failures=self._failures.get(subject, ()),

@@ -45,7 +45,7 @@ class HttpServers:
 
     async def ask(self, probe: Probe) -> object:
         """Return the answer to a probe."""
-        return await _QUESTIONS[probe.call](probe.target, probe.arguments)
+        return await _QUESTIONS[probe.call](probe.target, probe.about)
 
     async def call(self, call: Call) -> None:
         """Have something done."""
@@ -53,9 +53,9 @@ class HttpServers:
         await _request(method, f"{call.target}{path}", body)
 
 
-async def _job_status(target: str, arguments: Mapping[str, object]) -> JobFact:
+async def _job_status(target: str, job_id: str) -> JobFact:
     try:
-        answer = await _request("GET", f"{target}/api/jobs/{arguments['job_id']}")
+        answer = await _request("GET", f"{target}/api/jobs/{job_id}")
     except ServerError as error:
         return JobFact() if error.code == _NOT_FOUND else JobFact(error=str(error))
     return JobFact(
