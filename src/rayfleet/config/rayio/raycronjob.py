@@ -16,11 +16,17 @@ class ConcurrencyPolicy(StrEnum):
     REPLACE = "Replace"
 
 
+class MissedRuns(StrEnum):
+    """What becomes of runs that were due while nobody could start them. Ours too."""
+
+    RUN_LAST = "RunLast"
+    SKIP = "Skip"
+
+
 class RayCronJobSpec(Spec):
     """A job, and when it runs.
 
-    `missed_runs` ("Skip" or "RunLast"), `concurrency_policy`, the history limits and `starting_deadline_seconds` are
-    ours, and optional.
+    `missed_runs`, `concurrency_policy`, the history limits and `starting_deadline_seconds` are ours, and optional.
     """
 
     job_template: RayJobSpec
@@ -28,7 +34,7 @@ class RayCronJobSpec(Spec):
     time_zone: str | None = None
     suspend: bool = False
     concurrency_policy: ConcurrencyPolicy = ConcurrencyPolicy.ALLOW
-    missed_runs: str = "RunLast"
+    missed_runs: MissedRuns = MissedRuns.RUN_LAST
     starting_deadline_seconds: int | None = None
     successful_jobs_history_limit: int | None = None
     failed_jobs_history_limit: int | None = None

@@ -17,6 +17,7 @@ from rayfleet.wire.kube.objects import (
     JOB,
     POD,
     RAY_CLUSTER,
+    RAY_CRON_JOB,
     RAY_JOB,
     ROLE,
     ROLE_BINDING,
@@ -50,7 +51,7 @@ class Subject:
     key: Key
 
 
-RECONCILED: Final = (RAY_CLUSTER, RAY_JOB)
+RECONCILED: Final = (RAY_CLUSTER, RAY_JOB, RAY_CRON_JOB)
 """Kinds that are reconciled, and followed everywhere."""
 OWNED: Final = {
     POD: f"{IS_RAY_NODE_LABEL}=yes",

@@ -16,6 +16,7 @@ import structlog
 from pydantic import ValidationError
 
 from rayfleet.kube_operator.raycluster.reconcile import reconcile as reconcile_raycluster
+from rayfleet.kube_operator.raycronjob.reconcile import reconcile as reconcile_raycronjob
 from rayfleet.kube_operator.rayjob.reconcile import reconcile as reconcile_rayjob
 from rayfleet.kube_operator.rayjob.reconcile import related as related_to_rayjob
 from rayfleet.kube_operator.reconciling import Emit, EventType, Failure, Observed, Reconciled, Related
@@ -27,7 +28,7 @@ from rayfleet.kube_operator.runtime.servers import HttpServers, Servers
 from rayfleet.kube_operator.settings import OperatorSettings
 from rayfleet.wire.kube.errors import Conflict, KubeError
 from rayfleet.wire.kube.kube import Kube
-from rayfleet.wire.kube.objects import RAY_CLUSTER, RAY_JOB, Kind, Object, uid_of
+from rayfleet.wire.kube.objects import RAY_CLUSTER, RAY_CRON_JOB, RAY_JOB, Kind, Object, uid_of
 from rayfleet.wire.kube.queue import WorkQueue
 
 log = structlog.get_logger()
@@ -44,6 +45,7 @@ class Controller:
 CONTROLLERS: Final[Mapping[Kind, Controller]] = {
     RAY_CLUSTER: Controller(reconcile_raycluster),
     RAY_JOB: Controller(reconcile_rayjob, related_to_rayjob),
+    RAY_CRON_JOB: Controller(reconcile_raycronjob),
 }
 RESYNC_S: Final = 600.0
 """Every resource is looked at again after so long, should anything have been missed."""

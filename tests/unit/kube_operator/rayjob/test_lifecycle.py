@@ -1,5 +1,6 @@
 """A RayJob's life, phase by phase: what is done and what the status says."""
 
+from collections.abc import Hashable
 from typing import Any, ClassVar
 
 import pytest
@@ -50,7 +51,7 @@ def look(thing: Object, *owned: tuple[Kind, Object], fact: JobFact | None = None
     things: dict[Kind, tuple[Object, ...]] = {}
     for kind, one in owned:
         things[kind] = (*things.get(kind, ()), one)
-    facts = {} if fact is None else {"job_status": fact}
+    facts: dict[Hashable, object] = {} if fact is None else {"job_status": fact}
     return reconcile(Observed(thing, NOW, things, facts=facts, **seen), OperatorSettings())
 
 
@@ -99,7 +100,7 @@ class TestStart:
         assert done.status["rayClusterStatus"] == told
 
     def test_an_interactive_job_waits_for_its_id(self) -> None:
-        spec = {"submissionMode": "InteractiveMode", "entrypoint": None}
+        spec: Any = {"submissionMode": "InteractiveMode", "entrypoint": None}
         assert state(look(rayjob(phase("Initializing"), **spec), (RAY_CLUSTER, cluster(READY)))) == ("Waiting", "")
         done = look(rayjob(phase("Waiting"), jobId="mine", **spec), (RAY_CLUSTER, cluster(READY)))
         assert state(done) == ("Running", "")
@@ -250,7 +251,7 @@ class TestAfterwards:
         assert self.after(10**6).actions == ()
 
     def test_the_cluster_goes_after_its_time(self) -> None:
-        spec = {"shutdownAfterJobFinishes": True, "ttlSecondsAfterFinished": 30}
+        spec: Any = {"shutdownAfterJobFinishes": True, "ttlSecondsAfterFinished": 30}
         early, late = self.after(10, **spec), self.after(30, **spec)
         assert (deleted(early), early.again_s) == ([], 20.0)
         assert deleted(late) == [RAY_CLUSTER]
@@ -275,7 +276,7 @@ class TestSuspend:
     """KubeRay's scenario 46."""
 
     def test_everything_goes_before_it_counts_as_suspended(self) -> None:
-        spec = {"suspend": True, "shutdownAfterJobFinishes": True}
+        spec: Any = {"suspend": True, "shutdownAfterJobFinishes": True}
         assert state(look(rayjob(phase("Running"), **spec), (RAY_CLUSTER, cluster(READY)))) == ("Suspending", "")
         going = look(rayjob(phase("Suspending"), **spec), (RAY_CLUSTER, cluster(READY)), (JOB, submitter()))
         assert len(deleted(going)) == 2
