@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,8 +21,10 @@ from rayfleet.kube_operator.runtime.operator import Edges, Operator
 from rayfleet.kube_operator.settings import OperatorSettings
 from rayfleet.loop.clock import SystemClock
 from rayfleet.wire.kube.client import KubeClient, find_config
+from rayfleet.wire.kube.election import Candidate, lead
 from rayfleet.wire.kube.objects import Key
 
+LEASE_NAME: Final = "rayfleet-operator"
 _SWITCHES: Final = {
     "ENABLE_INIT_CONTAINER_INJECTION": "init_container",
     "ENABLE_PROBES_INJECTION": "probes",
@@ -68,10 +71,17 @@ def operator_settings(environment: Mapping[str, str], image: str | None) -> Oper
 
 
 async def _operate(started: Started) -> None:
-    kube = KubeClient(find_config(started.context))
-    settings = operator_settings(os.environ, started.image)
-    edges = Edges(kube, settings, secrets.token_hex(4), SystemClock().now, namespaces=started.namespaces or (None,))
-    running = asyncio.ensure_future(Operator(edges).run())
+    config = find_config(started.context)
+    kube = KubeClient(config)
+    settings, clock = operator_settings(os.environ, started.image), SystemClock()
+
+    async def operate(incarnation: str) -> None:
+        edges = Edges(kube, settings, incarnation, clock.now, namespaces=started.namespaces or (None,))
+        await Operator(edges).run()
+
+    lease = Key(os.environ.get("POD_NAMESPACE") or config.namespace, LEASE_NAME)
+    identity = f"{socket.gethostname()}-{secrets.token_hex(4)}"
+    running = asyncio.ensure_future(lead(kube, Candidate(lease, identity, clock.now), operate))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, running.cancel)
