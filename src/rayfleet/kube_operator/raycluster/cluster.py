@@ -13,6 +13,7 @@ from rayfleet.kube_operator.settings import OperatorSettings
 from rayfleet.wire.kube.objects import RAY_CLUSTER, RAY_SERVICE, Object, annotations_of, key_of, labels_of, uid_of
 
 RAY_PORT: Final = 6379
+DASHBOARD_PORT: Final = 8265
 HTTP_HEALTH_SINCE: Final = (2, 53)
 _VERSION: Final = re.compile(r"(\d+)\.(\d+)")
 
@@ -77,6 +78,11 @@ class Cluster:
         name = service.get("metadata", {}).get("name") or head_service_name(self.name)
         return f"{name}.{self.namespace}.svc.{self.settings.cluster_domain}"
 
+    @property
+    def dashboard(self) -> str:
+        """Return where the job server and Serve's controller are asked: host:port."""
+        return f"{self.address}:{DASHBOARD_PORT}"
+
     @cached_property
     def ray_version(self) -> tuple[int, int] | None:
         """Return major and minor of Ray's version; None: not said."""
@@ -97,8 +103,12 @@ class Cluster:
     @property
     def serves(self) -> bool:
         """Say whether a Service leads to what Serve answers on these pods."""
-        asked = self.annotations.get(SERVE_ANNOTATION) == "true"
-        return asked or self.labels.get(ORIGIN_KIND_LABEL) == RAY_SERVICE.name
+        return self.of_service or self.annotations.get(SERVE_ANNOTATION) == "true"
+
+    @property
+    def of_service(self) -> bool:
+        """Say whether a RayService has made this cluster."""
+        return self.labels.get(ORIGIN_KIND_LABEL) == RAY_SERVICE.name
 
     @property
     def token_auth(self) -> bool:

@@ -20,6 +20,7 @@ from rayfleet.kube_operator.raycluster.names import (
     HEAD,
     HEAD_SLOT,
     NO_HEAD_RESTART_ANNOTATION,
+    SERVE_ANNOTATION,
     WORKER,
     Slot,
 )
@@ -88,9 +89,10 @@ def _suspending(cluster: Cluster, seen: Observed) -> Reconciled:
 
 def _services(cluster: Cluster) -> Iterator[tuple[Kind, Object]]:
     yield SERVICE, head_service(cluster)
-    for optional in (serve_service(cluster), headless_service(cluster)):
-        if optional is not None:
-            yield SERVICE, optional
+    if cluster.annotations.get(SERVE_ANNOTATION) == "true":
+        yield SERVICE, serve_service(cluster)
+    if any(group.num_of_hosts > 1 for group in cluster.spec.worker_group_specs):
+        yield SERVICE, headless_service(cluster)
 
 
 def _missing(seen: Observed, wanted: Iterator[tuple[Kind, Object]]) -> Iterator[Action]:

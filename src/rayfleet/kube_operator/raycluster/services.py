@@ -37,10 +37,8 @@ def head_service(cluster: Cluster) -> Object:
     }
 
 
-def serve_service(cluster: Cluster) -> Object | None:
-    """Return the Service to what Serve answers, where the cluster's annotation asks for one."""
-    if cluster.annotations.get(names.SERVE_ANNOTATION) != "true":
-        return None
+def serve_service(cluster: Cluster) -> Object:
+    """Return the Service to what Serve answers."""
     ports = [port for port in _container_ports(cluster) if str(port["name"]).startswith(SERVE_PORT)]
     return {
         "metadata": {
@@ -57,10 +55,8 @@ def serve_service(cluster: Cluster) -> Object | None:
     }
 
 
-def headless_service(cluster: Cluster) -> Object | None:
-    """Return the Service by which the hosts of one replica find each other; None without such replicas."""
-    if not any(group.num_of_hosts > 1 for group in cluster.spec.worker_group_specs):
-        return None
+def headless_service(cluster: Cluster) -> Object:
+    """Return the Service by which the hosts of one replica find each other."""
     selector = {names.CLUSTER_LABEL: cluster.name, names.NODE_TYPE_LABEL: names.WORKER}
     return {
         "metadata": {

@@ -16,7 +16,6 @@ from rayfleet.kube_operator.rayjob.deletion import due
 from rayfleet.kube_operator.rayjob.state import ENDED, FINAL_REASONS, Phase, Run, Why
 from rayfleet.kube_operator.rayjob.submission import (
     SUBMITTER,
-    dashboard_url,
     own_cluster,
     submit_call,
     submitter_job,
@@ -109,7 +108,7 @@ def _initializing(run: Run, settings: OperatorSettings) -> Reconciled:
     known: dict[str, Any] = {"rayClusterName": key_of(thing).name, "rayClusterStatus": cluster_status, "message": None}
     if cluster_status.get("state") != "ready":
         return Reconciled(status=run.noted(**known), again_s=_left(run))
-    url = dashboard_url(Cluster.read(thing, settings))
+    url = Cluster.read(thing, settings).dashboard
     if run.spec.submission_mode is SubmissionMode.INTERACTIVE and not run.spec.job_id:
         return Reconciled(status=run.entered(Phase.WAITING, dashboardURL=url, **known))
     return Reconciled(status=run.entered(Phase.RUNNING, dashboardURL=url, **known))

@@ -14,23 +14,17 @@ from ruamel.yaml import YAML
 
 from rayfleet.config.rayio.rayjob import RayJobSpec, SubmissionMode
 from rayfleet.kube_operator.raycluster import names
-from rayfleet.kube_operator.raycluster.cluster import Cluster
+from rayfleet.kube_operator.raycluster.cluster import DASHBOARD_PORT, Cluster
 from rayfleet.kube_operator.raycluster.environment import authentication, merged
 from rayfleet.kube_operator.rayjob.state import Run
 from rayfleet.kube_operator.reconciling import Call
 from rayfleet.wire.kube.objects import RAY_JOB, Object, uid_of
 
-DASHBOARD_PORT: Final = 8265
 SUBMITTER: Final = "ray-job-submitter"
 MODE_LABEL: Final = "ray.io/job-submission-mode"
 BACKOFF_LIMIT: Final = 2
 """How often a submitter's pod is tried again: following the job's output may break, and goes on."""
 _RESOURCES: Final = {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m", "memory": "200Mi"}}
-
-
-def dashboard_url(cluster: Cluster) -> str:
-    """Return where a cluster's job server is, as the status has it."""
-    return f"{cluster.address}:{DASHBOARD_PORT}"
 
 
 def owner_reference(run: Run) -> Object:
@@ -78,7 +72,7 @@ def submitter_job(run: Run, cluster: Cluster) -> Object:
     head = (cluster.head.template.get("spec") or {}).get("containers") or [{}]
     first, *others = pod.get("containers") or [{}]
     container = {"name": SUBMITTER, "image": head[0].get("image", ""), "resources": dict(_RESOURCES), **first}
-    url = f"http://{dashboard_url(cluster)}"
+    url = f"http://{cluster.dashboard}"
     if not container.get("command"):
         container |= _shell(submit_command(run.spec, run.job_id, url))
     container["env"] = merged(container.get("env") or [], [], [*_environment(run, url), *authentication(cluster)])

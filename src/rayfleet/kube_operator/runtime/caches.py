@@ -19,6 +19,7 @@ from rayfleet.wire.kube.objects import (
     RAY_CLUSTER,
     RAY_CRON_JOB,
     RAY_JOB,
+    RAY_SERVICE,
     ROLE,
     ROLE_BINDING,
     SERVICE,
@@ -51,7 +52,7 @@ class Subject:
     key: Key
 
 
-RECONCILED: Final = (RAY_CLUSTER, RAY_JOB, RAY_CRON_JOB)
+RECONCILED: Final = (RAY_CLUSTER, RAY_JOB, RAY_SERVICE, RAY_CRON_JOB)
 """Kinds that are reconciled, and followed everywhere."""
 OWNED: Final = {
     POD: f"{IS_RAY_NODE_LABEL}=yes",

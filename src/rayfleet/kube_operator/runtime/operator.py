@@ -19,6 +19,8 @@ from rayfleet.kube_operator.raycluster.reconcile import reconcile as reconcile_r
 from rayfleet.kube_operator.raycronjob.reconcile import reconcile as reconcile_raycronjob
 from rayfleet.kube_operator.rayjob.reconcile import reconcile as reconcile_rayjob
 from rayfleet.kube_operator.rayjob.reconcile import related as related_to_rayjob
+from rayfleet.kube_operator.rayservice.reconcile import reconcile as reconcile_rayservice
+from rayfleet.kube_operator.rayservice.reconcile import related as related_to_rayservice
 from rayfleet.kube_operator.reconciling import Emit, EventType, Failure, Observed, Reconciled, Related
 from rayfleet.kube_operator.runtime.caches import Caches, Subject
 from rayfleet.kube_operator.runtime.carry_out import Hand
@@ -28,7 +30,7 @@ from rayfleet.kube_operator.runtime.servers import HttpServers, Servers
 from rayfleet.kube_operator.settings import OperatorSettings
 from rayfleet.wire.kube.errors import Conflict, KubeError
 from rayfleet.wire.kube.kube import Kube
-from rayfleet.wire.kube.objects import RAY_CLUSTER, RAY_CRON_JOB, RAY_JOB, Kind, Object, uid_of
+from rayfleet.wire.kube.objects import RAY_CLUSTER, RAY_CRON_JOB, RAY_JOB, RAY_SERVICE, Kind, Object, uid_of
 from rayfleet.wire.kube.queue import WorkQueue
 
 log = structlog.get_logger()
@@ -45,6 +47,7 @@ class Controller:
 CONTROLLERS: Final[Mapping[Kind, Controller]] = {
     RAY_CLUSTER: Controller(reconcile_raycluster),
     RAY_JOB: Controller(reconcile_rayjob, related_to_rayjob),
+    RAY_SERVICE: Controller(reconcile_rayservice, related_to_rayservice),
     RAY_CRON_JOB: Controller(reconcile_raycronjob),
 }
 RESYNC_S: Final = 600.0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 import aiohttp
 
 from rayfleet.kube_operator.rayjob.reconcile import JobFact
+from rayfleet.kube_operator.rayservice.serve import ServeFact
 from rayfleet.kube_operator.reconciling import Call, Probe
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10.0)
@@ -66,11 +67,32 @@ async def _job_status(target: str, job_id: str) -> JobFact:
     )
 
 
+async def _serve_applications(target: str, _about: str) -> ServeFact:
+    try:
+        answer = await _request("GET", f"{target}/api/serve/applications/")
+    except ServerError as error:
+        return ServeFact(error=str(error))
+    return ServeFact(answer.get("applications") or {})
+
+
+async def _serve_proxy(target: str, _about: str) -> bool:
+    try:
+        async with aiohttp.ClientSession(timeout=_TIMEOUT) as session, session.get(f"{target}/-/healthz") as answer:
+            return answer.status < _ERRORS
+    except (aiohttp.ClientError, TimeoutError):
+        return False
+
+
 Request = tuple[str, str, Any]
 
-_QUESTIONS: Final = {"job_status": _job_status}
+_QUESTIONS: Final[Mapping[str, Callable[[str, str], Awaitable[object]]]] = {
+    "job_status": _job_status,
+    "serve_applications": _serve_applications,
+    "serve_proxy": _serve_proxy,
+}
 _CALLS: Final[Mapping[str, Callable[[Mapping[str, object]], Request]]] = {
     "submit_job": lambda arguments: ("POST", "/api/jobs/", dict(arguments)),
+    "put_serve_config": lambda arguments: ("PUT", "/api/serve/applications/", dict(arguments)),
     "stop_job": lambda arguments: ("POST", f"/api/jobs/{arguments['job_id']}/stop", None),
 }
 
@@ -83,7 +105,7 @@ async def _request(method: str, url: str, body: Any = None) -> Any:
         ):
             if answer.status >= _ERRORS:
                 raise ServerError(f"{url} says {answer.status}: {(await answer.text())[:300]}", answer.status)
-            return await answer.json()
+            return await answer.json() if answer.content_type == "application/json" else {}
     except (aiohttp.ClientError, TimeoutError) as error:
         raise ServerError(f"{url} does not answer: {str(error) or type(error).__name__}") from error
 

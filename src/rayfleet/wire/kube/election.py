@@ -50,7 +50,7 @@ async def lead(kube: Kube, candidate: Candidate, work: Callable[[str], Awaitable
         LeadershipLost: the work was stopped, since the Lease could not be kept.
     """
     observed = _Observed()
-    while not (taken := await _take(kube, candidate, observed)):
+    while not (taken := await _take(kube, candidate, observed)):  # noqa: ASYNC110 - what is waited for is elsewhere
         await asyncio.sleep(RENEW_S)
     log.info("leading", lease=str(candidate.lease), identity=candidate.identity)
     working = asyncio.ensure_future(work(f"{candidate.identity}-{taken}"))
