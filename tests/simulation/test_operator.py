@@ -247,10 +247,6 @@ def test_through_errors_conflicts_gaps_and_restarts_it_arrives(seed: int) -> Non
             if verb != "create":
                 errors.append(Conflict("modified"))
             return chance.choice(errors)
-                chance.choice([Unavailable("no answer"), Conflict("modified")])
-                if verb != "create"
-                else Unavailable("?")
-            )
 
         for attempt in range(10):
             stage.kube.refuse = fail
