@@ -66,7 +66,7 @@ async def autoscale(kube: Kube, cluster: Key, head: Head, folder: Path) -> None:
     log.info("autoscaler_started", cluster=str(cluster), groups=[pool.name for pool in policy.pools])
     try:
         async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(_follow_policy(kube, cluster, assembly.reconciler))
+            following = tasks.create_task(follow_policy(kube, cluster, assembly.reconciler))
             await assembly.reconciler.run(stop)
             following.cancel()
     finally:
@@ -74,7 +74,7 @@ async def autoscale(kube: Kube, cluster: Key, head: Head, folder: Path) -> None:
     log.info("autoscaler_stopped", cluster=str(cluster))
 
 
-async def _follow_policy(kube: Kube, cluster: Key, reconciler: Reconciler) -> None:
+async def follow_policy(kube: Kube, cluster: Key, reconciler: Reconciler) -> None:
     """Have the loop plan by what the RayCluster says now; what cannot be read or used leaves it as it was."""
     while True:
         await asyncio.sleep(POLICY_EVERY_S)
