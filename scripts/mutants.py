@@ -40,25 +40,17 @@ class Mutated:
         for name, fate in self.fates.items():
             if fate in ("survived", "no test"):
                 own = name.rpartition(".")[2]
-                kept = f"{own.rpartition('__mutmut_')[0]}__mutmut_orig"
-                before, after = (lines[first : spans[key][1]] for key, first in _bodies(spans, kept, own, lines))
-                yield name, "\n".join(line for line in unified_diff(before, after, n=1, lineterm="") if _told(line))
+                before = _body(lines, spans, f"{own.rpartition('__mutmut_')[0]}__mutmut_orig")
+                differs = unified_diff(before, _body(lines, spans, own), n=1, lineterm="")
+                yield name, "\n".join(line for line in differs if not line.startswith(("---", "+++")))
 
 
-def _bodies(spans: dict[str, list[int]], *names_and_lines: object) -> list[tuple[str, int]]:
-    """Return for both functions the number of the first line after the one with its name."""
-    *names, lines = names_and_lines
-    found = []
-    for name in names:
-        first = spans[str(name)][0]
-        while f"def {name}(" not in lines[first - 1]:  # type: ignore[index]  # the last one is the list of lines
-            first += 1
-        found.append((str(name), first))
-    return found
-
-
-def _told(line: str) -> bool:
-    return not line.startswith(("---", "+++"))
+def _body(lines: list[str], spans: dict[str, list[int]], name: str) -> list[str]:
+    """Return the lines of a function below the one that names it."""
+    first, last = spans[name]
+    while f"def {name}(" not in lines[first - 1]:
+        first += 1
+    return lines[first:last]
 
 
 def table(files: list[Mutated]) -> str:
