@@ -232,8 +232,8 @@ TABLE: Final[dict[Phase, tuple[Row, ...]]] = {
     ),
     Phase.BOOTING: (
         Row(_failed, Phase.RELEASING, ReasonCode.LAUNCH_FAILED, Effect.RELEASE, backs_off=True),
-        Row(_all_absent, None, ReasonCode.MACHINE_LOST, backs_off=True),
-        Row(_some_absent, Phase.RELEASING, ReasonCode.REPLICA_BROKEN, Effect.RELEASE, backs_off=True),
+        Row(_lost, None, ReasonCode.MACHINE_LOST, backs_off=True),
+        Row(_broken, Phase.RELEASING, ReasonCode.REPLICA_BROKEN, Effect.RELEASE, backs_off=True),
         Row(_dead, Phase.RELEASING, ReasonCode.NODE_DIED, Effect.RELEASE, backs_off=True),
         Row(_alive, Phase.READY, effect=Effect.JOINED),
         Row(_boots_too_long, Phase.RELEASING, ReasonCode.BOOT_TIMEOUT, Effect.RELEASE, backs_off=True),
