@@ -34,7 +34,7 @@ class Mutated:
         return cls(meta.with_suffix(""), fates, sum(told["durations_by_key"].values()))
 
     def survivors(self) -> Iterator[tuple[str, str]]:
-        """Yield name and difference of every mutant that no test has noticed."""
+        """Yield name with fate, and difference, of every mutant that no test has noticed."""
         lines = self.path.read_text(encoding="utf-8").splitlines()
         spans = json.loads(Path(f"{self.path}.spans").read_text(encoding="utf-8"))["spans"]
         for name, fate in self.fates.items():
@@ -42,7 +42,7 @@ class Mutated:
                 own = name.rpartition(".")[2]
                 before = _body(lines, spans, f"{own.rpartition('__mutmut_')[0]}__mutmut_orig")
                 differs = unified_diff(before, _body(lines, spans, own), n=1, lineterm="")
-                yield name, "\n".join(line for line in differs if not line.startswith(("---", "+++")))
+                yield f"{name}: {fate}", "\n".join(line for line in differs if not line.startswith(("---", "+++")))
 
 
 def _body(lines: list[str], spans: dict[str, list[int]], name: str) -> list[str]:

@@ -123,5 +123,5 @@ class Budgets:
     def _default(self, why: Disruption, pool: str) -> list[_Meter]:
         if why not in BY_DEFAULT:
             return []
-        budget = DisruptionBudget(DEFAULT_SHARE, percent=True, reasons=(why,), pool=pool)
+        budget = DisruptionBudget(DEFAULT_SHARE, percent=True)
         return [_Meter(budget, budget.allowed(self.ready.get(pool, 0)), self.away.get((pool, why), 0))]

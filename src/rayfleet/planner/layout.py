@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import NamedTuple
 
 import numpy as np
 
@@ -65,16 +64,6 @@ class Put:
                 count, left = count - part, left - part
                 if not left:
                     index, bundle, left = next(parts, (0, None, 0))
-
-
-class Placed(NamedTuple):
-    """So many `pieces` of a demand on one column of the table."""
-
-    column: int
-    kind: DemandKind
-    position: int
-    bundle: int | None
-    pieces: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,12 +327,6 @@ class Layout:
         left = sum((piece.weight or 1.0) * piece.left for piece in errand.pieces)
         price = sum(made.variant.price * made.replicas for made in self.made[before:])
         return (round(left, 9), round(price, 9))
-
-    def each_placed(self, since: int = 0) -> Iterator[Placed]:
-        """Yield everything that was placed, piece by piece, from the `since`-th entry of `placed` on."""
-        for put in self.placed[since:]:
-            for column, index, bundle, count in put.pieces():
-                yield Placed(column, put.kind, index, bundle, count)
 
     # ---- asking -------------------------------------------------------------------------------------------------
 

@@ -87,7 +87,7 @@ def _shrink(draft: Draft, claims: list[Claim], most: int, pool: str = "") -> Non
 
 def _shrink_resource(draft: Draft, name: str, most: int) -> None:
     """Dismiss machines that have a resource until all that stay have no more than allowed."""
-    having = [(claim, total_of(draft, claim).get(name, 0)) for claim in _staying(draft)]
+    having = [(claim, total_of(draft, claim).get(name)) for claim in _staying(draft)]
     units = {claim.id: count for claim, count in having if count}
     have = sum(units.values())
     why = reason(ReasonCode.OVER_RESOURCES, resource=name, have=amount(have), most=amount(most))

@@ -82,3 +82,10 @@ def test_without_an_engine_nothing_is_launched_for_demand_or_minimums() -> None:
 def test_a_head_that_somebody_else_keeps_is_only_capacity() -> None:
     """D4-107."""
     assert launched(planned(CPU1, tasks(1, CPU=1))) == {"cpu1": 1}
+
+
+def test_the_head_is_launched_under_a_token_of_its_own() -> None:
+    result = planned(CPU1, head=HEAD)
+    (made,) = result.claims
+    assert (made.batch, result.launches[0].batch) == ("head-101@1000", "head-101@1000")
+    assert (made.head, made.accepted, made.since, made.created, made.make) == (True, False, 1000.0, 1000.0, HEAD.make)

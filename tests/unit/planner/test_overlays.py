@@ -95,3 +95,10 @@ def test_minimums_and_the_head_take_what_counts_least() -> None:
     assert [launch.offer.zone for launch in made.launches] == ["b"]
     headed = planned(A, head=pool("head", CPU=0, offers=offers), overlays=two)
     assert [launch.offer.zone for launch in headed.launches] == ["b"]
+
+
+def test_an_overlay_that_only_says_why_changes_no_price() -> None:
+    made = planned(A, B, tasks(1, CPU=1), overlays=overlay("a", why="kept for the audit"))
+    plain = planned(A, B, tasks(1, CPU=1))
+    assert launched(made) == launched(plain)
+    assert made.cost == plain.cost

@@ -203,3 +203,16 @@ def test_a_quota_is_changed_at_run_time() -> None:
     assert [f.reason.text for f in plan(made).findings] == [
         "order p cannot be carried out: there is no quota of 'b'; there is a"
     ]
+
+
+def test_a_gang_without_labels_belongs_to_whom_its_first_bundle_asks_for() -> None:
+    mine = pool("mine", 1.0, CPU=4, labels={"team": "a"})
+    wanted = gang("PACK", {"CPU": 4}, count=2, labels=({"team": "a"},))
+    result = planned(mine, wanted, quotas=(quota("a", CPU=4),))
+    assert (launched(result), unmet(result)) == ({"mine": 1}, [("gang", 0, 1, ReasonCode.QUOTA)])
+
+
+def test_bundles_that_have_a_place_already_need_no_more_of_the_quota() -> None:
+    half = replace(gang_of("a", {"CPU": 4}, {"CPU": 4}), placed=FrozenMap({"0": "m1"}))
+    result = planned(CPU4, claim("m1", "cpu4", used={"CPU": 4}), half, quotas=(quota("a", CPU=4),))
+    assert (launched(result), unmet(result)) == ({"cpu4": 1}, [])
