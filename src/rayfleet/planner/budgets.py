@@ -6,7 +6,7 @@ for one of its reasons, and those that are about to (their replacement is on its
 `snapshot.now`; while its window is closed it does not exist.
 
 Where no budget speaks of a reason now, the default holds: idleness has none, outdated machines leave by halves of
-their pool (see surplus), expired and under-used ones by tenths of it, at least one.
+their pool (see surplus), expired and under-used ones by tenths of it, at least one (of several hosts: one replica).
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Budgets:
     def held(self, why: Disruption, claim: Claim) -> Reason | None:
         """Return the budget that keeps a claim from leaving now; None when it may."""
         known = [meter for meter in self.meters if meter.budget.applies(why, claim.pool)]
-        for meter in known or self._default(why, claim.pool):
+        for meter in known or self._default(why, claim):
             if meter.leaving + claim.count > meter.may:
                 nodes = meter.budget.nodes_text
                 return reason(ReasonCode.DISRUPTION_BUDGET, why=why.value, nodes=nodes, leaving=meter.leaving)
@@ -120,8 +120,10 @@ class Budgets:
             if meter.budget.applies(why, claim.pool):
                 meter.leaving += claim.count
 
-    def _default(self, why: Disruption, pool: str) -> list[_Meter]:
+    def _default(self, why: Disruption, claim: Claim) -> list[_Meter]:
         if why not in BY_DEFAULT:
             return []
         budget = DisruptionBudget(DEFAULT_SHARE, percent=True)
-        return [_Meter(budget, budget.allowed(self.ready.get(pool, 0)), self.away.get((pool, why), 0))]
+        # A replica leaves whole: where it is more than a tenth of its pool it would never be replaced.
+        may = max(claim.count, budget.allowed(self.ready.get(claim.pool, 0)))
+        return [_Meter(budget, may, self.away.get((claim.pool, why), 0))]

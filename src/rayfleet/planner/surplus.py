@@ -34,7 +34,7 @@ from rayfleet.planner.headroom import Headroom
 from rayfleet.planner.room import FIRST_LAUNCHES, UNLIMITED
 
 DRIFTED_SHARE = 0.5
-"""At most this share of a pool's READY hosts is replaced at a time when their configuration is outdated."""
+"""At most this share of a pool's READY hosts (one replica at least) is replaced at a time when they are outdated."""
 
 
 @dataclass(slots=True)
@@ -87,7 +87,7 @@ def _count(draft: Draft, spare: Spare) -> None:
         spare.above_min[pool.name] = capacity.get(pool.name, 0) - pool.min_workers
         most = UNLIMITED if speed is None else max(FIRST_LAUNCHES, math.ceil(speed * ready.get(pool.name, 0)))
         spare.speed[pool.name] = most - away.get(pool.name, 0)
-        share = max(1, math.floor(ready.get(pool.name, 0) * DRIFTED_SHARE))
+        share = max(pool.hosts_per_replica, math.floor(ready.get(pool.name, 0) * DRIFTED_SHARE))
         spare.drifted[pool.name] = share - away.get(pool.name, 0)
 
 

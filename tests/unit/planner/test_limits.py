@@ -1,7 +1,7 @@
 """What has to leave beyond a limit: which machines, in which order, and how; exact counts."""
 
 import pytest
-from tests.unit.planner.looking import found, leaving, planned
+from tests.unit.planner.looking import found, launched, leaving, planned, unmet
 
 from rayfleet.model import Claim, Drain, How, Order, OrderKind, Phase, ReasonCode, Schedule, Window, reason
 from rayfleet.testing.snapshots import claim, pool, tasks, with_host
@@ -154,3 +154,32 @@ def test_as_many_leave_as_a_limited_resource_needs() -> None:
     result = planned(CPU4, *have, **limit)
     assert leaving(result) == dict.fromkeys(["m1", "m2"], ReasonCode.OVER_RESOURCES)
     assert {d.reason.text for d in result.drains} == {"machines have 16 CPU, 8 are allowed"}
+
+
+# ---- what one launch leaves for the next -----------------------------------------------------------------------------
+
+
+def test_what_is_launched_for_one_kind_of_work_is_not_there_for_the_next() -> None:
+    """Money of the hour and of the day, resources, launches: two pools share them."""
+    gpu = pool("gpu", 2.0, CPU=4, GPU=1)
+    wants = (tasks(1, GPU=1), tasks(8, CPU=4))
+    limits = {
+        "max_usd_per_hour": 4.0,
+        "max_usd_per_day": 4.0 * 24,
+        "max_resources": {"CPU": 120_000},
+        "max_launches_per_min": 3,
+        "max_workers": 3,
+    }
+    for name, most in limits.items():
+        result = planned(CPU4, gpu, *wants, now=86400.0, **{name: most})
+        assert launched(result) == {"gpu": 1, "cpu4": 2}, name
+        assert [(kind, index, count) for kind, index, count, _ in unmet(result)] == [("tasks", 1, 5)], (
+            name
+        )  # one on the other
+
+
+def test_what_minimums_cost_is_not_there_for_work() -> None:
+    keeps = pool("keeps", 2.0, CPU=1, min_workers=1)
+    assert launched(planned(keeps, CPU4, tasks(8, CPU=4), max_usd_per_hour=4.0)) == {"keeps": 1, "cpu4": 2}
+    short = planned(pool("keeps", 2.0, CPU=1, min_workers=3), max_usd_per_hour=4.0)
+    assert (launched(short), found(short)) == ({"keeps": 2}, [("keeps", ReasonCode.MIN_WORKERS)])

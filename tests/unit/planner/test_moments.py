@@ -267,3 +267,18 @@ def test_what_cannot_be_is_reported_beside_what_is_done() -> None:
     assert (never.claim, never.finding.reason.details["fact"]) == (None, "a machine that was never made")
     assert seen(Phase.FAILED, 50.0, machine=ABSENT).finding is None
     assert seen(Phase.READY, 50.0, machine=ABSENT, node=ALIVE).finding is None
+
+
+def test_since_when_a_node_is_unknown_is_written_once_and_forgotten_when_it_is_back() -> None:
+    assert became(seen(Phase.READY, 20.0, node=UNKNOWN)).unseen_since == 20.0
+    assert became(seen(Phase.READY, 20.0, node=UNKNOWN, unseen_since=5.0)).unseen_since == 5.0
+    assert became(seen(Phase.READY, 20.0, node=ALIVE, unseen_since=5.0)).unseen_since is None
+    assert became(seen(Phase.BOOTING, 20.0, machine=PRESENT, node=UNKNOWN)).unseen_since is None
+    assert became(seen(Phase.READY, 20.0, sight={"engine_up": False}, node=UNKNOWN)).unseen_since is None
+
+
+def test_what_is_as_it_should_be_stays_the_same_claim() -> None:
+    fine = claim("m", "cpu1", machine=PRESENT, node=ALIVE)
+    assert advance(Sight(fine, 50.0, TIMES)).claim is fine
+    assert seen(Phase.READY, 50.0, machine=PRESENT, node=ALIVE, unseen_since=None).finding is None
+    assert seen(Phase.BOOTING, 50.0, machine=PRESENT).finding is None
