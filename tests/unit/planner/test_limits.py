@@ -36,7 +36,7 @@ def test_a_replica_leaves_when_the_first_of_its_hosts_is_taken_back() -> None:
 
 def test_a_moment_that_has_passed_leaves_no_seconds() -> None:
     (drain,) = planned(CPU4, claim("m", "cpu4", used={"CPU": 4}, interrupt_at=990.0)).drains
-    assert (drain.deadline, drain.reason.details) == (990.0, {"left_s": 0.0})
+    assert (drain.deadline, dict(drain.reason.details)) == (990.0, {"left_s": 0.0})
 
 
 @pytest.mark.parametrize("phase", [Phase.REQUESTED, Phase.BOOTING])

@@ -1,8 +1,11 @@
 """On which of the machines that are there something is placed; exact places."""
 
+from dataclasses import replace
+
 from tests.unit.planner.looking import launched, placed, planned
 
-from rayfleet.testing.snapshots import claim, pool, tasks
+from rayfleet.model import FrozenMap
+from rayfleet.testing.snapshots import claim, gang, pool, tasks
 
 CPU4 = pool("cpu4", 1.0, CPU=4)
 
@@ -27,3 +30,17 @@ def test_a_node_that_somebody_else_started_has_no_labels_but_its_own() -> None:
     assert placed(planned(web, claim("f", "x", foreign=True, total={"CPU": 4}, labels={"tier": "web"}), wants)) == {
         "f": 1
     }
+
+
+def test_of_unequal_gangs_any_may_have_bundles_with_a_place() -> None:
+    """They are served in a fixed order, and two that are halfway are no exception."""
+    have = [claim("a", "cpu4", used={"CPU": 1}), claim("b", "cpu4", used={"CPU": 1})]
+    halves = [replace(gang("PACK", {"CPU": 1}, {"CPU": 3}), placed=FrozenMap({"0": on})) for on in ("a", "b")]
+    result = planned(CPU4, *have, *halves, gang("PACK", {"CPU": 4}))
+    assert (placed(result), launched(result)) == ({"a": 1, "b": 1, "new:0": 1}, {"cpu4": 1})
+
+
+def test_the_largest_bundle_of_a_gang_has_the_first_choice() -> None:
+    have = [claim("a", "cpu4", used={"CPU": 1}), claim("b", "cpu4", used={"CPU": 2})]
+    result = planned(CPU4, *have, gang("PACK", {"CPU": 1}, {"CPU": 3}))
+    assert (placed(result), launched(result)) == ({"a": 1, "b": 1}, {})

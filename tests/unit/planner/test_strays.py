@@ -22,7 +22,7 @@ def test_a_stray_becomes_a_booting_claim_whose_machine_is_there() -> None:
     assert [(host.id, host.machine_id, host.machine) for host in made.hosts] == [
         ("cpu1-101", "i-9", MachineFact.PRESENT)
     ]
-    assert [(f.subject, f.reason.details) for f in result.findings] == [("cpu1-101", {"machine": "i-9"})]
+    assert [(f.subject, dict(f.reason.details)) for f in result.findings] == [("cpu1-101", {"machine": "i-9"})]
 
 
 def test_what_is_not_told_of_a_stray_is_now_and_its_own() -> None:
