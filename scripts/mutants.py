@@ -40,17 +40,17 @@ class Mutated:
         for name, fate in self.fates.items():
             if fate in ("survived", "no test"):
                 own = name.rpartition(".")[2]
-                before = _body(lines, spans, f"{own.rpartition('__mutmut_')[0]}__mutmut_orig")
-                differs = unified_diff(before, _body(lines, spans, own), n=1, lineterm="")
+                before = _source(lines, spans, f"{own.rpartition('__mutmut_')[0]}__mutmut_orig")
+                differs = unified_diff(before, _source(lines, spans, own), n=1, lineterm="")
                 yield f"{name}: {fate}", "\n".join(line for line in differs if not line.startswith(("---", "+++")))
 
 
-def _body(lines: list[str], spans: dict[str, list[int]], name: str) -> list[str]:
-    """Return the lines of a function below the one that names it."""
+def _source(lines: list[str], spans: dict[str, list[int]], name: str) -> list[str]:
+    """Return the lines of a function under the name that all its mutants share."""
     first, last = spans[name]
     while f"def {name}(" not in lines[first - 1]:
         first += 1
-    return lines[first:last]
+    return [line.replace(name, name.rpartition("__mutmut_")[0]) for line in lines[first - 1 : last]]
 
 
 def table(files: list[Mutated]) -> str:

@@ -246,3 +246,9 @@ def test_minimums_name_skipped_offers_of_their_own_pool_only() -> None:
     back = out_of_stock(OfferKey("other"), OfferKey("keeps", market=Market.SPOT))
     (launch,) = planned(other, keeps, backoffs=back).launches
     assert [link.details["offer"] for link in launch.reason.chain] == ["keeps (spot, eu, gcp)"]
+
+
+def test_a_refusal_waits_no_longer_than_the_first_wait() -> None:
+    short = Timeouts(backoff_first_s=0.5)
+    result = planned(*asked(), outcomes=ended(Trouble.OUT_OF_STOCK), timeouts=short)  # type: ignore[arg-type]  # as above
+    assert [b.until for b in result.backoffs] == [1000.5]

@@ -67,6 +67,7 @@ def test_a_shutdown_releases_the_head_once_and_nothing_joined_by_hand() -> None:
     assert planned(CPU4, claim("h", "cpu4", Phase.RELEASING, head=True), orders=SHUTDOWN).releases == ()
     waits = planned(CPU4, head, claim("m", "cpu4", Phase.RELEASING), orders=SHUTDOWN)
     assert waits.releases == ()
+    assert planned(CPU4, claim("h", "cpu4", head=True, foreign=True), orders=SHUTDOWN).releases == ()
 
 
 # ---- pools and maximums ----------------------------------------------------------------------------------------------

@@ -80,3 +80,10 @@ def test_money_is_compared_with_the_cheapest_offer_that_may_be_asked() -> None:
     back = (Backoff(OfferKey("two", market=Market.SPOT), 1200.0, Trouble.OUT_OF_STOCK),)
     result = planned(two, tasks(1, CPU=1), max_usd_per_hour=0.5, backoffs=back)
     assert [verdict.reason.code for verdict in result.unmet[0].pools] == [ReasonCode.BUDGET]
+
+
+def test_an_object_store_that_nobody_has_seen_is_taken_to_be_large_enough() -> None:
+    wants = tasks(1, CPU=1, object_store_memory=1e9)
+    back = (Backoff(OfferKey("small"), 1200.0, Trouble.OUT_OF_STOCK),)
+    result = planned(SMALL, wants, backoffs=back)
+    assert [verdict.reason.code for verdict in result.unmet[0].pools] == [ReasonCode.BACKED_OFF]
