@@ -26,6 +26,7 @@ def test_a_head_has_what_its_own_pool_says() -> None:
 def test_a_node_that_somebody_else_started_has_no_labels_but_its_own() -> None:
     web = pool("web", 1.0, CPU=4, labels={"tier": "web"})
     wants = tasks(1, {"tier": "web"}, CPU=1)
+    assert placed(planned(web, claim("m", "web", labels={"own": "x"}), wants)) == {"m": 1}
     assert placed(planned(web, claim("f", "web", foreign=True), wants)) == {"new:0": 1}
     assert placed(planned(web, claim("f", "x", foreign=True, total={"CPU": 4}, labels={"tier": "web"}), wants)) == {
         "f": 1

@@ -46,9 +46,7 @@ def test_a_strict_pack_is_judged_by_its_sum_and_its_labels() -> None:
 
 def test_labels_that_differ_are_told_as_they_were_asked_for() -> None:
     result = planned(SMALL, tasks(1, {"tier": "web"}, {"zone": "!a", "tier": "x"}, CPU=1))
-    (told,) = [text for _, text in verdicts(result)]
-    assert told.count(" or ") == 1
-    assert all(part in told for part in ("tier", "web", "zone", "!a"))
+    assert verdicts(result) == [("small", "its labels do not match {tier: web} or {tier: x, zone: !a}")]
 
 
 def test_what_is_just_enough_is_no_reason() -> None:
