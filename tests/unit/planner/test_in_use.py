@@ -43,7 +43,7 @@ def test_of_work_that_goes_to_several_machines_the_part_on_those_that_are_meant_
 def test_gangs_count_bundle_by_bundle_and_requests_do_not() -> None:
     share = (buffer(percent=100, CPU=1),)
     group = gang("SPREAD", {"CPU": 1}, {"CPU": 3}, count=2)
-    assert wanted(planned(WEB, group, tasks(1, CPU=2), buffers=share)) == [10]
+    assert wanted(planned(WEB, group, tasks(1, CPU=1), buffers=share)) == [9]
     assert wanted(planned(WEB, requested(2, CPU=4), buffers=share)) == [0]
 
 

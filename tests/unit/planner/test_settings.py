@@ -10,7 +10,7 @@ from rayfleet.model import FrozenMap, Order, OrderKind, PendingThreshold, Policy
 from rayfleet.planner import plan
 from rayfleet.planner.orders import POOL_FIELDS, effective_policy
 from rayfleet.planner.settings import BadOrder, number, part_text, whole, with_part
-from rayfleet.testing.snapshots import buffer, pool, snapshot
+from rayfleet.testing.snapshots import buffer, claim, pool, snapshot
 
 CPU1 = pool("cpu1", CPU=1)
 RUSH = Schedule("night", Window("0 23 * * *", 3600.0), buffers=(buffer(percent=12.5, CPU=1, name="rush"),))
@@ -161,3 +161,5 @@ def test_pools_that_could_be_meant_are_named() -> None:
 def test_whoever_gives_no_name_is_somebody() -> None:
     scaled = plan(snapshot(CPU1, orders=(Order("o", OrderKind.SCALE, "cpu1", "1"),)))
     assert scaled.launches[0].reason.text == "somebody ordered cpu1 to 1"
+    drained = plan(snapshot(CPU1, claim("m", "cpu1"), orders=(Order("o", OrderKind.DRAIN, "m"),)))
+    assert drained.drains[0].reason.text == "somebody ordered it: drain"
