@@ -15,6 +15,7 @@ from rayfleet.planner.detours import Piece, detours
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.layout import Layout, Made
 from rayfleet.planner.minimums import minimum_reason
+from rayfleet.planner.reuse import start_resting
 from rayfleet.planner.spread import spread_spot
 
 
@@ -85,9 +86,10 @@ def _write(draft: Draft, key: OfferKey, mades: list[Made], why: Reason) -> None:
     pool, offer = mades[0].variant.pool, mades[0].variant.offer
     replicas = sum(made.replicas for made in mades)
     first, names = draft.next_ids(pool.name, replicas)
-    batch = Batch(pool, offer, key, names, replicas, draft.token(first), draft.now)
-    draft.fresh.append(batch)
-    draft.launches.append(Launch(key, names, batch.batch, batch.hosts, why))
+    batch = start_resting(draft, Batch(pool, offer, key, names, replicas, draft.token(first), draft.now), why)
+    if batch is not None:
+        draft.fresh.append(batch)
+        draft.launches.append(Launch(key, batch.names, batch.batch, batch.hosts, why))
 
 
 def _reason(draft: Draft, mades: list[Made], load: _Load) -> Reason:
