@@ -110,7 +110,7 @@ LAUNCHES: Final[dict[ReasonCode, Meaning]] = {
         "The pool keeps machines on standby (`standby`): stopped, or booted without Ray. One is made when fewer wait and "
         "all work is served; in the chain of an idle machine: it is stopped instead of given back. As a finding: "
         f"{_LIMITS} forbid some of them.",
-        "To have fewer: `rayfleet set POOL.standby=N`, or `standby` in the cluster's file.",
+        "To have fewer: `rayfleet set standby:POOL=N`, or `standby` in the cluster's file.",
         pool="the pool",
         wanted="how many are wanted on standby, in machines",
     ),
@@ -271,7 +271,7 @@ RELEASES: Final[dict[ReasonCode, Meaning]] = {
     ReasonCode.STANDBY_SURPLUS: _means(
         "More machines of the pool wait on standby than are wanted: the number was lowered, or another has come back. The "
         "one that has waited longest is given back.",
-        "To keep more: `rayfleet set POOL.standby=N`, or `standby` in the cluster's file.",
+        "To keep more: `rayfleet set standby:POOL=N`, or `standby` in the cluster's file.",
         pool="the pool",
         have="how many waited, in machines",
         wanted="how many are wanted",
@@ -320,7 +320,7 @@ STAYS: Final[dict[ReasonCode, Meaning]] = {
     ReasonCode.ON_STANDBY: _means(
         "The machine waits on standby, without Ray and (stopped) without most of its price. Launches of its offer use it "
         "before new ones.",
-        "To have fewer: `rayfleet set POOL.standby=N`; `rayfleet drain NODE` gives this one back.",
+        "To have fewer: `rayfleet set standby:POOL=N`; `rayfleet drain NODE` gives this one back.",
     ),
     ReasonCode.STANDS_IN: _means(
         "Nothing runs on the machine yet; it has room for the work of one that is leaving.",
