@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rayfleet.model import Claim, DrainNodes, How, Launch, Outcome, Phase, Reason, Release, TickReport
+from rayfleet.model import Claim, DrainNodes, How, Launch, Outcome, Phase, Reason, Release, ReleaseMode, TickReport
 
 
 @dataclass(frozen=True, slots=True)
