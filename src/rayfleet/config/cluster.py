@@ -20,8 +20,8 @@ from rayfleet.config.document import Document, read
 from rayfleet.config.forms import at, in_order, validate
 from rayfleet.config.kubernetes_files import looks_like_kubernetes
 from rayfleet.config.policy_checks import shared_contradictions
-from rayfleet.config.standby_form import modes_it_lacks
 from rayfleet.config.problems import ConfigInvalid, Problem, did_you_mean, shown
+from rayfleet.config.standby_form import modes_it_lacks
 from rayfleet.model import Policy, Pool
 
 DEFAULT_NAME = "default"

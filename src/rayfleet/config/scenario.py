@@ -12,7 +12,6 @@ from rayfleet.config.forms import in_order, validate
 from rayfleet.config.policy_form import selectors_of, shared
 from rayfleet.config.problems import ConfigInvalid
 from rayfleet.config.scenario_checks import contradictions
-from rayfleet.config.standby_form import standby
 from rayfleet.config.scenario_form import (
     BackoffForm,
     BundleForm,
@@ -31,6 +30,7 @@ from rayfleet.config.scenario_form import (
     StrayForm,
     TaskForm,
 )
+from rayfleet.config.standby_form import standby
 from rayfleet.model import (
     DEFAULT_OFFERS,
     Backoff,

@@ -224,8 +224,8 @@ class ProviderKind:
     `settings`: a pydantic model of the `provider:` section without `type`; unknown keys are refused by it. It may have
     a class attribute `uses`, the keys of the file outside that section which the provider takes notice of, and a static
     method `remarks(pools)`, which yields (pool, resource, text) for what is odd about pools at this place.
-    `build` makes a provider; it does no I/O that can fail for reasons of the place. `standby`: in which ways its machines
-    can wait; when not empty, what `build` makes is a `StandbyProvider`.
+    `build` makes a provider; it does no I/O that can fail for reasons of the place. `standby`: in which ways its
+    machines can wait; when not empty, what `build` makes is a `StandbyProvider`.
     """
 
     name: str

@@ -70,9 +70,8 @@ class Parts:
         """Return the provider of that name; the first for None or an unknown name."""
         return self.providers.get(name or "") or next(iter(self.providers.values()))
 
-
     def keeper(self, name: str | None) -> KeepsStandby:
-        """Return what keeps machines of that provider on standby; Denied when it cannot, which configuration refuses."""
+        """Return what keeps machines of that provider on standby; Denied when it cannot, as files are told."""
         place = self.provider(name).name
         if place not in self.standby:
             raise Denied(f"provider {place} keeps no machines on standby; take `standby` from the pool")

@@ -53,8 +53,11 @@ __all__ = [
     "Drain", "DrainNodes", "Expected", "Finding", "Forecast", "FrozenMap", "Gang", "Host", "How", "Kept", "LabelMatch",
     "LabelSelector", "Labels", "Launch", "MachineFact", "Market", "NodeFact", "Offer", "OfferKey", "Order", "OrderKind",
     "Outcome", "OutcomeKind", "Overlay", "PendingThreshold", "Phase", "Placement", "Plan", "Policy", "Pool",
-    "PoolVerdict", "Quota", "Reason", "ReasonCode", "Release", "ReleaseMode", "RequestedDemand", "Resources", "Schedule", "Selectors",
-    "Snapshot", "Spent", "Standby", "StandbyMode", "Strategy", "Stray", "TaskDemand", "TickReport", "Timeouts", "Timings", "Trouble", "Unmet",
+    "PoolVerdict", "Quota", "Reason", "ReasonCode", "Release", "ReleaseMode", "RequestedDemand", "Resources",
+    "Schedule",
+    "Selectors",
+    "Snapshot", "Spent", "Standby", "StandbyMode", "Strategy", "Stray", "TaskDemand", "TickReport",
+    "Timeouts", "Timings", "Trouble", "Unmet",
     "Window",
     "amount", "offer_labels", "reason",
 ]  # fmt: skip

@@ -107,8 +107,8 @@ LAUNCHES: Final[dict[ReasonCode, Meaning]] = {
         names="what is expected, with the mean error of such forecasts",
     ),
     ReasonCode.STANDBY: _means(
-        "The pool keeps machines on standby (`standby`): stopped, or booted without Ray. One is made when fewer wait and "
-        "all work is served; in the chain of an idle machine: it is stopped instead of given back. As a finding: "
+        "The pool keeps machines on standby (`standby`): stopped, or booted without Ray. One is made when fewer wait "
+        "and all work is served; in the chain of an idle machine: it is stopped instead of given back. As a finding: "
         f"{_LIMITS} forbid some of them.",
         "To have fewer: `rayfleet set standby:POOL=N`, or `standby` in the cluster's file.",
         pool="the pool",
@@ -269,8 +269,8 @@ RELEASES: Final[dict[ReasonCode, Meaning]] = {
         since_s="seconds since it was released first",
     ),
     ReasonCode.STANDBY_SURPLUS: _means(
-        "More machines of the pool wait on standby than are wanted: the number was lowered, or another has come back. The "
-        "one that has waited longest is given back.",
+        "More machines of the pool wait on standby than are wanted: the number was lowered, or another has come back. "
+        "The one that has waited longest is given back.",
         "To keep more: `rayfleet set standby:POOL=N`, or `standby` in the cluster's file.",
         pool="the pool",
         have="how many waited, in machines",
@@ -318,8 +318,8 @@ STAYS: Final[dict[ReasonCode, Meaning]] = {
         "The machine is to leave, for the reason in its chain, as soon as there is room elsewhere for what it does.",
     ),
     ReasonCode.ON_STANDBY: _means(
-        "The machine waits on standby, without Ray and (stopped) without most of its price. Launches of its offer use it "
-        "before new ones.",
+        "The machine waits on standby, without Ray and (stopped) without most of its price. Launches of its offer use "
+        "it before new ones.",
         "To have fewer: `rayfleet set standby:POOL=N`; `rayfleet drain NODE` gives this one back.",
     ),
     ReasonCode.STANDS_IN: _means(

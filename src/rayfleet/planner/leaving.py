@@ -103,9 +103,7 @@ def dismiss(draft: Draft, claim: Claim, reason: Reason) -> None:
     """
     if claim.phase in STARTING:
         release(draft, claim, reason, How.CANCEL)
-    elif claim.phase is Phase.STANDBY:
-        release(draft, claim, reason, How.NOW)
-    elif any(host.node in {NodeFact.ABSENT, NodeFact.DEAD} for host in claim.hosts):
+    elif claim.phase is Phase.STANDBY or any(host.node in {NodeFact.ABSENT, NodeFact.DEAD} for host in claim.hosts):
         release(draft, claim, reason, How.NOW)
     else:
         drain(draft, claim, reason, deadline=draft.now + draft.timeouts.drain_timeout_s, voluntary=False)

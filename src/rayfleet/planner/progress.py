@@ -7,8 +7,8 @@ from dataclasses import replace
 from rayfleet.model import Claim, How, Launch, NodeFact, Phase, ReasonCode, Trouble, reason
 from rayfleet.planner import backoffs, leaving
 from rayfleet.planner.draft import Draft, may_refuse
-from rayfleet.planner.resting import machines_of, mode_of, resting
 from rayfleet.planner.lifecycle import Effect, Sight, Step, advance, is_undisturbed
+from rayfleet.planner.resting import machines_of, mode_of, resting
 
 _JOINING = frozenset({Phase.BOOTING, Phase.READY, Phase.DRAINING})
 

@@ -4,9 +4,9 @@
     nothing else to launch ---------> a new one is made without Ray, within every limit
     too many, too old, outdated, interrupted, too dear beside the work, pool gone --> given back
 
-They are no capacity and hold no minimum. They count in no maximum either, but never more are made than could work beside
-what exists. Their cost counts after everything else: for work there is as much money as without them, and what then
-does not fit is given back. `reuse` is how they come back to work.
+They are no capacity and hold no minimum. They count in no maximum either, but never more are made than could work
+beside what exists. Their cost counts after everything else: for work there is as much money as without them, and what
+then does not fit is given back. `reuse` is how they come back to work.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ _WORK_COMES_FIRST: Final = frozenset(
     }
 )
 """While demand waits for one of these, nothing is made to wait."""
+_NO_MORE_COULD_WORK: Final = frozenset({ReasonCode.MAX_WORKERS, ReasonCode.POOL_MAX_WORKERS})
+"""Limits that leave no use for more: that fewer wait than wanted is as it should be then."""
 
 
 def end_forced(draft: Draft) -> None:
@@ -214,7 +216,8 @@ def _fill_pool(draft: Draft, layout: Layout, pool: Pool, room: Room, missing: in
     if missing:
         hits = room.blockers(draft, pool, price, hurried=True, hosts=pool.hosts_per_replica)
         cut = next(iter(hits), None) or backed_off(draft, pool)
-        draft.find(pool.name, _reason(draft, pool).because(cut) if cut else _reason(draft, pool))
+        if cut is not None and cut.code not in _NO_MORE_COULD_WORK:
+            draft.find(pool.name, _reason(draft, pool).because(cut))
 
 
 def _make(draft: Draft, variant: Variant, replicas: int, price: float | None) -> None:

@@ -57,7 +57,9 @@ def _starts(before: dict[str, Claim], plan: Plan) -> Broken:
 
 
 def _is_new(launch: Launch) -> bool:
-    return not launch.again and not launch.reuse and launch.standby is None and launch.reason.code is not ReasonCode.HEAD
+    return (
+        not launch.again and not launch.reuse and launch.standby is None and launch.reason.code is not ReasonCode.HEAD
+    )
 
 
 def _could_start(claim: Claim) -> bool:

@@ -12,8 +12,8 @@ from rayfleet.model import Claim, DrainNodes, How, Launch, Outcome, Phase, Reaso
 class Event:
     """One thing that happened.
 
-    `kind`: launch, drain, release, stop, ready, gone, failed, finding, trouble or error. `subject`: what it is about - a
-    pool for launches, else a claim, or the name of an edge. `code`: a reason code, or the word of a failure.
+    `kind`: launch, drain, release, stop, ready, gone, failed, finding, trouble or error. `subject`: what it is
+    about - a pool for launches, else a claim, or the name of an edge. `code`: a reason code, or the word of a failure.
     `latency_s`: for launches, from the engine's answer to the provider call; None when it is not known.
     """
 

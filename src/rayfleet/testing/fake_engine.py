@@ -152,9 +152,7 @@ class FakeEngine:
                 self._join(machine, since + self.join_s)
         for node in self.nodes.values():
             machine_now = here.get(node.machine_id)
-            if node.machine_id and (
-                machine_now is None or machine_now.state in _NO_NODE
-            ):
+            if node.machine_id and (machine_now is None or machine_now.state in _NO_NODE):
                 node.state = NodeFact.DEAD
 
     def _rests(self, machine_id: str) -> None:
@@ -165,7 +163,13 @@ class FakeEngine:
     def _join(self, machine: Machine, at: float) -> None:
         pool = self.pools[machine.offer.pool]
         node = FakeNode(
-            node_of(machine.id, self._runs.get(machine.id, 0)), machine.id, pool.name, pool.resources, pool.labels, machine.head, since_idle=at
+            node_of(machine.id, self._runs.get(machine.id, 0)),
+            machine.id,
+            pool.name,
+            pool.resources,
+            pool.labels,
+            machine.head,
+            since_idle=at,
         )
         self.nodes.setdefault(node.id, node)
 

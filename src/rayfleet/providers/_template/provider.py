@@ -75,7 +75,7 @@ class TemplateProvider:
         """
         await self._create_all(request, self._context.start_script(request.pool, request.head))
 
-    async def prepare(self, request: LaunchRequest, mode: StandbyMode) -> None:  # noqa: ARG002 - one mode is declared
+    async def prepare(self, request: LaunchRequest, mode: StandbyMode) -> None:
         """Make servers that start nothing, and switch them off. Leave the three calls out where the place cannot.
 
         What is cut off in between runs: the next `stop` of the controller switches it off.

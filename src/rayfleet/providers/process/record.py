@@ -40,8 +40,8 @@ class Record:
     `process` None while STARTING: written before the process was started, and nobody has yet said which it became.
     `boot`: the kernel's boot id that `process` belongs to. `not_before`: earliest next attempt. `kill_at`: when
     a machine that was asked to end is killed; None = not asked yet. `keeps`: its pool has machines on standby, so that
-    one whose node has left in order rests. `rests`: STOPPING, to rest and not to be gone. `started_for`: the newest batch
-    that it was started for after a rest.
+    one whose node has left in order rests. `rests`: STOPPING, to rest and not to be gone. `started_for`: the newest
+    batch that it was started for after a rest.
     """
 
     id: str
