@@ -58,7 +58,7 @@ def stopped(of: Plan) -> list[str]:
     return [drain.claim for drain in of.drains if drain.mode is ReleaseMode.STOP]
 
 
-# ---- filling ----------------------------------------------------------------------------------------------------------
+# ---- filling ---------------------------------------------------------------------------------------------------------
 
 
 def test_what_is_missing_is_made_once_nothing_else_is_to_be_done() -> None:
@@ -110,14 +110,13 @@ def test_the_cheapest_offer_that_is_not_backed_off_is_taken() -> None:
     assert {launch.offer.zone for launch in plan.launches} == {"c"}
 
 
-# ---- limits -----------------------------------------------------------------------------------------------------------
+# ---- limits ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("limit", ["pool", "cluster"])
 def test_no_more_wait_than_could_work_beside_what_runs(limit: str) -> None:
     """They count in no maximum, so that work may have all of it; but one that could never work is not made."""
-    most = {"max_workers": 2} if limit == "pool" else {}
-    own = pool("p", 1.0, CPU=4, standby=Standby(2), **most)
+    own = replace(TWO, max_workers=2 if limit == "pool" else None)
     cluster = {} if limit == "pool" else {"max_workers": 2}
     plan = planned(own, claim("m", "p", used={"CPU": 4}), **cluster)
     assert prepared(plan) == 1
@@ -167,7 +166,7 @@ def test_making_them_counts_in_the_launch_rate_and_the_resources() -> None:
     assert found(planned(TWO, max_launches_per_min=1)) == [("p", ReasonCode.STANDBY)]
 
 
-# ---- coming to work ---------------------------------------------------------------------------------------------------
+# ---- coming to work --------------------------------------------------------------------------------------------------
 
 
 def test_what_waits_is_started_before_new_machines_are_made() -> None:
@@ -220,7 +219,7 @@ def test_prices_choose_the_offer_not_what_waits() -> None:
     assert launched(plan) == {"cheap": 1}
 
 
-# ---- stopping ---------------------------------------------------------------------------------------------------------
+# ---- stopping --------------------------------------------------------------------------------------------------------
 
 
 def test_idle_machines_are_stopped_while_too_few_wait() -> None:
@@ -268,7 +267,7 @@ def test_what_still_runs_is_stopped_again() -> None:
     assert waits.retry_at == 1020.0
 
 
-# ---- giving back ------------------------------------------------------------------------------------------------------
+# ---- giving back -----------------------------------------------------------------------------------------------------
 
 
 def test_those_that_have_waited_longest_are_surplus_first() -> None:
@@ -319,7 +318,7 @@ def test_no_order_makes_machines_wait_where_no_file_says_how() -> None:
     assert found(plan) == [("o", ReasonCode.BAD_ORDER)]
 
 
-# ---- facts and outcomes -----------------------------------------------------------------------------------------------
+# ---- facts and outcomes ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
