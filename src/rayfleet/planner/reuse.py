@@ -15,9 +15,12 @@ from rayfleet.planner.names import host_ids
 from rayfleet.planner.resting import is_at_rest, machines_of
 
 
-def start_resting(draft: Draft, batch: Batch, why: Reason) -> Batch | None:
-    """Start machines that wait for the first claims of a batch; return what has to be made, None: nothing."""
-    waiting = [c for c in draft.on_standby() if c.offer == batch.key and may_start(c, batch.pool)][: batch.replicas]
+def start_resting(draft: Draft, batch: Batch, why: Reason, rests: list[Claim]) -> Batch | None:
+    """Start machines that wait for the first claims of a batch; return what has to be made, None: nothing.
+
+    `rests`: all claims on standby.
+    """
+    waiting = [c for c in rests if c.offer == batch.key and may_start(c, batch.pool)][: batch.replicas]
     if not waiting:
         return batch
     names = tuple(batch.names)

@@ -11,7 +11,7 @@ then does not fit is given back. `reuse` is how they come back to work.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from rayfleet.model import (
@@ -36,6 +36,7 @@ from rayfleet.planner.names import host_ids
 from rayfleet.planner.resting import is_at_rest, mode_of
 from rayfleet.planner.room import CENT_PART, Room, total_of
 from rayfleet.planner.spending import spent_today
+from rayfleet.planner.surplus import busy_with
 
 _WORK_COMES_FIRST: Final = frozenset(
     {
@@ -63,60 +64,76 @@ def end_forced(draft: Draft) -> None:
             leaving.release(draft, claim, reason(ReasonCode.POOL_REMOVED, pool=claim.pool), How.NOW)
 
 
+@dataclass(slots=True)
+class Tally:
+    """Counts per pool, in machines: those that wait or will (being made, or drained to be stopped), and READY ones."""
+
+    waits: dict[str, int] = field(default_factory=dict)
+    ready: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, draft: Draft) -> Tally:
+        """Count once; most plans have nothing to do with standby and do not come here."""
+        tally = cls()
+        for claim in draft.claims.values():
+            name, count = claim.pool, claim.count
+            if claim.phase is Phase.STANDBY or _will_wait(claim):
+                tally.waits[name] = tally.waits.get(name, 0) + count
+            elif claim.phase is Phase.READY and not claim.head and not claim.foreign:
+                tally.ready[name] = tally.ready.get(name, 0) + count
+        return tally
+
+    def wanted(self, pool: Pool) -> int:
+        """Return how many machines of a pool are to wait."""
+        return pool.standby.wanted(self.ready.get(pool.name, 0)) if pool.standby else 0
+
+    def short(self, pool: Pool) -> int:
+        """Return how many more of a pool are to wait; negative: fewer."""
+        return self.wanted(pool) - self.waits.get(pool.name, 0)
+
+    def why(self, pool: Pool) -> Reason:
+        """Return why machines of a pool wait."""
+        return reason(ReasonCode.STANDBY, pool=pool.name, wanted=self.wanted(pool))
+
+
 def stop_idle(draft: Draft) -> None:
     """Have idle machines that this plan drains wait on standby afterwards, as far as too few do."""
-    short = {p.name: wanted(draft, p) - waiting(draft, p) for p in draft.policy.pools if p.standby is not None}
-    for position, drain in enumerate(draft.drains if short else ()):
+    pools = {pool.name: pool for pool in draft.policy.pools if pool.standby is not None}
+    if not pools or not draft.drains:
+        return
+    tally = Tally.of(draft)
+    short = {name: tally.short(pool) for name, pool in pools.items()}
+    for position, drain in enumerate(draft.drains):
         claim = draft.claims[drain.claim]
         if drain.reason.code is not ReasonCode.IDLE or claim.drain is None or short.get(claim.pool, 0) < claim.count:
             continue
         short[claim.pool] -= claim.count
-        pool = draft.policy.pool(claim.pool)
-        why = drain.reason.because(_reason(draft, pool)) if pool else drain.reason
+        why = drain.reason.because(tally.why(pools[claim.pool]))
         draft.drains[position] = replace(drain, reason=why, mode=ReleaseMode.STOP)
         draft.keep(replace(claim, drain=replace(claim.drain, reason=why, mode=ReleaseMode.STOP)))
 
 
 def tend_standby(draft: Draft, layout: Layout) -> None:
     """Give back what need not wait, then make what is missing if all work is served."""
+    wants = any(pool.standby for pool in draft.policy.pools)
+    if not wants and not draft.on_standby():
+        return
     for claim in draft.on_standby():
         why = _outdated(draft, claim)
         if why is not None:
             leaving.release(draft, claim, why, How.NOW)
+    tally = Tally.of(draft)
     for pool in draft.policy.pools:
-        _end_surplus(draft, pool)
+        if tally.short(pool) < 0:
+            _end_surplus(draft, pool, tally)
     _end_dear(draft, layout)
-    if any(pool.standby for pool in draft.policy.pools) and _is_served(draft):
+    if wants and _is_served(draft):
         _fill(draft, layout)
-
-
-def wanted(draft: Draft, pool: Pool) -> int:
-    """Return how many machines of a pool are to wait."""
-    if pool.standby is None:
-        return 0
-    if not pool.standby.percent:
-        return pool.standby.count
-    return pool.standby.wanted(
-        sum(claim.count for claim in draft.workers() if claim.pool == pool.name and claim.phase is Phase.READY)
-    )
-
-
-def waiting(draft: Draft, pool: Pool) -> int:
-    """Return how many machines of a pool wait, or are about to: being made, or drained to be stopped."""
-    return sum(c.count for c in draft.claims.values() if c.pool == pool.name and (_waits(c) or _will_wait(c)))
-
-
-def _waits(claim: Claim) -> bool:
-    return claim.phase is Phase.STANDBY
 
 
 def _will_wait(claim: Claim) -> bool:
     drain = claim.drain
     return claim.phase is Phase.DRAINING and drain is not None and drain.mode is ReleaseMode.STOP
-
-
-def _reason(draft: Draft, pool: Pool) -> Reason:
-    return reason(ReasonCode.STANDBY, pool=pool.name, wanted=wanted(draft, pool))
 
 
 # ---- giving back ----------------------------------------------------------------------------------------------------
@@ -131,11 +148,8 @@ def _outdated(draft: Draft, claim: Claim) -> Reason | None:
     return reason(ReasonCode.EXPIRED, age_s=age_s, max_age_s=most) if most is not None and age_s >= most else None
 
 
-def _end_surplus(draft: Draft, pool: Pool) -> None:
-    have = waiting(draft, pool)
-    most = wanted(draft, pool)
-    if have <= most:
-        return
+def _end_surplus(draft: Draft, pool: Pool, tally: Tally) -> None:
+    have, most = tally.waits.get(pool.name, 0), tally.wanted(pool)
     why = reason(ReasonCode.STANDBY_SURPLUS, pool=pool.name, have=have, wanted=most)
     mine = [claim for claim in draft.on_standby() if claim.pool == pool.name]
     for claim in sorted(mine, key=lambda c: (is_at_rest(c), c.since, c.created)):
@@ -181,11 +195,27 @@ def _is_served(draft: Draft) -> bool:
 
 
 def _fill(draft: Draft, layout: Layout) -> None:
-    room = _room_beside(draft, layout.room)
+    """Make what is missing, less the idle machines that will be stopped when their time-out has passed."""
+    tally, idle = Tally.of(draft), _soon_idle(draft, layout)
+    short = {pool.name: tally.short(pool) - idle.get(pool.name, 0) for pool in draft.policy.pools}
+    room = _room_beside(draft, layout.room) if any(count > 0 for count in short.values()) else layout.room
     for pool in draft.policy.pools:
-        missing = wanted(draft, pool) - waiting(draft, pool)
-        if missing > 0:
-            _fill_pool(draft, layout, pool, room, -(-missing // pool.hosts_per_replica))
+        if short[pool.name] > 0:
+            _fill_pool(draft, layout, pool, room, (short[pool.name], tally.why(pool)))
+
+
+def _soon_idle(draft: Draft, layout: Layout) -> dict[str, int]:
+    """Return how many machines of each pool are idle and held by nothing but their time-out."""
+    needed, idle, ready = layout.needed(), dict[str, int](), dict[str, int]()
+    for claim in draft.workers():
+        if claim.phase is not Phase.READY or draft.is_replaced(claim):
+            continue
+        ready[claim.pool] = ready.get(claim.pool, 0) + claim.count
+        held = claim.id in needed or any(host.do_not_disrupt for host in claim.hosts)
+        if not held and busy_with(claim) is None:
+            idle[claim.pool] = idle.get(claim.pool, 0) + claim.count
+    least = {pool.name: pool.min_workers for pool in draft.policy.pools}
+    return {name: max(0, min(count, ready[name] - least.get(name, 0))) for name, count in idle.items()}
 
 
 def _room_beside(draft: Draft, room: Room) -> Room:
@@ -203,7 +233,9 @@ def _room_beside(draft: Draft, room: Room) -> Room:
     return beside
 
 
-def _fill_pool(draft: Draft, layout: Layout, pool: Pool, room: Room, missing: int) -> None:
+def _fill_pool(draft: Draft, layout: Layout, pool: Pool, room: Room, wish: tuple[int, Reason]) -> None:
+    """Make machines of a pool wait, as far as `room` allows. `wish`: how many, and why."""
+    missing, why = -(-wish[0] // pool.hosts_per_replica), wish[1]
     mine = sorted((v for v in layout.variants if v.pool.name == pool.name), key=lambda v: v.price)
     mode, price = mode_of(draft, pool.name), None
     for variant in mine:
@@ -211,16 +243,16 @@ def _fill_pool(draft: Draft, layout: Layout, pool: Pool, room: Room, missing: in
         count = min(missing, room.replicas(pool, price), max(0, room.launches) // pool.hosts_per_replica)
         if count:
             room.take(pool, price, count)
-            _make(draft, variant, count, price)
+            _make(draft, variant, count, price, why)
             missing -= count
     if missing:
         hits = room.blockers(draft, pool, price, hurried=True, hosts=pool.hosts_per_replica)
         cut = next(iter(hits), None) or backed_off(draft, pool)
         if cut is not None and cut.code not in _NO_MORE_COULD_WORK:
-            draft.find(pool.name, _reason(draft, pool).because(cut))
+            draft.find(pool.name, why.because(cut))
 
 
-def _make(draft: Draft, variant: Variant, replicas: int, price: float | None) -> None:
+def _make(draft: Draft, variant: Variant, replicas: int, price: float | None, why: Reason) -> None:
     pool = variant.pool
     first, names = draft.next_ids(pool.name, replicas)
     batch = draft.token(first)
@@ -241,5 +273,5 @@ def _make(draft: Draft, variant: Variant, replicas: int, price: float | None) ->
             )
         )
     count = replicas * pool.hosts_per_replica
-    why, mode = _reason(draft, pool), mode_of(draft, pool.name)
+    mode = mode_of(draft, pool.name)
     draft.launches.append(Launch(variant.key, tuple(names), batch, count, why, standby=mode))

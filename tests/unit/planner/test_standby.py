@@ -110,6 +110,15 @@ def test_the_cheapest_offer_that_is_not_backed_off_is_taken() -> None:
     assert {launch.offer.zone for launch in plan.launches} == {"c"}
 
 
+def test_idle_machines_that_will_be_stopped_are_waited_for() -> None:
+    """Two wait for their time-out: none is made in their place, unless a minimum, a label or demand holds them."""
+    idle = [claim(name, "p", idle_s=1.0) for name in "ab"]
+    assert planned(TWO, *idle).actions == ()
+    assert prepared(planned(replace(TWO, min_workers=2), *idle)) == 2
+    assert prepared(planned(TWO, idle[0], claim("b", "p", idle_s=1.0, do_not_disrupt=True))) == 1
+    assert prepared(planned(TWO, *idle, requested(2, CPU=4))) == 2
+
+
 # ---- limits ----------------------------------------------------------------------------------------------------------
 
 
