@@ -75,12 +75,14 @@ class Tally:
     def of(cls, draft: Draft) -> Tally:
         """Count once; most plans have nothing to do with standby and do not come here."""
         tally = cls()
+        shares = any(pool.standby and pool.standby.percent for pool in draft.policy.pools)
         for claim in draft.claims.values():
-            name, count = claim.pool, claim.count
-            if claim.phase is Phase.STANDBY or _will_wait(claim):
-                tally.waits[name] = tally.waits.get(name, 0) + count
-            elif claim.phase is Phase.READY and not claim.head and not claim.foreign:
-                tally.ready[name] = tally.ready.get(name, 0) + count
+            if claim.phase is Phase.READY:  # nearly all, and they matter only where a percentage is wanted
+                if shares and not claim.head and not claim.foreign:
+                    name = claim.offer.pool
+                    tally.ready[name] = tally.ready.get(name, 0) + len(claim.hosts)
+            elif claim.phase is Phase.STANDBY or _will_wait(claim):
+                tally.waits[claim.pool] = tally.waits.get(claim.pool, 0) + claim.count
         return tally
 
     def wanted(self, pool: Pool) -> int:
@@ -196,10 +198,13 @@ def _is_served(draft: Draft) -> bool:
 
 def _fill(draft: Draft, layout: Layout) -> None:
     """Make what is missing, less the idle machines that will be stopped when their time-out has passed."""
-    tally, idle = Tally.of(draft), _soon_idle(draft, layout)
-    short = {pool.name: tally.short(pool) - idle.get(pool.name, 0) for pool in draft.policy.pools}
-    room = _room_beside(draft, layout.room) if any(count > 0 for count in short.values()) else layout.room
+    tally = Tally.of(draft)
+    short = {pool.name: tally.short(pool) for pool in draft.policy.pools}
+    if not any(count > 0 for count in short.values()):
+        return
+    idle, room = _soon_idle(draft, layout), _room_beside(draft, layout.room)
     for pool in draft.policy.pools:
+        short[pool.name] -= idle.get(pool.name, 0)
         if short[pool.name] > 0:
             _fill_pool(draft, layout, pool, room, (short[pool.name], tally.why(pool)))
 
