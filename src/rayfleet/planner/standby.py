@@ -99,7 +99,11 @@ class Tally:
 
 
 def stop_idle(draft: Draft) -> None:
-    """Have idle machines that this plan drains wait on standby afterwards, as far as too few do."""
+    """Give back what is too old to wait; have idle machines that this plan drains wait afterwards while too few do."""
+    for claim in draft.on_standby():
+        why = _outdated(draft, claim)
+        if why is not None:
+            leaving.release(draft, claim, why, How.NOW)
     pools = {pool.name: pool for pool in draft.policy.pools if pool.standby is not None}
     if not pools or not draft.drains:
         return
@@ -120,10 +124,6 @@ def tend_standby(draft: Draft, layout: Layout) -> None:
     wants = any(pool.standby for pool in draft.policy.pools)
     if not wants and not draft.on_standby():
         return
-    for claim in draft.on_standby():
-        why = _outdated(draft, claim)
-        if why is not None:
-            leaving.release(draft, claim, why, How.NOW)
     tally = Tally.of(draft)
     for pool in draft.policy.pools:
         if tally.short(pool) < 0:
