@@ -14,7 +14,7 @@ from typer.main import get_command
 
 from rayfleet.cli.app import app
 from rayfleet.config import cluster_schema, settings_schema
-from rayfleet.model import TEXTS, Disruption, Market, ReasonCode
+from rayfleet.model import TEXTS, Disruption, Market, ReasonCode, StandbyMode
 from rayfleet.model.meanings import SECTIONS, Meaning
 from rayfleet.wiring import registry
 
@@ -155,7 +155,7 @@ def kind(of: dict[str, Any]) -> str:
     """Return in words what a key takes; a section is a link to its table."""
     if "$ref" in of:
         name = of["$ref"].rsplit("/", 1)[-1]
-        words = {of_words.__name__: of_words for of_words in (Market, Disruption)}.get(name)
+        words = {of_words.__name__: of_words for of_words in (Market, Disruption, StandbyMode)}.get(name)
         if words is not None:
             return " or ".join(f"`{word}`" for word in words)
         return f"[{title(name)}](#{title(name).lower().replace(' ', '-')})"

@@ -9,6 +9,7 @@ from rayfleet.config.cluster_form import ClusterForm, NodeTypeForm, ShortTypeFor
 from rayfleet.config.cluster_spec import Bootstrap, Monitoring, TypeSetup
 from rayfleet.config.cluster_types import HEAD, NodeType, Types
 from rayfleet.config.policy_form import shared
+from rayfleet.config.standby_form import standby
 from rayfleet.model import DEFAULT_OFFERS, FrozenMap, Market, Offer, Policy, Pool, Resources, Timeouts
 
 RAY_MAX_WORKERS = 2
@@ -68,6 +69,7 @@ def _pool(form: ClusterForm, kind: NodeType, *, here: bool) -> Pool:
         idle_timeout_s=own.idle_timeout_s,
         restartable=own.restartable,
         max_age_s=own.max_age_s,
+        standby=standby(own.standby),
         offers=_offers(form, kind),
     )
 

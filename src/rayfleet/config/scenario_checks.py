@@ -20,7 +20,7 @@ MACHINES_MAX: Final = 1_000_000
 EFFORT_MAX: Final = 1_000_000
 
 _ORIGIN = ("provider", "region", "zone", "market")
-_SHARED = ("pool", *_ORIGIN, "phase", "since", "created", "batch", "head", "deadline")
+_SHARED = ("pool", *_ORIGIN, "phase", "since", "created", "batch", "head", "deadline", "mode", "standby", "reuse")
 """Keys of machine rows that belong to the replica."""
 
 
@@ -115,7 +115,7 @@ def _references(document: Document) -> Iterator[Problem]:
 
 def _drains(document: Document) -> Iterator[Problem]:
     for path, row in rows(document, "machines"):
-        for key in ("asked_at", "drain_reason"):
+        for key in ("asked_at", "drain_reason", "mode"):
             if row.get(key) is not None and row.get("deadline") is None:
                 yield document.problem((*path, key), "needs a deadline beside it")
 

@@ -19,16 +19,21 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rayfleet.contracts.engine import StartScript
-from rayfleet.model import OfferKey, Pool, Trouble
+from rayfleet.model import OfferKey, Pool, StandbyMode, Trouble
 
 
 class MachineState(StrEnum):
-    """What a provider says of a machine. Machines that are gone are not listed."""
+    """What a provider says of a machine. Machines that are gone are not listed.
+
+    STANDBY: at rest without Ray (stopped, or booted for it), and can be started. One that is on its way there is
+    STARTING, RUNNING or STOPPING.
+    """
 
     STARTING = "starting"
     RUNNING = "running"
     STOPPING = "stopping"
     FAILED = "failed"
+    STANDBY = "standby"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,8 @@ class Machine:
 class LaunchRequest:
     """One call for machines: `claims` (ids) of one offer under one client token `batch`.
 
-    `hosts` machines are wanted for each claim.
+    `hosts` machines are wanted for each claim. `reuse`: the machines on standby that are started for them, in the
+    order of the claims (only of `KeepsStandby.start`).
     """
 
     batch: str
@@ -64,6 +70,7 @@ class LaunchRequest:
     claims: tuple[str, ...]
     hosts: int = 1
     head: bool = False
+    reuse: tuple[str, ...] = ()
 
 
 class ProviderError(Exception):
@@ -154,6 +161,48 @@ class Provider(Protocol):
         ...
 
 
+class KeepsStandby(Protocol):
+    """An ability that a provider may have: machines that wait without Ray and can be started sooner than new ones.
+
+    Its kind says so (`ProviderKind.standby`), so that nobody asks at run time. Every call is idempotent.
+    """
+
+    async def prepare(self, request: LaunchRequest, mode: StandbyMode) -> None:
+        """Make machines as `launch` does, but to wait: Ray is not started on them. Listed as STANDBY once at rest.
+
+        Raises:
+            OutOfStock, QuotaReached, Denied, Flaky: as for `launch`.
+        """
+        ...
+
+    async def stop(self, machine_ids: tuple[str, ...], mode: StandbyMode) -> None:
+        """Have machines wait: what runs on them ends, and they are STANDBY as soon as it has. Returns when accepted.
+
+        One that waits already is left alone; unknown ids count as done, and are not listed afterwards either.
+
+        Raises:
+            Denied: such machines cannot wait; they go on as they are.
+            Flaky.
+        """
+        ...
+
+    async def start(self, request: LaunchRequest) -> None:
+        """Start machines that wait, `request.reuse`, with Ray for `request.claims`. Returns when accepted.
+
+        They keep their ids and tags. One that works already is left alone; the same `batch` again starts no machine
+        that has been stopped since. A part is a success: the others are still listed as STANDBY.
+
+        Raises:
+            Gone: none of them exists any more.
+            OutOfStock, QuotaReached, Denied, Flaky: none was started, except perhaps with Flaky.
+        """
+        ...
+
+
+class StandbyProvider(Provider, KeepsStandby, Protocol):
+    """A provider with that ability."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderContext:
     """What a provider is built from.
@@ -175,9 +224,11 @@ class ProviderKind:
     `settings`: a pydantic model of the `provider:` section without `type`; unknown keys are refused by it. It may have
     a class attribute `uses`, the keys of the file outside that section which the provider takes notice of, and a static
     method `remarks(pools)`, which yields (pool, resource, text) for what is odd about pools at this place.
-    `build` makes a provider; it does no I/O that can fail for reasons of the place.
+    `build` makes a provider; it does no I/O that can fail for reasons of the place. `standby`: in which ways its
+    machines can wait; when not empty, what `build` makes is a `StandbyProvider`.
     """
 
     name: str
     settings: type[Any]
     build: Callable[[ProviderContext], Provider]
+    standby: tuple[StandbyMode, ...] = ()

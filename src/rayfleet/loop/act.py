@@ -23,6 +23,7 @@ from rayfleet.model import (
     OutcomeKind,
     Plan,
     Release,
+    ReleaseMode,
     Snapshot,
     Spent,
     Trouble,
@@ -156,11 +157,12 @@ class Actor:
             log.error("launch_without_pool", pool=launch.offer.pool, batch=launch.batch)
             return False
         hosts = launch.count // len(launch.claims)
-        request = LaunchRequest(launch.batch, launch.offer, pool, launch.claims, hosts, head)
+        request = LaunchRequest(launch.batch, launch.offer, pool, launch.claims, hosts, head, launch.reuse)
         self._inbox.launching.add(launch.batch)
         if not head:
             self._inbox.launched.append((snapshot.now, launch.count))
-        self._begin(OutcomeKind.LAUNCH, launch.claims, lambda: provider.launch(request), (provider.name, launch.batch))
+        call = self._parts.launch_call(launch, request)
+        self._begin(OutcomeKind.LAUNCH, launch.claims, call, (provider.name, launch.batch))
         return True
 
     def _drain(self, drain: DrainNodes) -> bool:
@@ -178,13 +180,28 @@ class Actor:
     def _release(self, releases: Iterable[Release]) -> list[bool]:
         """Ask each provider once for all that it gets back in this tick."""
         wanted: dict[str, tuple[list[str], list[str]]] = {}
+        begun: list[bool] = []
         for release in releases:
             provider = self._parts.provider(release.provider)
-            claims, machines = wanted.setdefault(provider.name, ([], []))
             fresh = [machine for machine in release.machine_ids if machine not in self._leaving]
+            if release.mode is ReleaseMode.STOP:
+                begun.append(bool(fresh) and self._stop(release, tuple(fresh)))
+                continue
+            claims, machines = wanted.setdefault(provider.name, ([], []))
             claims += [release.claim] if fresh else []
             machines += fresh
-        return [self._release_from(name, tuple(c), tuple(m)) for name, (c, m) in sorted(wanted.items()) if m]
+        begun += [self._release_from(name, tuple(c), tuple(m)) for name, (c, m) in sorted(wanted.items()) if m]
+        return begun
+
+    def _stop(self, release: Release, machines: tuple[str, ...]) -> bool:
+        """Have the machines of one claim wait on standby: an error is about this claim alone."""
+        place = self._parts.provider(release.provider).name
+
+        async def ask() -> None:
+            await self._parts.keeper(release.provider).stop(machines, release.wait)
+
+        self._begin(OutcomeKind.RELEASE, (release.claim,), ask, (place, ""), machines)
+        return True
 
     def _release_from(self, name: str, claims: tuple[str, ...], machines: tuple[str, ...]) -> bool:
         provider = self._parts.provider(name)

@@ -106,6 +106,20 @@ LAUNCHES: Final[dict[ReasonCode, Meaning]] = {
         pieces="how many pieces of room the new machines are for",
         names="what is expected, with the mean error of such forecasts",
     ),
+    ReasonCode.STANDBY: _means(
+        "The pool keeps machines on standby (`standby`): stopped, or booted without Ray. One is made when fewer wait "
+        "and all work is served; in the chain of an idle machine: it is stopped instead of given back. As a finding: "
+        f"{_LIMITS} forbid some of them.",
+        "To have fewer: `rayfleet set standby:POOL=N`, or `standby` in the cluster's file.",
+        pool="the pool",
+        wanted="how many are wanted on standby, in machines",
+    ),
+    ReasonCode.STANDBY_USED: _means(
+        "In the chain of a launch: machines on standby of the same offer are started, which is faster than making new "
+        "ones.",
+        NOTHING,
+        machines="how many of them",
+    ),
     ReasonCode.OVERLAY: _means(
         "An overlay of the policy has made this offer cheaper or dearer when it was chosen; it stands in the chain.",
         "Nothing, if that is meant. Else correct `overlays` in the cluster's file.",
@@ -254,6 +268,24 @@ RELEASES: Final[dict[ReasonCode, Meaning]] = {
         "If it goes on: end it where it runs; `rayfleet why` names it.",
         since_s="seconds since it was released first",
     ),
+    ReasonCode.STANDBY_SURPLUS: _means(
+        "More machines of the pool wait on standby than are wanted: the number was lowered, or another has come back. "
+        "The one that has waited longest is given back.",
+        "To keep more: `rayfleet set standby:POOL=N`, or `standby` in the cluster's file.",
+        pool="the pool",
+        have="how many waited, in machines",
+        wanted="how many are wanted",
+    ),
+    ReasonCode.STILL_RUNNING: _means(
+        "The machine was to wait on standby and is not at rest yet, so it is stopped once more.",
+        "If it goes on: look at the machine where it runs; `rayfleet drain` gives it back.",
+        since_s="seconds since it was to be stopped",
+    ),
+    ReasonCode.CANNOT_STOP: _means(
+        "The provider does not let the machine wait on standby, so it is given back.",
+        "Read the error. Some kinds of machines (spot, mostly) cannot be stopped: take `standby` from their pool.",
+        error="what kind of failure, and the provider's own words",
+    ),
 }
 
 STAYS: Final[dict[ReasonCode, Meaning]] = {
@@ -284,6 +316,11 @@ STAYS: Final[dict[ReasonCode, Meaning]] = {
     ),
     ReasonCode.REPLACING: _means(
         "The machine is to leave, for the reason in its chain, as soon as there is room elsewhere for what it does.",
+    ),
+    ReasonCode.ON_STANDBY: _means(
+        "The machine waits on standby, without Ray and (stopped) without most of its price. Launches of its offer use "
+        "it before new ones.",
+        "To have fewer: `rayfleet set standby:POOL=N`; `rayfleet drain NODE` gives this one back.",
     ),
     ReasonCode.STANDS_IN: _means(
         "Nothing runs on the machine yet; it has room for the work of one that is leaving.",

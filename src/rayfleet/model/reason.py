@@ -34,6 +34,8 @@ class ReasonCode(StrEnum):
     UTILIZATION = "utilization"
     OVERLAY = "overlay"
     FORECAST = "forecast"
+    STANDBY = "standby"
+    STANDBY_USED = "standby_used"
     # releases
     IDLE = "idle"
     UNNEEDED = "unneeded"
@@ -60,6 +62,9 @@ class ReasonCode(StrEnum):
     REPLICA_BROKEN = "replica_broken"
     LAUNCH_FAILED = "launch_failed"
     STILL_LISTED = "still_listed"
+    STANDBY_SURPLUS = "standby_surplus"
+    STILL_RUNNING = "still_running"
+    CANNOT_STOP = "cannot_stop"
     # kept
     BUSY = "busy"
     NOT_IDLE_YET = "not_idle_yet"
@@ -71,6 +76,7 @@ class ReasonCode(StrEnum):
     LEAVING = "leaving"
     DOWNSCALING_SPEED = "downscaling_speed"
     REPLACING = "replacing"
+    ON_STANDBY = "on_standby"
     STANDS_IN = "stands_in"
     SCALE_DOWN_UTILIZATION = "scale_down_utilization"
     DISRUPTION_BUDGET = "disruption_budget"
@@ -116,6 +122,12 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.UTILIZATION: "{pieces} pieces of room keep the use at or below its target ({names})",
     ReasonCode.SCHEDULE: "schedule {schedule} is on",
     ReasonCode.FORECAST: "{pieces} pieces of room are for what is expected soon ({names})",
+    ReasonCode.STANDBY: "pool {pool} keeps {wanted} on standby",
+    ReasonCode.STANDBY_USED: "{machines} were on standby",
+    ReasonCode.STANDBY_SURPLUS: "pool {pool} has {have} on standby and wants {wanted}",
+    ReasonCode.STILL_RUNNING: "was stopped {since_s:.0f} s ago and still runs",
+    ReasonCode.CANNOT_STOP: "it cannot be stopped: {error}",
+    ReasonCode.ON_STANDBY: "waits without Ray until it is needed",
     ReasonCode.OVERLAY: "its offer counts as {counted_usd_per_hour:.3f} USD/h ({why})",
     ReasonCode.IDLE: "idle for {idle_s:.0f} s (time-out {idle_timeout_s:g} s)",
     ReasonCode.UNNEEDED: "nothing needs it any more",

@@ -85,13 +85,14 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """A machine that carries our tag but has no claim: adopted first, judged then."""
+    """A machine that carries our tag but has no claim: adopted first, judged then. `standby`: it waits without Ray."""
 
     machine_id: str
     offer: OfferKey
     batch: str = ""
     launched_at: float = 0.0
     head: bool = False
+    standby: bool = False
 
 
 @dataclass(frozen=True, slots=True)

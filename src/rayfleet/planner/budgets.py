@@ -45,7 +45,7 @@ BY_DEFAULT: Final = frozenset({Disruption.EXPIRED, Disruption.UNDERUSED})
 
 def disruption_of(claim: Claim) -> Disruption | None:
     """Return why a claim leaves voluntarily; None when it does not."""
-    if claim.phase not in LEAVING:
+    if claim.phase not in LEAVING or claim.standby:  # the end of what waits disrupts nobody
         return None
     why = claim.drain.reason if claim.drain else claim.ending
     return voluntary(why) if why else None

@@ -39,6 +39,7 @@ from rayfleet.planner.draft import VOLUNTARY
 from rayfleet.planner.orders import effective_policy
 from rayfleet.planner.outgoing import RESTARTABLE_LABEL
 from rayfleet.planner.spending import DAY_S, HOUR_S
+from rayfleet.planner.standby_rules import standby_rules, standby_usd
 
 Broken = Iterator[tuple[str, str, str]]
 """(subject, rule, what is wrong)."""
@@ -60,6 +61,7 @@ def check(snapshot: Snapshot, plan: Plan) -> tuple[Finding, ...]:
         _minimums(policy, plan),
         _budgets(policy, snapshot, plan),
         _restarts(policy, snapshot, plan),
+        standby_rules(policy, snapshot, plan),
     )
     placements = (
         _demand_adds_up(snapshot, plan),
@@ -161,7 +163,7 @@ def _placed_on(snapshot: Snapshot, plan: Plan) -> set[str]:
 
 def _limits(policy: Policy, plan: Plan) -> Broken:
     """A plan that launches leaves no limit exceeded."""
-    workers = [c for c in plan.claims if c.phase in EXISTING and not c.head]
+    workers = [c for c in plan.claims if c.phase in EXISTING and not c.head and not c.standby]
     hosts: Counter[str] = Counter()
     for claim in workers:
         hosts[claim.pool] += claim.count
@@ -180,7 +182,7 @@ def _limits(policy: Policy, plan: Plan) -> Broken:
     if (
         new
         and most is not None
-        and plan.cost.after > most + 1e-6
+        and plan.cost.after - standby_usd(plan) > most + 1e-6
         and any(_priced(plan, launch.claims) for launch in new)
     ):
         yield "cluster", "budget", f"{plan.cost.after} of {most} USD per hour"
@@ -195,7 +197,7 @@ def _resource_limits(policy: Policy, plan: Plan, new: list[Launch]) -> Broken:
     for name, most in policy.max_resources.items():
         have = 0
         for claim in plan.claims:
-            if claim.phase in EXISTING and not claim.head:
+            if claim.phase in EXISTING and not claim.head and not claim.standby:
                 of_pool = pools.get(claim.pool, Resources())
                 have += sum((of_pool if h.total is None else h.total).get(name, 0) for h in claim.hosts)
         if name in launched and have > most:
@@ -213,7 +215,7 @@ def _spending(policy: Policy, snapshot: Snapshot, plan: Plan) -> Broken:
     hours = (DAY_S - snapshot.now % DAY_S) / HOUR_S
     if most is None or not any(_priced(plan, launch.claims) for launch in new):
         return
-    if spent.usd + plan.cost.after * hours > most + TINY_USD:
+    if spent.usd + (plan.cost.after - standby_usd(plan)) * hours > most + TINY_USD:
         yield "cluster", "budget of the day", f"{spent.usd} + {plan.cost.after} USD per hour of {most}"
 
 

@@ -38,7 +38,7 @@ def _staying(draft: Draft) -> list[Claim]:
 
 def _shut_down(draft: Draft, why: Reason) -> None:
     """Release every worker at once - there is nowhere for its work to go - and the head when none is left."""
-    workers = draft.workers()
+    workers = [*draft.workers(), *(c for c in draft.claims.values() if c.standby)]
     for claim in workers:
         if claim.phase is not Phase.RELEASING:
             leaving.release(draft, claim, why, How.CANCEL if claim.phase in STARTING else How.NOW)

@@ -8,6 +8,7 @@ from rayfleet.model import Claim, How, Launch, NodeFact, Phase, ReasonCode, Trou
 from rayfleet.planner import backoffs, leaving
 from rayfleet.planner.draft import Draft, may_refuse
 from rayfleet.planner.lifecycle import Effect, Sight, Step, advance, is_undisturbed
+from rayfleet.planner.resting import machines_of, mode_of, resting
 
 _JOINING = frozenset({Phase.BOOTING, Phase.READY, Phase.DRAINING})
 
@@ -56,6 +57,9 @@ def _write(draft: Draft, claim: Claim, step: Step) -> None:
     if step.effect is Effect.DRAIN_AGAIN and claim.drain:
         voluntary = may_refuse(claim.drain.reason)
         leaving.ask_drain(draft, claim, claim.drain.reason, deadline=claim.drain.deadline, voluntary=voluntary)
+    if step.cause and step.effect in {Effect.STOP, Effect.STOP_AGAIN}:
+        draft.keep(resting(draft, step.claim))
+        leaving.ask_stop(draft, step.claim, step.cause)
     if step.cause and step.effect in {Effect.RELEASE, Effect.RELEASE_AGAIN}:
         ends = step.effect is Effect.RELEASE_AGAIN or claim.phase is Phase.DRAINING
         leaving.ask_release(draft, claim, step.cause, How.END if ends else How.NOW)
@@ -87,10 +91,13 @@ def _relaunch(draft: Draft, batch: str, claims: list[Claim]) -> None:
                 count=sum(claim.count for claim in claims),
                 reason=reason(ReasonCode.RELAUNCH, batch=batch),
                 again=True,
+                reuse=machines_of(claims) if claims[0].reuse else (),
+                standby=mode_of(draft, offer.pool) if claims[0].standby else None,
             )
         )
 
 
 def _was_made(claim: Claim) -> bool:
     """Say whether a machine of this claim has been seen: one that was cancelled on its way may never have been."""
-    return claim.phase in _JOINING or any(host.machine_id is not None for host in claim.hosts)
+    known = any(host.machine_id is not None for host in claim.hosts)
+    return claim.phase in _JOINING or (known and not claim.reuse)

@@ -86,6 +86,8 @@ def _of_pool(report: TickReport, pool: Pool) -> list[str]:
 
     most = "no maximum" if pool.max_workers is None else f"maximum {pool.max_workers}"
     counts = f"{hosts([Phase.READY])} ready, {hosts(STARTING)} starting, {hosts(LEAVING)} leaving"
+    if waiting := hosts([Phase.STANDBY]):
+        counts += f", {waiting} on standby"
     now = report.snapshot.now
     return [
         f"pool {pool.name} {shape(pool.resources)}: {counts}; minimum {pool.min_workers}, {most}",

@@ -30,6 +30,7 @@ from rayfleet.model import (
     Resources,
     Schedule,
     Snapshot,
+    Standby,
     Stray,
     Trouble,
     Window,
@@ -41,6 +42,7 @@ from rayfleet.testing.snapshots import buffer, claim, gang, offer, pool, request
 
 PRESENT, ABSENT = MachineFact.PRESENT, MachineFact.ABSENT
 CPU1 = pool("p", 1.0, CPU=1)
+WAITS = pool("p", 1.0, CPU=1, standby=Standby(1))
 HEAD = pool("head", CPU=0)
 RETURN = pool("p", CPU=1, restartable=True, offers=(offer(1.0), offer(0.3, spot=True)))
 SHARED: tuple[Pool | Claim, ...] = (
@@ -135,6 +137,18 @@ CASES: dict[ReasonCode, Snapshot] = {
     ReasonCode.SCALE_DOWN_UTILIZATION: snapshot(
         CPU1, claim("m", "p", idle_s=99.0), claim("n", "p", used={"CPU": 0.5}), scale_down_utilization=0.4
     ),
+    ReasonCode.STANDBY: snapshot(WAITS),
+    ReasonCode.STANDBY_USED: snapshot(WAITS, claim("m", "p", Phase.STANDBY), tasks(1, CPU=1)),
+    ReasonCode.STANDBY_SURPLUS: snapshot(WAITS, claim("m", "p", Phase.STANDBY), claim("n", "p", Phase.STANDBY)),
+    ReasonCode.STILL_RUNNING: snapshot(
+        WAITS, claim("m", "p", Phase.STANDBY, machine=PRESENT, machine_id="i", retry_at=999.0)
+    ),
+    ReasonCode.CANNOT_STOP: snapshot(
+        WAITS,
+        claim("m", "p", Phase.STANDBY, machine=PRESENT),
+        outcomes=(Outcome(OutcomeKind.RELEASE, ("m",), 1000.0, Trouble.DENIED),),
+    ),
+    ReasonCode.ON_STANDBY: snapshot(WAITS, claim("m", "p", Phase.STANDBY)),
     ReasonCode.NOT_IDLE_YET: machine(idle_s=1.0),
     ReasonCode.NEEDED: snapshot(CPU1, claim("m", "p"), tasks(1, CPU=1)),
     ReasonCode.BOOTING: snapshot(CPU1, claim("m", "p", Phase.BOOTING), claim("n", "p", since=999.0)),

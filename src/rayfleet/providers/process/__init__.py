@@ -7,6 +7,7 @@ It imports nothing heavy: `PROVIDER` is read whenever a configuration is checked
 """
 
 from rayfleet.contracts import Provider, ProviderContext, ProviderKind
+from rayfleet.model import StandbyMode
 from rayfleet.providers.process.settings import Settings
 
 
@@ -16,6 +17,6 @@ def _build(context: ProviderContext) -> Provider:
     return ProcessProvider(context)
 
 
-PROVIDER = ProviderKind(name="process", settings=Settings, build=_build)
+PROVIDER = ProviderKind(name="process", settings=Settings, build=_build, standby=(StandbyMode.STOPPED,))
 
 __all__ = ["PROVIDER", "Settings"]
