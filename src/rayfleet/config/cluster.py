@@ -104,7 +104,9 @@ def _cluster(document: Document, registry: Registry) -> Checked:
     notices = [*types.notices, *_notices(document, types, place, registry)]
     if form is None or problems:
         return Checked(None, tuple(in_order(problems)), tuple(in_order(notices)))
-    made = policy(form, types, short=is_short_dialect(document), here=place == PROCESS)
+    boot_timeout_s = getattr(registry.get(place), "boot_timeout_s", None)
+    short = is_short_dialect(document)
+    made = policy(form, types, short=short, here=place == PROCESS, boot_timeout_s=boot_timeout_s)
     notices += _remarks(document, types, made, registry.get(place))
     spec = ClusterSpec(
         name=form.cluster_name or DEFAULT_NAME,

@@ -146,6 +146,7 @@ def _pool(form: PoolForm) -> Pool:
         idle_timeout_s=form.idle_timeout_s,
         max_age_s=form.max_age_s,
         restartable=form.restartable,
+        boot_timeout_s=form.boot_timeout_s,
         offers=DEFAULT_OFFERS if form.offers is None else tuple(_offer(offer) for offer in form.offers),
     )
 
@@ -218,6 +219,7 @@ def _host(row: MachineForm) -> Host:
         interrupt_at=row.interrupt_at,
         do_not_disrupt=row.do_not_disrupt,
         message=row.message,
+        trouble=row.trouble,
     )
 
 

@@ -83,6 +83,7 @@ class PoolForm(Form):
     idle_timeout_s: Measure | None = None
     max_age_s: Measure | None = None
     restartable: Flag = False
+    boot_timeout_s: Measure | None = None
     offers: list[OfferForm] | None = Field(default=None, min_length=1)
 
 
@@ -172,6 +173,7 @@ class MachineForm(Form):
     machine: MachineFact | None = None
     node: NodeFact | None = None
     message: Text = ""
+    trouble: Trouble | None = None
 
 
 class TaskForm(Form):

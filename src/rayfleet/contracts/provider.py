@@ -37,7 +37,8 @@ class Machine:
 
     `id` is the provider's own and becomes RAY_CLOUD_INSTANCE_ID of its node. `batch` is the token
     of the launch that made it, "" where the place offers no tags. `launched_at`, `interrupt_at`:
-    seconds since the epoch; `address`: how other machines reach it, "" when not known yet.
+    seconds since the epoch; `address`: how other machines reach it, "" when not known yet. `trouble`: what a machine
+    that is STARTING waits for (stock, a quota), or why it is FAILED, where the place tells; `message`: its own words.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Machine:
     address: str = ""
     interrupt_at: float | None = None
     message: str = ""
+    trouble: Trouble | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +177,11 @@ class ProviderKind:
     `settings`: a pydantic model of the `provider:` section without `type`; unknown keys are refused by it. It may have
     a class attribute `uses`, the keys of the file outside that section which the provider takes notice of, and a static
     method `remarks(pools)`, which yields (pool, resource, text) for what is odd about pools at this place.
-    `build` makes a provider; it does no I/O that can fail for reasons of the place.
+    `build` makes a provider; it does no I/O that can fail for reasons of the place. `boot_timeout_s`: how long a machine
+    there may take from being seen to joining, where the file does not say; None: as long as anywhere.
     """
 
     name: str
     settings: type[Any]
     build: Callable[[ProviderContext], Provider]
+    boot_timeout_s: float | None = None

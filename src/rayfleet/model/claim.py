@@ -19,6 +19,7 @@ from rayfleet.model.frozen import NO_LABELS, Labels
 from rayfleet.model.policy import OfferKey
 from rayfleet.model.reason import Reason
 from rayfleet.model.resources import NOTHING, Resources
+from rayfleet.model.trouble import Trouble
 
 
 class Phase(StrEnum):
@@ -65,7 +66,8 @@ class Host:
     replica. `machine` and `node` None: no fact in this snapshot, believe the phase
     (hand-written scenarios; engine or provider out of reach). `total` None: as its
     pool says. `labels` override the pool's. `idle_s` counts only when nothing is used.
-    `message`: what the provider says of a machine that failed.
+    `message`: what the provider says of a machine that failed or cannot be had yet; `trouble`: which kind of thing that
+    is (None: no such thing).
     """
 
     id: str
@@ -81,6 +83,7 @@ class Host:
     interrupt_at: float | None = None
     do_not_disrupt: bool = False
     message: str = ""
+    trouble: Trouble | None = None
 
 
 @dataclass(frozen=True, slots=True)

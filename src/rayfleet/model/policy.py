@@ -88,7 +88,7 @@ class Pool:
     """One kind of machine and how many there may be. Counts are hosts, not replicas.
 
     `priority`: higher is tried first, above price. `max_workers` None = no cap.
-    `idle_timeout_s` None = the policy's.
+    `idle_timeout_s` None = the policy's. `boot_timeout_s` None = that of the policy's time-outs.
     """
 
     name: str
@@ -102,6 +102,7 @@ class Pool:
     offers: tuple[Offer, ...] = DEFAULT_OFFERS
     restartable: bool = False
     max_age_s: float | None = None
+    boot_timeout_s: float | None = None
 
     @property
     def make(self) -> str:

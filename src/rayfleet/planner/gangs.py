@@ -30,6 +30,7 @@ from rayfleet.planner.draft import Draft
 from rayfleet.planner.layout import Layout, Manner
 from rayfleet.planner.market import Variant
 from rayfleet.planner.quotas import Owner, Owners, whole_gang
+from rayfleet.planner.sparing import awaited
 from rayfleet.planner.work import Item, Source, item
 
 
@@ -276,6 +277,7 @@ def _launch_apart(layout: Layout, party: Party, piece: Item, selector: LabelSele
         if selector.holds(dict(variant.labels))
         and all(variant.offers[row] >= units for row, units in piece.need)
         and layout.room.replicas(variant.pool, variant.offer.usd_per_hour)
+        and not (variant.accelerated and awaited(layout.draft, layout.room, piece.shape, (selector,)))
     ]
     if not choices:
         return False

@@ -19,6 +19,7 @@ from rayfleet.planner.draft import Draft
 from rayfleet.planner.market import Variant, variants
 from rayfleet.planner.packing import Wanted, pack
 from rayfleet.planner.room import Room
+from rayfleet.planner.sparing import by_patience
 from rayfleet.planner.work import Item, has_buffers, terms_of
 
 Pieces = list[tuple[int, Item, int]]
@@ -219,6 +220,21 @@ class Layout:
         that are on their way, which are taken before new ones.
         """
         held: set[int] = set()
+        groups = by_patience(self.draft, self.room, wanted, self.variants)
+        for some, variants in groups:
+            for piece, selector in some if variants is not self.variants else ():
+                self.settle(piece, selector, Manner(whole=errand.whole, spread=errand.spread))
+            held |= self._launch(some, variants, errand, starting)
+        return held
+
+    def _launch(
+        self,
+        wanted: list[tuple[Item, LabelSelector]],
+        of: list[Variant],
+        errand: Errand,
+        starting: dict[OfferKey, list[int]],
+    ) -> set[int]:
+        held: set[int] = set()
         asked = [Wanted(piece, selector, piece.left) for piece, selector in wanted if piece.left]
         if not asked:
             return held
@@ -226,7 +242,7 @@ class Layout:
         for key, columns in starting.items():
             room = room.with_more(variants[key].pool, variants[key].offer.usd_per_hour, len(columns))
         effort = self.draft.snapshot.effort
-        packing = pack(asked, self.variants, room, prefer_many=errand.spread, effort=effort)
+        packing = pack(asked, of, room, prefer_many=errand.spread, effort=effort)
         launches: list[tuple[Variant, int, Pieces]] = []
         for variant, wanted_replicas, filling in packing.launches:
             pieces = [(host, asked[position].item, count) for host, position, count in filling]

@@ -26,7 +26,7 @@ from rayfleet.contracts import (
     ProviderError,
     ProviderKind,
 )
-from rayfleet.model import OfferKey
+from rayfleet.model import OfferKey, Trouble
 
 Verb = Literal["list", "launch", "release"]
 
@@ -89,6 +89,8 @@ class FakeMachine:
     unlisted_at: float = NEVER
     interrupt_at: float | None = None
     failed: str = ""
+    trouble: Trouble | None = None
+    message: str = ""
     released: bool = False
 
     def state(self, now: float) -> MachineState:
@@ -97,6 +99,8 @@ class FakeMachine:
             return MachineState.STOPPING
         if self.failed:
             return MachineState.FAILED
+        if self.trouble:
+            return MachineState.STARTING
         return MachineState.RUNNING if now >= self.running_at else MachineState.STARTING
 
 
@@ -139,7 +143,16 @@ class FakePlace:
         shown = [m for _, m in sorted(self.machines.items()) if m.visible_at <= now < m.unlisted_at]
         return tuple(
             Machine(
-                m.id, m.offer, m.batch, m.state(now), m.head, m.launched_at, f"{m.id}.fake", m.interrupt_at, m.failed
+                m.id,
+                m.offer,
+                m.batch,
+                m.state(now),
+                m.head,
+                m.launched_at,
+                f"{m.id}.fake",
+                m.interrupt_at,
+                m.failed or m.message,
+                m.trouble,
             )
             for m in shown
         )
@@ -157,6 +170,10 @@ class FakePlace:
     def break_down(self, machine_id: str, message: str) -> None:
         """Have a machine listed as FAILED."""
         self.machines[machine_id] = replace(self.machines[machine_id], failed=message)
+
+    def keep_waiting(self, machine_id: str, trouble: Trouble | None, message: str = "") -> None:
+        """Have a machine wait for stock, a quota or an answer; None: it has what it needs."""
+        self.machines[machine_id] = replace(self.machines[machine_id], trouble=trouble, message=message)
 
     def interrupt(self, machine_id: str, at: float) -> None:
         """Announce that a machine will be taken away at `at`; who wants it gone then calls `vanish`."""
