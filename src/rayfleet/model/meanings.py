@@ -151,8 +151,7 @@ RELEASES: Final[dict[ReasonCode, Meaning]] = {
         "The machine is idle, nothing needs it, and a maximum of the cluster or of money that it counts in keeps away what "
         "waits. So it leaves before its idle time-out. Minimums, disruption budgets and do-not-disrupt hold, and Ray may "
         "refuse.",
-        "To keep it: raise the limit, or give its pool a minimum.",
-        limit="the limit",
+        "To keep it: raise the limit that the chain names, or give its pool a minimum.",
     ),
     ReasonCode.RESTARTABLE: _means(
         "In the chain of a voluntary departure: the machine was in use, and its pool (`restartable`) or its label "

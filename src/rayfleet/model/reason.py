@@ -136,7 +136,7 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.EXPIRED: "is {age_s:.0f} s old (maximum {max_age_s:g} s)",
     ReasonCode.UNDERUSED: "its work fits on other machines, which saves {usd_per_hour:.3g} USD/h (score {score:.2f})",
     ReasonCode.CHEAPER: "{offer} would do, which saves {usd_per_hour:.3g} USD/h (score {score:.2f})",
-    ReasonCode.MAKES_ROOM: "is idle and makes room for what waits: {limit}",
+    ReasonCode.MAKES_ROOM: "is idle and makes room for what waits",
     ReasonCode.RESTARTABLE: "its work can be started again elsewhere",
     ReasonCode.REPLACEMENT: "work of {machines} machines that are leaving needs room",
     ReasonCode.REPLACING: "leaves when what takes its place is up",

@@ -15,7 +15,8 @@
     11 ahead       buffers, from what is free then             /
        standins    the work of machines that are leaving gets room elsewhere; outgoing ones go when it has;
                    consolidation says when it pays to give a machine up (budgets: how many may go at a time)
-    12 surplus     what nobody needs is cancelled, what is idle is drained
+    12 surplus     what nobody needs is cancelled, what is idle is drained: at once where it keeps out what waits
+                   (making_room)
     13 launches    what has to be made becomes claims and calls; spot machines are spread over offers (spread), and
                    the reason names the cheaper offers that were not asked (detours)
     14 explain     why every host stays, and what it costs
@@ -40,6 +41,7 @@ from rayfleet.planner.head import tend_head
 from rayfleet.planner.launches import write_launches
 from rayfleet.planner.layout import Layout
 from rayfleet.planner.limits import enforce_limits
+from rayfleet.planner.making_room import make_room
 from rayfleet.planner.minimums import fill_minimums
 from rayfleet.planner.needs import place_demand
 from rayfleet.planner.orders import apply_orders
@@ -106,8 +108,9 @@ def _scale(draft: Draft) -> tuple[tuple[Placement, ...], dict[str, Reason]]:
     why = send_off(draft, layout, frozenset(housing.housed))
     consolidate(draft, layout, budgets, housing)
     needed: dict[str, DemandKind] = layout.needed()
-    why |= let_go(draft, needed, budgets, housing.held)
     draft.unmet.extend(unmet_by_limits(draft, layout, left))
+    making_room = make_room(draft, layout, left, budgets, housing.held)
+    why |= let_go(draft, needed, budgets, housing.held, making_room)
     return write_launches(draft, layout), why
 
 

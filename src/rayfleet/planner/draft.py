@@ -31,7 +31,7 @@ from rayfleet.model import (
 from rayfleet.planner.batch import Batch
 
 VOLUNTARY = frozenset(
-    {ReasonCode.IDLE, ReasonCode.DRIFTED, ReasonCode.EXPIRED, ReasonCode.UNDERUSED, ReasonCode.CHEAPER}
+    {ReasonCode.MAKES_ROOM, ReasonCode.IDLE, ReasonCode.DRIFTED, ReasonCode.EXPIRED, ReasonCode.UNDERUSED, ReasonCode.CHEAPER}
 )
 """Reasons for which nothing forces a machine to leave."""
 

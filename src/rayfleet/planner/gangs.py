@@ -81,6 +81,16 @@ def place_gangs(draft: Draft, layout: Layout, owners: Owners | None = None) -> l
     return [replace(_missing(layout, party), held=held.get(number)) for number, party in left]
 
 
+def how_many_fit(layout: Layout, gangs: tuple[Gang, ...]) -> int:
+    """Place as many of these gangs as can be and return how many that are; for trials that are undone."""
+    placed = 0
+    for party in _parties(gangs):
+        while party.count and _one(layout, party):
+            party.waiting[party.next_index()] -= 1
+            placed += 1
+    return placed
+
+
 def _place_owned(layout: Layout, party: Party, owner: Owner) -> Reason | None:
     """Place gangs one by one, launching within their owner's quota; return why it ends there if the quota ends it."""
     need = whole_gang(party.gang)

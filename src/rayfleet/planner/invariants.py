@@ -45,6 +45,7 @@ Broken = Iterator[tuple[str, str, str]]
 
 TINY_USD = 1e-6
 """Sums of prices carry rounding errors."""
+_IDLE = frozenset({ReasonCode.IDLE, ReasonCode.MAKES_ROOM})
 _UNASKED = VOLUNTARY | {ReasonCode.UNNEEDED}
 
 
@@ -109,7 +110,7 @@ def _departures(snapshot: Snapshot, plan: Plan) -> Broken:
             yield name, "machines joined by hand stay", f"it leaves: {code}"
         if claim.head and code in {*_UNASKED, ReasonCode.OVER_MAX, ReasonCode.OVER_BUDGET} and _only_head(before):
             yield name, "the head stays", f"it leaves: {code}"
-        if code is ReasonCode.IDLE and any(host.used for host in claim.hosts):
+        if code in _IDLE and any(host.used for host in claim.hosts):
             yield name, "what is in use is not released for being idle", f"it leaves: {code}"
         if code in _UNASKED and not snapshot.engine_up:
             yield name, "nothing voluntary while the engine is down", f"it leaves: {code}"
@@ -235,7 +236,7 @@ def _priced(plan: Plan, names: tuple[str, ...]) -> bool:
 
 def _minimums(policy: Policy, plan: Plan) -> Broken:
     """What leaves for not being needed leaves every pool its minimum."""
-    unasked = {name for name, code in _reasons(plan) if code in {ReasonCode.IDLE, ReasonCode.UNNEEDED}}
+    unasked = {name for name, code in _reasons(plan) if code in {*_IDLE, ReasonCode.UNNEEDED}}
     ours = [
         claim for claim in plan.claims if not claim.head and (not claim.drifted or policy.disruption_budgets)
     ]  # outdated ones hold no minimum

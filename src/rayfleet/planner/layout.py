@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rayfleet.model import Demand, DemandKind, LabelSelector, OfferKey, ReasonCode
-from rayfleet.planner.capacity import STARTING, Capacity, Counts, Filling, Mask, SavedCapacity, Terms
+from rayfleet.model import Demand, DemandKind, LabelSelector, OfferKey, ReasonCode, Selectors
+from rayfleet.planner.capacity import STARTING, Capacity, Counts, Filling, Mask, Need, SavedCapacity, Terms
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.market import Variant, variants
 from rayfleet.planner.packing import Wanted, pack
@@ -131,7 +131,7 @@ class Errand:
 
 @dataclass(slots=True)
 class Layout:
-    """See the module."""
+    """See the module. `waiting`: what has no place and would run at once in room that is made ahead of demand."""
 
     draft: Draft
     terms: Terms
@@ -140,6 +140,7 @@ class Layout:
     variants: list[Variant]
     placed: list[Put] = field(default_factory=list)
     made: list[Made] = field(default_factory=list)
+    waiting: list[tuple[Need, Selectors]] = field(default_factory=list)
 
     @classmethod
     def of(cls, draft: Draft, demand: Demand) -> Layout:
