@@ -19,9 +19,7 @@ BARE = Resources.of({"CPU": 1})
 """What a worker on this machine has when its type says nothing."""
 
 
-def policy(
-    form: ClusterForm, types: Types, *, short: bool, here: bool, boot_timeout_s: float | None = None
-) -> Policy:
+def policy(form: ClusterForm, types: Types, *, short: bool, here: bool, boot_timeout_s: float | None = None) -> Policy:
     """Return the Policy. `short`: no cap that is not written. `here`: machines are on this machine.
 
     `boot_timeout_s`: how long machines of this place take to boot at most, where the file does not say.

@@ -177,8 +177,8 @@ class ProviderKind:
     `settings`: a pydantic model of the `provider:` section without `type`; unknown keys are refused by it. It may have
     a class attribute `uses`, the keys of the file outside that section which the provider takes notice of, and a static
     method `remarks(pools)`, which yields (pool, resource, text) for what is odd about pools at this place.
-    `build` makes a provider; it does no I/O that can fail for reasons of the place. `boot_timeout_s`: how long a machine
-    there may take from being seen to joining, where the file does not say; None: as long as anywhere.
+    `build` makes a provider; it does no I/O that can fail for reasons of the place.
+    `boot_timeout_s`: how long machines there may boot, where the file does not say; None: as long as anywhere.
     """
 
     name: str

@@ -148,9 +148,9 @@ RELEASES: Final[dict[ReasonCode, Meaning]] = {
         score="saving / (saving + disruption), where disruption is the price of the part that is in use",
     ),
     ReasonCode.MAKES_ROOM: _means(
-        "The machine is idle, nothing needs it, and a maximum of the cluster or of money that it counts in keeps away what "
-        "waits. So it leaves before its idle time-out. Minimums, disruption budgets and do-not-disrupt hold, and Ray may "
-        "refuse.",
+        "The machine is idle, nothing needs it, and a limit that it counts in (machines, money, a resource) keeps away "
+        "what waits. So it leaves before its idle time-out. Minimums, disruption budgets and do-not-disrupt hold, and "
+        "Ray may refuse.",
         "To keep it: raise the limit that the chain names, or give its pool a minimum.",
     ),
     ReasonCode.RESTARTABLE: _means(
@@ -224,8 +224,8 @@ RELEASES: Final[dict[ReasonCode, Meaning]] = {
         request_timeout_s="the time-out, in seconds",
     ),
     ReasonCode.PROVISION_TIMEOUT: _means(
-        "The provider took the request, but says that the machine has to wait: for stock, for a quota, or because of an "
-        "error. Each of these has its own time-out. Its offer backs off for that reason, and the next one is asked.",
+        "The provider took the request, but says that the machine has to wait: for stock, for a quota, or because of "
+        "an error. Each of these has its own time-out. Its offer backs off for that reason; the next one is asked.",
         "To wait longer: `timeouts: {stockout_timeout_s: N, quota_timeout_s: N}`, or `rayfleet set "
         "timeouts:quota_timeout_s=N`. Better: allow more zones or types, or have the quota raised.",
         timeout_s="the time-out of that reason, in seconds",
@@ -406,9 +406,9 @@ WAITS: Final[dict[ReasonCode, Meaning]] = {
         left_s="seconds until it is asked again",
     ),
     ReasonCode.WORK_FIRST: _means(
-        "Room that is kept free (a buffer, a target of utilisation, a forecast) is not launched while tasks wait that would "
-        "take it at once: those that a threshold, a quota or the upscaling speed holds back. Otherwise machines would be "
-        "launched for these tasks after all.",
+        "Room that is kept free (a buffer, a target of utilisation, a forecast) is not launched while tasks wait that "
+        "would take it at once: those that a threshold, a quota or the upscaling speed holds back. Otherwise machines "
+        "would be launched for these tasks after all.",
         "Nothing: once the tasks run or go away the room is made. Or lift what holds them back.",
     ),
     ReasonCode.PENDING_THRESHOLD: _means(

@@ -31,8 +31,8 @@ from rayfleet.model import (
 from rayfleet.planner.batch import Batch
 
 VOLUNTARY = frozenset(
-    {ReasonCode.MAKES_ROOM, ReasonCode.IDLE, ReasonCode.DRIFTED, ReasonCode.EXPIRED, ReasonCode.UNDERUSED, ReasonCode.CHEAPER}
-)
+    {ReasonCode.IDLE, ReasonCode.DRIFTED, ReasonCode.EXPIRED, ReasonCode.UNDERUSED, ReasonCode.CHEAPER}
+) | {ReasonCode.MAKES_ROOM}
 """Reasons for which nothing forces a machine to leave."""
 
 

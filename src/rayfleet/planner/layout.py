@@ -221,17 +221,16 @@ class Layout:
         that are on their way, which are taken before new ones.
         """
         held: set[int] = set()
-        groups = by_patience(self.draft, self.room, wanted, self.variants)
-        for some, variants in groups:
-            for piece, selector in some if variants is not self.variants else ():
+        for some, among in by_patience(self.draft, self.room, wanted, self.variants):
+            for piece, selector in some if among is not self.variants else ():
                 self.settle(piece, selector, Manner(whole=errand.whole, spread=errand.spread))
-            held |= self._launch(some, variants, errand, starting)
+            held |= self._launch(some, among, errand, starting)
         return held
 
     def _launch(
         self,
         wanted: list[tuple[Item, LabelSelector]],
-        of: list[Variant],
+        among: list[Variant],
         errand: Errand,
         starting: dict[OfferKey, list[int]],
     ) -> set[int]:
@@ -243,7 +242,7 @@ class Layout:
         for key, columns in starting.items():
             room = room.with_more(variants[key].pool, variants[key].offer.usd_per_hour, len(columns))
         effort = self.draft.snapshot.effort
-        packing = pack(asked, of, room, prefer_many=errand.spread, effort=effort)
+        packing = pack(asked, among, room, prefer_many=errand.spread, effort=effort)
         launches: list[tuple[Variant, int, Pieces]] = []
         for variant, wanted_replicas, filling in packing.launches:
             pieces = [(host, asked[position].item, count) for host, position, count in filling]

@@ -1,8 +1,8 @@
 """Idle machines that nobody needs leave before their time-out where a limit they count in keeps away what waits.
 
 At `max_workers` an idle machine of one pool would keep out, for as long as its idle time-out, the machine that a task
-waits for; so with money and limited resources. What is tried is the plan itself: with the machines gone that are leaving
-anyway, and then without idle ones too. Those without which as much can be had stay.
+waits for; so with money and limited resources. What is tried is the plan itself: with the machines gone that are
+leaving anyway, and then without idle ones too. Those without which as much can be had stay.
 
 This is voluntary (nobody has lowered a limit): minimums, do-not-disrupt, disruption budgets for idle machines, the
 downscaling speed and `scale_down_utilization` hold, and Ray may refuse. A machine that holds a buffer is needed. What
@@ -46,9 +46,7 @@ Missing = tuple[float, float, float]
 """What is left of gangs, requested resources and tasks, by weight."""
 
 
-def make_room(
-    draft: Draft, layout: Layout, left: Leftover, budgets: Budgets, held: Iterable[str]
-) -> dict[str, Reason]:
+def make_room(draft: Draft, layout: Layout, left: Leftover, budgets: Budgets, held: Iterable[str]) -> dict[str, Reason]:
     """Return the idle claims that should leave now, and why. `held`: claims that stay for the work of others."""
     why = next((unmet.reason for unmet in draft.unmet if _is_cut(unmet)), None)
     idle = _idle(draft, layout, budgets, set(held)) if why else []

@@ -1,10 +1,10 @@
 """How long a machine may take to be had and to join: by what keeps it, by its pool, and longer for the head.
 
-    refused call     nothing was made: the next offer is asked at once (outcomes)
-    waiting machine  its provider lists it and says what it waits for: `stockout_timeout_s`, `quota_timeout_s`, and
-                     `request_timeout_s` for errors; what is denied never comes
-    no machine       `request_timeout_s` (lifecycle)
-    no node          the pool's `boot_timeout_s`, else the policy's; the head has its own
+refused call     nothing was made: the next offer is asked at once (outcomes)
+waiting machine  its provider lists it and says what it waits for: `stockout_timeout_s`, `quota_timeout_s`, and
+                 `request_timeout_s` for errors; what is denied never comes
+no machine       `request_timeout_s` (lifecycle)
+no node          the pool's `boot_timeout_s`, else the policy's; the head has its own
 """
 
 from __future__ import annotations

@@ -12,7 +12,18 @@ from __future__ import annotations
 
 import math
 
-from rayfleet.model import LEAVING, Bundle, Claim, Disruption, Phase, Pool, ReasonCode, RequestedDemand, TaskDemand, reason
+from rayfleet.model import (
+    LEAVING,
+    Bundle,
+    Claim,
+    Disruption,
+    Phase,
+    Pool,
+    ReasonCode,
+    RequestedDemand,
+    TaskDemand,
+    reason,
+)
 from rayfleet.planner.budgets import Budgets
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.surplus import DRIFTED_SHARE, busy_with

@@ -1,7 +1,7 @@
 """Machines with accelerators are spared while a plain one will be asked for again in a moment.
 
-A provider that gave no clear answer makes a plain offer back off for some seconds. Work that needs no accelerator waits
-for it, or takes another plain offer; a machine with an accelerator is launched for it only when nothing else can be had:
+A provider that gave no clear answer makes a plain offer back off for some seconds. Work that needs no accelerator
+waits for it, or takes another plain offer; a machine with an accelerator is launched for it only when nothing else can be had:
 plain offers are out of stock, at a quota, denied, at a limit, do not fit, or have given no answer for minutes.
 """
 
@@ -10,7 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from rayfleet.model import ANYWHERE, LabelSelector, OfferKey, Reason, ReasonCode, Resources, Selectors, offer_labels, reason
+from rayfleet.model import (
+    ANYWHERE,
+    LabelSelector,
+    OfferKey,
+    Reason,
+    ReasonCode,
+    Resources,
+    Selectors,
+    offer_labels,
+    reason,
+)
 from rayfleet.planner import backoffs
 from rayfleet.planner.detours import offer_text
 from rayfleet.planner.draft import Draft

@@ -67,8 +67,8 @@ def let_go(
 ) -> dict[str, Reason]:
     """Cancel and drain what nobody needs; return why each worker claim that was looked at stays.
 
-    `held`: claims that have room for the work of machines that are leaving. `making_room`: idle claims that leave before
-    their time-out, and why.
+    `held`: claims that have room for the work of machines that are leaving.
+    `making_room`: idle claims that leave before their time-out, and why.
     """
     spare = Spare(needed, budgets, held, Headroom.of(draft), making_room)
     _count(draft, spare)

@@ -56,7 +56,9 @@ def test_nobody_leaves_for_a_gang_that_would_not_fit_all_the_same() -> None:
 
 
 def test_what_is_leaving_already_makes_the_room() -> None:
-    away = claim("m2", "cpu", Phase.DRAINING, drain=Drain(reason(ReasonCode.IDLE, idle_s=1, idle_timeout_s=1), 999.0, 1100.0))
+    away = claim(
+        "m2", "cpu", Phase.DRAINING, drain=Drain(reason(ReasonCode.IDLE, idle_s=1, idle_timeout_s=1), 999.0, 1100.0)
+    )
     made = planned(CPU, GPU, claim("m1", "cpu", **IDLE), away, tasks(1, GPU=1), max_workers=2)
     assert leaving(made) == {}
 

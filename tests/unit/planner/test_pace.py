@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.unit.planner.looking import kept, leaving, planned
 
-from rayfleet.model import Claim, DisruptionBudget, OrderKind, Order, Phase, Drain, ReasonCode, reason
+from rayfleet.model import Claim, DisruptionBudget, Drain, Order, OrderKind, Phase, ReasonCode, reason
 from rayfleet.testing.snapshots import claim, offer, pool, requested, tasks
 
 EASY = (DisruptionBudget(100, percent=True),)

@@ -118,9 +118,7 @@ CASES: dict[ReasonCode, Snapshot] = {
     ReasonCode.REQUEST_TIMEOUT: machine(
         Phase.REQUESTED, machine=ABSENT, since=0.0, created=0.0, listed_at=999.0, accepted=True
     ),
-    ReasonCode.PROVISION_TIMEOUT: machine(
-        Phase.REQUESTED, machine=PRESENT, trouble=Trouble.OUT_OF_STOCK, since=0.0
-    ),
+    ReasonCode.PROVISION_TIMEOUT: machine(Phase.REQUESTED, machine=PRESENT, trouble=Trouble.OUT_OF_STOCK, since=0.0),
     ReasonCode.MAKES_ROOM: snapshot(
         CPU1, pool("g", GPU=1), claim("m", "p", idle_s=5.0), tasks(1, GPU=1), max_workers=1
     ),

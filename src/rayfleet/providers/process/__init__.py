@@ -17,7 +17,7 @@ def _build(context: ProviderContext) -> Provider:
 
 
 BOOT_TIMEOUT_S = 120.0
-"""A process joins in less than a second on an idle computer; on one that is short of memory or CPUs it may take long."""
+"""A process joins in less than a second on an idle computer; on a crowded one it may take long."""
 
 PROVIDER = ProviderKind(name="process", settings=Settings, build=_build, boot_timeout_s=BOOT_TIMEOUT_S)
 
