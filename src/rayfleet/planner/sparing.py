@@ -1,8 +1,8 @@
 """Machines with accelerators are spared while a plain one will be asked for again in a moment.
 
 A provider that gave no clear answer makes a plain offer back off for some seconds. Work that needs no accelerator
-waits for it, or takes another plain offer; a machine with an accelerator is launched for it only when nothing else can be had:
-plain offers are out of stock, at a quota, denied, at a limit, do not fit, or have given no answer for minutes.
+waits for it, or takes another plain offer; a machine with an accelerator is launched for it only when nothing else can
+be had: plain offers are out of stock, at a quota, denied, at a limit, do not fit, or have given no answer for minutes.
 """
 
 from __future__ import annotations

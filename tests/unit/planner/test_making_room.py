@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 from tests.unit.planner.looking import kept, launched, leaving, planned, sound_plan
 
-from rayfleet.model import Drain, FrozenMap, PendingThreshold, Phase, ReasonCode, reason
+from rayfleet.model import Disruption, DisruptionBudget, Drain, FrozenMap, PendingThreshold, Phase, ReasonCode, reason
 from rayfleet.planner.invariants import check
 from rayfleet.testing.carrying_out import carried_out
 from rayfleet.testing.snapshots import buffer, claim, gang, pool, requested, snapshot, tasks
 
 CPU = pool("cpu", 1.0, CPU=4)
 GPU = pool("gpu", 3.0, GPU=1, CPU=4)
-IDLE = {"idle_s": 5.0}
+IDLE: dict[str, Any] = {"idle_s": 5.0}
 ROOM = {"m1": ReasonCode.MAKES_ROOM}
 
 
@@ -93,8 +93,6 @@ def test_it_stays(facts: dict[str, Any], fields: dict[str, Any], more: tuple[Any
 
 
 def test_minimums_and_disruption_budgets_hold() -> None:
-    from rayfleet.model import Disruption, DisruptionBudget
-
     least = pool("cpu", 1.0, CPU=4, min_workers=1)
     assert leaving(planned(least, GPU, claim("m1", "cpu", **IDLE), tasks(1, GPU=1), max_workers=1)) == {}
     for budget, leaves in [

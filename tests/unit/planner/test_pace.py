@@ -41,8 +41,9 @@ def test_five_leave_at_a_time_whatever_the_reason(parts: list[Any], fields: dict
 
 def test_machines_that_are_about_to_be_replaced_count() -> None:
     dear = pool("p", CPU=1, restartable=True, offers=(offer(1.0), offer(0.3, spot=True)))
-    parts = (dear, *many(used={"CPU": 1}))
-    result = planned(*parts, consolidation_threshold=0.1, disruption_budgets=EASY, downscaling_speed=0.0)
+    result = planned(
+        dear, *many(used={"CPU": 1}), consolidation_threshold=0.1, disruption_budgets=EASY, downscaling_speed=0.0
+    )
     assert sum(code is ReasonCode.REPLACING for code in kept(result).values()) == 5
 
 

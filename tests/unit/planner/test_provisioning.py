@@ -1,6 +1,7 @@
 """Time-outs of machines that cannot be had or do not join: each for its own reason, after which the ladder goes on."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.unit.planner.looking import claim_of, launched, leaving, planned
@@ -29,7 +30,7 @@ POOL = pool("cpu4", CPU=4, offers=(offer(0.05, "a", spot=True), offer(0.2, "a"))
 LIMITS = Timeouts()
 
 
-def waiting(trouble: Trouble, for_s: float, **fields: object) -> Claim:
+def waiting(trouble: Trouble, for_s: float, **fields: Any) -> Claim:
     """Return a claim whose machine is listed, and waits for so long already."""
     at = 1000.0 - for_s
     return claim(
@@ -93,7 +94,7 @@ def test_a_launch_that_failed_later_for_want_of_stock_backs_off_as_a_stock_out_d
 # ---- booting ----
 
 
-def booting(for_s: float, **fields: object) -> Claim:
+def booting(for_s: float, **fields: Any) -> Claim:
     return claim("m1", "p", Phase.BOOTING, since=1000.0 - for_s, machine_id="i", machine=MachineFact.PRESENT, **fields)
 
 
@@ -107,11 +108,11 @@ def test_a_pool_may_have_its_own_time_for_booting() -> None:
 
 def test_the_time_of_other_pools_is_not_for_the_head() -> None:
     head = pool("head", CPU=1, boot_timeout_s=1.0)
-    given = {"head": head, "timeouts": Timeouts(boot_timeout_s=5.0, head_boot_timeout_s=60.0)}
+    given: dict[str, Any] = {"head": head, "timeouts": Timeouts(boot_timeout_s=5.0, head_boot_timeout_s=60.0)}
     of_head = replace(booting(59.0), id="h", head=True, offer=OfferKey("head"))
-    assert leaving(planned(pool("p", CPU=1), of_head, **given)) == {}  # type: ignore[arg-type]  # policy fields
+    assert leaving(planned(pool("p", CPU=1), of_head, **given)) == {}
     late = replace(of_head, since=940.0)
-    result = planned(pool("p", CPU=1), late, **given)  # type: ignore[arg-type]  # as above
+    result = planned(pool("p", CPU=1), late, **given)
     assert leaving(result) == {"h": ReasonCode.BOOT_TIMEOUT}
 
 
