@@ -5,6 +5,7 @@ Cheap enough to run in production: one pass over claims, actions and placements.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 
@@ -38,6 +39,7 @@ from rayfleet.planner.capacity import IMPLICIT_UNIT_PREFIX, INTERNAL_HEAD
 from rayfleet.planner.draft import VOLUNTARY
 from rayfleet.planner.orders import effective_policy
 from rayfleet.planner.outgoing import RESTARTABLE_LABEL
+from rayfleet.planner.pace import FIRST_TO_LEAVE
 from rayfleet.planner.spending import DAY_S, HOUR_S
 
 Broken = Iterator[tuple[str, str, str]]
@@ -60,6 +62,7 @@ def check(snapshot: Snapshot, plan: Plan) -> tuple[Finding, ...]:
         _rate(policy, snapshot, plan),
         _minimums(policy, plan),
         _budgets(policy, snapshot, plan),
+        _pace(policy, plan),
         _restarts(policy, snapshot, plan),
     )
     placements = (
@@ -262,6 +265,22 @@ def _budgets(policy: Policy, snapshot: Snapshot, plan: Plan) -> Broken:
         leaving = sum(claim.count for claim in away)
         if begun and leaving > budget.allowed(machines):
             yield "cluster", "disruption budgets", f"{leaving} of {machines} leave, {budget.nodes_text} may"
+
+
+def _pace(policy: Policy, plan: Plan) -> Broken:
+    """What starts to leave voluntarily keeps the downscaling speed; what is cancelled on its way does not count."""
+    speed = policy.downscaling_speed
+    begun = {drain.claim for drain in plan.drains if drain.reason.code in VOLUNTARY}
+    cancelled = {release.claim for release in plan.releases if release.reason.code is ReasonCode.UNNEEDED}
+    ours = [c for c in plan.claims if not c.head and not c.foreign and c.id not in cancelled]
+    for pool in policy.pools if speed is not None else ():
+        mine = [claim for claim in ours if claim.pool == pool.name]
+        now = sum(claim.count for claim in mine if claim.id in begun)
+        away = sum(claim.count for claim in mine if claim.phase in LEAVING)
+        ready = now + sum(claim.count for claim in mine if claim.phase is Phase.READY)
+        most = max(FIRST_TO_LEAVE, math.ceil((speed or 0.0) * ready), pool.hosts_per_replica if away == now else 0)
+        if now and away > most:
+            yield pool.name, "downscaling speed", f"{away} leave, {most} may"
 
 
 # ---- placements ------------------------------------------------------------------------------------------------------
