@@ -34,10 +34,11 @@ def choose_outgoing(draft: Draft, budgets: Budgets) -> None:
     draft.rolling = frozenset(
         pool.name for pool in draft.policy.pools if budgets.speaks_of(Disruption.DRIFTED, pool.name)
     )
-    requested = bool(draft.snapshot.demand.requested)
-    if draft.held or not (draft.rolling or draft.policy.replaces_machines or requested):
+    requested, everybody = bool(draft.snapshot.demand.requested), draft.rolling or draft.policy.replaces_machines
+    if draft.held or not (everybody or requested):
         return
-    candidates = [c for c in draft.workers() if c.phase is Phase.READY and may_be_disrupted(draft, c)]
+    ready = [c for c in draft.workers() if c.phase is Phase.READY and (everybody or c.drifted)]
+    candidates = [claim for claim in ready if may_be_disrupted(draft, claim)]
     found = [(claim, why) for claim in candidates if (why := _why(draft, claim)) is not None]
     for claim, why in sorted(found, key=lambda pair: (_RANK[CODES[pair[1].code]], pair[0].created)):
         if budgets.held(CODES[why.code], claim) is None:
