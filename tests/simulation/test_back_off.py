@@ -43,7 +43,7 @@ def test_a_machine_that_waits_for_stock_is_given_back_and_the_next_offer_is_aske
         world = World(Policy(pools=(cheap, replace(cheap, name="dear", offers=(Offer(1.0),))), idle_timeout_s=5.0))
         world.engine.submit(Resources.of({"CPU": 1}), count=1, run_s=600)
         async with world.controller():
-            await world.until(lambda: world.place.existing(), within_s=5)
+            await world.until(world.place.existing, within_s=5)
             (first,) = world.place.existing()
             world.place.keep_waiting(first.id, Trouble.OUT_OF_STOCK, "no more of these")
             waited_s = await world.until(lambda: len(world.place.machines) == 2, within_s=60)
