@@ -335,6 +335,7 @@ def _likely_hosts(draw: st.DrawFn, name: str, pool: Pool, phase: Phase) -> tuple
             used=Resources({name: int(units * share) for name, units in pool.resources.items()}),
             idle_s=0.0 if share else draw(st.sampled_from([0.0, 30.0, 500.0])),
             do_not_disrupt=draw(st.integers(0, 9)) == 0,
+            trouble=draw(st.sampled_from([None, None, *Trouble])) if facts[0] and phase is Phase.REQUESTED else None,
         )
         for host in host_ids(name, pool.hosts_per_replica)
     )
@@ -362,7 +363,11 @@ MAYBE_MOMENTS = st.none() | MOMENTS
 ORIGINS = st.builds(OfferKey, NAMES, ANY.providers, ANY.regions, ANY.zones, st.none() | ANY.markets)
 SCOPES = ORIGINS | st.just(OfferKey(""))
 ANY_POOLS = st.builds(
-    replace, NAMES.flatmap(lambda name: pools(ANY, name)), max_age_s=st.none() | SPANS, restartable=st.booleans()
+    replace,
+    NAMES.flatmap(lambda name: pools(ANY, name)),
+    max_age_s=st.none() | SPANS,
+    restartable=st.booleans(),
+    boot_timeout_s=st.none() | SPANS,
 )
 BUDGETS = st.builds(
     DisruptionBudget,
@@ -409,6 +414,7 @@ def _any_host(name: str) -> st.SearchStrategy[Host]:
         interrupt_at=MAYBE_MOMENTS,
         do_not_disrupt=st.booleans(),
         message=TEXTS,
+        trouble=st.none() | st.sampled_from(Trouble),
     )
 
 

@@ -105,7 +105,9 @@ def _cluster(document: Document, registry: Registry) -> Checked:
     notices = [*types.notices, *_notices(document, types, place, registry)]
     if form is None or problems:
         return Checked(None, tuple(in_order(problems)), tuple(in_order(notices)))
-    made = policy(form, types, short=is_short_dialect(document), here=place == PROCESS)
+    boot_timeout_s = getattr(registry.get(place), "boot_timeout_s", None)
+    short = is_short_dialect(document)
+    made = policy(form, types, short=short, here=place == PROCESS, boot_timeout_s=boot_timeout_s)
     if place in registry:
         pools = [(kind.path, pool) for kind in types.types for pool in made.pools if pool.name == kind.name]
         problems += modes_it_lacks(document, pools, place, getattr(registry[place], "standby", ()))

@@ -128,6 +128,9 @@ class NodeTypeForm(Form):
     standby: StandbyField = None
     """How many machines wait without Ray, stopped or booted, to work sooner than new ones; null: none. rayfleet's
     own."""
+    boot_timeout_s: Measure | None = None
+    """A machine that has not joined so many seconds after it appeared is given back; null: the cluster's
+    `timeouts.boot_timeout_s`. rayfleet's own."""
     offers: list[OfferForm] | None = Field(default=None, min_length=1)
     """Zones, markets and prices of such machines; left out: one offer without a price. rayfleet's own."""
     node_config: Raw = Field(default_factory=dict)

@@ -150,6 +150,7 @@ def _pool(form: PoolForm) -> Pool:
         max_age_s=form.max_age_s,
         restartable=form.restartable,
         standby=standby(form.standby),
+        boot_timeout_s=form.boot_timeout_s,
         offers=DEFAULT_OFFERS if form.offers is None else tuple(_offer(offer) for offer in form.offers),
     )
 
@@ -228,6 +229,7 @@ def _host(row: MachineForm) -> Host:
         interrupt_at=row.interrupt_at,
         do_not_disrupt=row.do_not_disrupt,
         message=row.message,
+        trouble=row.trouble,
     )
 
 

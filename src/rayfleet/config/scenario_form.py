@@ -88,6 +88,7 @@ class PoolForm(Form):
     max_age_s: Measure | None = None
     restartable: Flag = False
     standby: StandbyField = None
+    boot_timeout_s: Measure | None = None
     offers: list[OfferForm] | None = Field(default=None, min_length=1)
 
 
@@ -180,6 +181,7 @@ class MachineForm(Form):
     standby: Flag | None = None
     reuse: Flag = False
     mode: ReleaseMode = ReleaseMode.END
+    trouble: Trouble | None = None
 
 
 class TaskForm(Form):

@@ -129,6 +129,7 @@ def _pool(pool: Pool) -> Json:
         "idle_timeout_s",
         "max_age_s",
         "restartable",
+        "boot_timeout_s",
     )
     row: Json = {"name": pool.name, "resources": pool.resources.amounts()}
     if pool.labels:
@@ -247,6 +248,7 @@ def _host(host: Host) -> Json:
         "machine": host.machine and host.machine.value,
         "node": host.node and host.node.value,
         "message": host.message,
+        "trouble": host.trouble and host.trouble.value,
     }
     return _without(_HOST_DEFAULTS, plain)
 
@@ -254,7 +256,7 @@ def _host(host: Host) -> Json:
 _HOST_DEFAULTS: Json = {
     "used": {}, "total": None, "labels": {}, "idle_s": 0.0, "activity": [], "interrupt_at": None,
     "do_not_disrupt": False, "machine_id": None, "node_id": None, "machine": None, "node": None,
-    "message": "",
+    "message": "", "trouble": None,
 }  # fmt: skip
 
 

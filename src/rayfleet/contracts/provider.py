@@ -42,7 +42,8 @@ class Machine:
 
     `id` is the provider's own and becomes RAY_CLOUD_INSTANCE_ID of its node. `batch` is the token
     of the launch that made it, "" where the place offers no tags. `launched_at`, `interrupt_at`:
-    seconds since the epoch; `address`: how other machines reach it, "" when not known yet.
+    seconds since the epoch; `address`: how other machines reach it, "" when not known yet. `trouble`: what a machine
+    that is STARTING waits for (stock, a quota), or why it is FAILED, where the place tells; `message`: its own words.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Machine:
     address: str = ""
     interrupt_at: float | None = None
     message: str = ""
+    trouble: Trouble | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +228,11 @@ class ProviderKind:
     method `remarks(pools)`, which yields (pool, resource, text) for what is odd about pools at this place.
     `build` makes a provider; it does no I/O that can fail for reasons of the place. `standby`: in which ways its
     machines can wait; when not empty, what `build` makes is a `StandbyProvider`.
+    `boot_timeout_s`: how long machines there may boot, where the file does not say; None: as long as anywhere.
     """
 
     name: str
     settings: type[Any]
     build: Callable[[ProviderContext], Provider]
     standby: tuple[StandbyMode, ...] = ()
+    boot_timeout_s: float | None = None

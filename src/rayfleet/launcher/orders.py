@@ -85,6 +85,7 @@ POOL_SETTINGS: Final = (
     Setting("idle_timeout_s", "seconds", _seconds),
     Setting("restartable", "true or false", _flag, optional=False),
     Setting("max_age_s", "seconds", _seconds),
+    Setting("boot_timeout_s", "seconds", _seconds),
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from rayfleet.model import Claim, Phase, Plan, Policy
+from rayfleet.planner.provisioning import patience_s, timeouts_of, waits_for
 from rayfleet.planner.schedules import next_schedule_change
 from rayfleet.planner.windows import next_change
 
@@ -37,12 +38,13 @@ def _of_claim(claim: Claim, policy: Policy, now: float, patience: dict[str, floa
 
 
 def _of_any(claim: Claim, policy: Policy, now: float, patience: dict[str, float]) -> Iterator[float]:
-    limits = policy.timeouts
+    limits = timeouts_of(policy, claim)
     if claim.retry_at is not None:
         yield claim.retry_at
     match claim.phase:
         case Phase.REQUESTED:
-            yield claim.since + limits.request_timeout_s
+            trouble = waits_for(claim)
+            yield claim.since + (patience_s(limits, trouble) if trouble else limits.request_timeout_s)
         case Phase.BOOTING:
             yield claim.since + limits.boot_timeout_s
         case Phase.READY:

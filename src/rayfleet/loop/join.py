@@ -209,13 +209,20 @@ def _host_with_facts(claim: Claim, host: Host, place: _Place, nodes: _Nodes) -> 
     machine = place.machines.get(host.machine_id or "")
     fact = _machine_fact(machine, claim) if place.known else None
     interrupt_at = machine.interrupt_at if machine else None
-    message = machine.message if machine and fact is MachineFact.FAILED else ""
+    told = machine if machine and (fact is MachineFact.FAILED or _is_waiting(machine)) else None
+    message, trouble = (told.message, told.trouble) if told else ("", None)
     node = nodes.of(claim, host)
     if node is not None and not _is_of_earlier(claim, node):
         found = _host(host.id, node, host.machine_id, fact, interrupt_at)
-        return replace(found, message=message) if message else found
+        return replace(found, message=message, trouble=trouble) if told else found
     absent = NodeFact.ABSENT if nodes.known else None
-    return Host(host.id, host.machine_id, host.node_id, fact, absent, interrupt_at=interrupt_at, message=message)
+    bound = (host.id, host.machine_id, host.node_id)
+    return Host(*bound, fact, absent, interrupt_at=interrupt_at, message=message, trouble=trouble)
+
+
+def _is_waiting(machine: Machine) -> bool:
+    """Say whether the place cannot give a machine yet that it has accepted."""
+    return machine.state is MachineState.STARTING and machine.trouble is not None
 
 
 def _host(

@@ -38,11 +38,12 @@ from rayfleet.model.quota import Quota
 from rayfleet.model.reason import TEXTS, Detail, Reason, ReasonCode, reason
 from rayfleet.model.report import TickReport, Timings
 from rayfleet.model.resources import CPU, GPU, MEMORY, NOTHING, OBJECT_STORE, UNITS, Resources, amount
-from rayfleet.model.snapshot import Backoff, Order, OrderKind, Outcome, OutcomeKind, Snapshot, Stray, Trouble
+from rayfleet.model.snapshot import Backoff, Order, OrderKind, Outcome, OutcomeKind, Snapshot, Stray
 from rayfleet.model.spending import Spent
 from rayfleet.model.standby import ReleaseMode, Standby, StandbyMode
 from rayfleet.model.timeouts import Timeouts
 from rayfleet.model.triggers import PendingThreshold
+from rayfleet.model.trouble import Trouble
 from rayfleet.model.window import Window
 
 __all__ = [

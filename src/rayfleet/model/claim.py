@@ -21,6 +21,7 @@ from rayfleet.model.policy import OfferKey
 from rayfleet.model.reason import Reason
 from rayfleet.model.resources import NOTHING, Resources
 from rayfleet.model.standby import ReleaseMode
+from rayfleet.model.trouble import Trouble
 
 
 class Phase(StrEnum):
@@ -71,7 +72,8 @@ class Host:
     replica. `machine` and `node` None: no fact in this snapshot, believe the phase
     (hand-written scenarios; engine or provider out of reach). `total` None: as its
     pool says. `labels` override the pool's. `idle_s` counts only when nothing is used.
-    `message`: what the provider says of a machine that failed.
+    `message`: what the provider says of a machine that failed or cannot be had yet; `trouble`: which kind of thing that
+    is (None: no such thing).
     """
 
     id: str
@@ -87,6 +89,7 @@ class Host:
     interrupt_at: float | None = None
     do_not_disrupt: bool = False
     message: str = ""
+    trouble: Trouble | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,6 +161,12 @@ RELEASES: Final[dict[ReasonCode, Meaning]] = {
         usd_per_hour="what is saved, in USD per hour",
         score="saving / (saving + disruption), where disruption is the price of the part that is in use",
     ),
+    ReasonCode.MAKES_ROOM: _means(
+        "The machine is idle, nothing needs it, and a limit that it counts in (machines, money, a resource) keeps away "
+        "what waits. So it leaves before its idle time-out. Minimums, disruption budgets and do-not-disrupt hold, and "
+        "Ray may refuse.",
+        "To keep it: raise the limit that the chain names, or give its pool a minimum.",
+    ),
     ReasonCode.RESTARTABLE: _means(
         "In the chain of a voluntary departure: the machine was in use, and its pool (`restartable`) or its label "
         "`rayfleet.io/restartable` says that its work may be ended and started again.",
@@ -230,6 +236,14 @@ RELEASES: Final[dict[ReasonCode, Meaning]] = {
         "The provider took the request, and no machine came in time. Its offer backs off.",
         "Look at the provider's own console or log, then at `rayfleet history`.",
         request_timeout_s="the time-out, in seconds",
+    ),
+    ReasonCode.PROVISION_TIMEOUT: _means(
+        "The provider took the request, but says that the machine has to wait: for stock, for a quota, or because of "
+        "an error. Each of these has its own time-out. Its offer backs off for that reason; the next one is asked.",
+        "To wait longer: `timeouts: {stockout_timeout_s: N, quota_timeout_s: N}`, or `rayfleet set "
+        "timeouts:quota_timeout_s=N`. Better: allow more zones or types, or have the quota raised.",
+        timeout_s="the time-out of that reason, in seconds",
+        error="what it waits for, and the provider's own words",
     ),
     ReasonCode.NODE_DIED: _means(
         "Ray says that the machine's node is dead, or has not known it for `node_timeout_s`. Ray runs its work again "
@@ -419,6 +433,20 @@ WAITS: Final[dict[ReasonCode, Meaning]] = {
         "Raise the limit that is named beside it, or the owner's `weight`.",
         owner="whose work it is",
         weight="its weight",
+    ),
+    ReasonCode.SPARED: _means(
+        "The pool has an accelerator that the work does not need. A plain machine was not to be had only because its "
+        "provider gave no clear answer, and it is asked again in a moment, so nothing dearer is started.",
+        "Nothing: the work waits for some seconds. When the answers stay away (for about five minutes), or when plain "
+        "machines are out of stock, at a quota or denied, machines with accelerators are used.",
+        offer="the plain offer",
+        left_s="seconds until it is asked again",
+    ),
+    ReasonCode.WORK_FIRST: _means(
+        "Room that is kept free (a buffer, a target of utilisation, a forecast) is not launched while tasks wait that "
+        "would take it at once: those that a threshold, a quota or the upscaling speed holds back. Otherwise machines "
+        "would be launched for these tasks after all.",
+        "Nothing: once the tasks run or go away the room is made. Or lift what holds them back.",
     ),
     ReasonCode.PENDING_THRESHOLD: _means(
         "Too few tasks wait, and none for long enough, for machines to be launched for them.",

@@ -95,7 +95,8 @@ class Pool:
     """One kind of machine and how many there may be. Counts are hosts, not replicas.
 
     `priority`: higher is tried first, above price. `max_workers` None = no cap.
-    `idle_timeout_s` None = the policy's. `standby`: how many more wait without Ray; they count in no maximum.
+    `idle_timeout_s` None = the policy's. `boot_timeout_s` None = that of the policy's time-outs. `standby`: how many
+    more wait without Ray; they count in no maximum.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Pool:
     restartable: bool = False
     max_age_s: float | None = None
     standby: Standby | None = None
+    boot_timeout_s: float | None = None
 
     @property
     def make(self) -> str:

@@ -6,6 +6,7 @@ people and may be improved at any time.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -51,9 +52,11 @@ class ReasonCode(StrEnum):
     EXPIRED = "expired"
     UNDERUSED = "underused"
     CHEAPER = "cheaper"
+    MAKES_ROOM = "makes_room"
     RESTARTABLE = "restartable"
     BOOT_TIMEOUT = "boot_timeout"
     REQUEST_TIMEOUT = "request_timeout"
+    PROVISION_TIMEOUT = "provision_timeout"
     NODE_DIED = "node_died"
     MACHINE_FAILED = "machine_failed"
     MACHINE_LOST = "machine_lost"
@@ -95,6 +98,8 @@ class ReasonCode(StrEnum):
     UPSCALING_SPEED = "upscaling_speed"
     BACKED_OFF = "backed_off"
     GANG_TOO_WIDE = "gang_too_wide"
+    SPARED = "spared"
+    WORK_FIRST = "work_first"
     PENDING_THRESHOLD = "pending_threshold"
     ENGINE_DOWN = "engine_down"
     WAITING_FOR_HEAD = "waiting_for_head"
@@ -143,12 +148,14 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.EXPIRED: "is {age_s:.0f} s old (maximum {max_age_s:g} s)",
     ReasonCode.UNDERUSED: "its work fits on other machines, which saves {usd_per_hour:.3g} USD/h (score {score:.2f})",
     ReasonCode.CHEAPER: "{offer} would do, which saves {usd_per_hour:.3g} USD/h (score {score:.2f})",
+    ReasonCode.MAKES_ROOM: "is idle and makes room for what waits",
     ReasonCode.RESTARTABLE: "its work can be started again elsewhere",
     ReasonCode.REPLACEMENT: "work of {machines} machines that are leaving needs room",
     ReasonCode.REPLACING: "leaves when what takes its place is up",
     ReasonCode.STANDS_IN: "kept for the work of a machine that is leaving",
     ReasonCode.BOOT_TIMEOUT: "did not join within {boot_timeout_s:g} s",
     ReasonCode.REQUEST_TIMEOUT: "did not appear within {request_timeout_s:g} s",
+    ReasonCode.PROVISION_TIMEOUT: "could not be had within {timeout_s:g} s: {error}",
     ReasonCode.NODE_DIED: "its Ray node died",
     ReasonCode.MACHINE_FAILED: "its machine failed: {error}",
     ReasonCode.MACHINE_LOST: "the provider no longer has it",
@@ -183,6 +190,8 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.UPSCALING_SPEED: "held by upscaling_speed {upscaling_speed:g}: {starting} are starting",
     ReasonCode.BACKED_OFF: "backs off for {left_s:.0f} s more after {error}",
     ReasonCode.GANG_TOO_WIDE: "a group of {bundles} bundles needs {missing} more machines than allowed",
+    ReasonCode.SPARED: "is kept for work that needs its accelerator: {offer} is asked again in {left_s:.0f} s",
+    ReasonCode.WORK_FIRST: "work that waits would take the room at once",
     ReasonCode.PENDING_THRESHOLD: "{pending} tasks wait, one for {age_s:.0f} s: machines are launched at {threshold}",
     ReasonCode.ENGINE_DOWN: "Ray does not answer",
     ReasonCode.WAITING_FOR_HEAD: "the head is not up yet",
@@ -214,8 +223,23 @@ class Reason:
         return "; ".join([own, *(reason.text for reason in self.chain)])
 
     def because(self, other: Reason) -> Reason:
-        """Return this reason with `other` appended to its chain."""
-        return replace(self, chain=(*self.chain, other))
+        """Return this reason with `other` appended to its chain. No sentence is told twice."""
+        return replace(self, chain=(*self.chain, *_untold(other, set(_sentences(self)))))
+
+
+def _sentences(of: Reason) -> Iterator[str]:
+    yield TEXTS[of.code].format_map(of.details)
+    for link in of.chain:
+        yield from _sentences(link)
+
+
+def _untold(of: Reason, told: set[str]) -> tuple[Reason, ...]:
+    """Return what is left of a reason without the sentences in `told`, to which its own are added."""
+    own = TEXTS[of.code].format_map(of.details)
+    known = own in told
+    told.add(own)
+    chain = tuple(rest for link in of.chain for rest in _untold(link, told))
+    return chain if known else (of if chain == of.chain else replace(of, chain=chain),)
 
 
 def reason(code: ReasonCode, **details: Detail) -> Reason:

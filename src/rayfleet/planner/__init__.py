@@ -15,7 +15,8 @@
     11 ahead       buffers, from what is free then             /
        standins    the work of machines that are leaving gets room elsewhere; outgoing ones go when it has;
                    consolidation says when it pays to give a machine up (budgets: how many may go at a time)
-    12 surplus     what nobody needs is cancelled, what is idle is drained
+    12 surplus     what nobody needs is cancelled, what is idle is drained: at once where it keeps out what waits
+                   (making_room)
     13 launches    what has to be made becomes claims and calls; spot machines are spread over offers (spread), those
                    that wait are started first (reuse), and the reason names the cheaper offers that were not asked
                    (detours)
@@ -42,6 +43,7 @@ from rayfleet.planner.head import tend_head
 from rayfleet.planner.launches import write_launches
 from rayfleet.planner.layout import Layout
 from rayfleet.planner.limits import enforce_limits
+from rayfleet.planner.making_room import make_room
 from rayfleet.planner.minimums import fill_minimums
 from rayfleet.planner.needs import place_demand
 from rayfleet.planner.orders import apply_orders
@@ -110,9 +112,10 @@ def _scale(draft: Draft) -> tuple[tuple[Placement, ...], dict[str, Reason]]:
     why = send_off(draft, layout, frozenset(housing.housed))
     consolidate(draft, layout, budgets, housing)
     needed: dict[str, DemandKind] = layout.needed()
-    why |= let_go(draft, needed, budgets, housing.held)
-    stop_idle(draft)
     draft.unmet.extend(unmet_by_limits(draft, layout, left))
+    making_room = make_room(draft, layout, left, budgets, housing.held)
+    why |= let_go(draft, needed, budgets, housing.held, making_room)
+    stop_idle(draft)
     placements = write_launches(draft, layout)
     tend_standby(draft, layout)
     return placements, why

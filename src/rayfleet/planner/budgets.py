@@ -7,6 +7,8 @@ for one of its reasons, and those that are about to (their replacement is on its
 
 Where no budget speaks of a reason now, the default holds: idleness has none, outdated machines leave by halves of
 their pool (see surplus), expired and under-used ones by tenths of it, at least one (of several hosts: one replica).
+
+The downscaling speed is asked here too, beside the budgets: it is about the same machines (see pace).
 """
 
 from __future__ import annotations
@@ -26,10 +28,12 @@ from rayfleet.model import (
     reason,
 )
 from rayfleet.planner.draft import Draft
+from rayfleet.planner.pace import Pace
 from rayfleet.planner.windows import is_open
 
 CODES: Final[dict[ReasonCode, Disruption]] = {
     ReasonCode.IDLE: Disruption.IDLE,
+    ReasonCode.MAKES_ROOM: Disruption.IDLE,
     ReasonCode.DRIFTED: Disruption.DRIFTED,
     ReasonCode.EXPIRED: Disruption.EXPIRED,
     ReasonCode.UNDERUSED: Disruption.UNDERUSED,
@@ -81,11 +85,12 @@ class Budgets:
     meters: list[_Meter]
     ready: dict[str, int] = field(default_factory=dict)
     away: dict[tuple[str, Disruption], int] = field(default_factory=dict)
+    pace: Pace = field(default_factory=Pace)
 
     @classmethod
     def of(cls, draft: Draft) -> Budgets:
         """Count what is READY and what leaves voluntarily already."""
-        made = cls([])
+        made = cls([], pace=Pace.of(draft))
         if not draft.policy.disruption_budgets and not draft.policy.replaces_machines:
             return made  # nothing will be asked that is not always allowed
         for claim in draft.workers():
@@ -105,7 +110,9 @@ class Budgets:
         return any(meter.budget.applies(why, pool) for meter in self.meters)
 
     def held(self, why: Disruption, claim: Claim) -> Reason | None:
-        """Return the budget that keeps a claim from leaving now; None when it may."""
+        """Return the speed or the budget that keeps a claim from leaving now; None when it may."""
+        if paced := self.pace.held(claim):
+            return paced
         known = [meter for meter in self.meters if meter.budget.applies(why, claim.pool)]
         for meter in known or self._default(why, claim):
             if meter.leaving + claim.count > meter.may:
@@ -115,6 +122,7 @@ class Budgets:
 
     def take(self, why: Disruption, claim: Claim) -> None:
         """Count a claim that is let go."""
+        self.pace.take(claim)
         self.away[claim.pool, why] = self.away.get((claim.pool, why), 0) + claim.count
         for meter in self.meters:
             if meter.budget.applies(why, claim.pool):

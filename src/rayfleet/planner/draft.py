@@ -32,7 +32,7 @@ from rayfleet.planner.batch import Batch
 
 VOLUNTARY = frozenset(
     {ReasonCode.IDLE, ReasonCode.DRIFTED, ReasonCode.EXPIRED, ReasonCode.UNDERUSED, ReasonCode.CHEAPER}
-)
+) | {ReasonCode.MAKES_ROOM}
 """Reasons for which nothing forces a machine to leave."""
 
 

@@ -37,9 +37,11 @@ from rayfleet.model import (
     ReasonCode,
     ReleaseMode,
     Timeouts,
+    Trouble,
     reason,
 )
 from rayfleet.planner.draft import may_refuse, moved
+from rayfleet.planner.provisioning import patience_s, waits_for
 
 
 class Effect(StrEnum):
@@ -143,7 +145,12 @@ def _some_absent(s: Sight) -> bool:
 
 
 def _present(s: Sight) -> bool:
-    return s.all_machines(MachineFact.PRESENT)
+    return s.all_machines(MachineFact.PRESENT) and waits_for(s.claim) is None
+
+
+def _waits_too_long(s: Sight) -> bool:
+    trouble = waits_for(s.claim)
+    return trouble is not None and s.age_s >= patience_s(s.timeouts, trouble)
 
 
 def _alive(s: Sight) -> bool:
@@ -265,6 +272,7 @@ TABLE: Final[dict[Phase, tuple[Row, ...]]] = {
         Row(_present, Phase.BOOTING),
         Row(_known_is_lost, None, ReasonCode.MACHINE_LOST),
         Row(_known_is_broken, Phase.RELEASING, ReasonCode.REPLICA_BROKEN, Effect.RELEASE),
+        Row(_waits_too_long, Phase.RELEASING, ReasonCode.PROVISION_TIMEOUT, Effect.RELEASE, backs_off=True),
         Row(_never_came, Phase.RELEASING, ReasonCode.REQUEST_TIMEOUT, Effect.RELEASE, backs_off=True),
         Row(_nobody_knows, Phase.REQUESTED, ReasonCode.RELAUNCH, Effect.RELAUNCH),
     ),
@@ -386,9 +394,14 @@ def _cause(sight: Sight, code: ReasonCode) -> Reason:
     claim, timeouts = sight.claim, sight.timeouts
     if code is ReasonCode.NODE_DIED and 0 < sight.nodes(NodeFact.DEAD) < claim.count:
         code = ReasonCode.REPLICA_BROKEN
+    waiting = waits_for(claim) or Trouble.FLAKY
     details: dict[ReasonCode, dict[str, Detail]] = {
         ReasonCode.BOOT_TIMEOUT: {"boot_timeout_s": timeouts.boot_timeout_s},
         ReasonCode.REQUEST_TIMEOUT: {"request_timeout_s": timeouts.request_timeout_s},
+        ReasonCode.PROVISION_TIMEOUT: {
+            "timeout_s": patience_s(timeouts, waiting),
+            "error": f"{waiting.value}: {_last_words(claim)}",
+        },
         ReasonCode.LAUNCH_FAILED: {"error": _last_words(claim)},
         ReasonCode.MACHINE_FAILED: {"error": _last_words(claim)},
         ReasonCode.RELAUNCH: {"batch": claim.batch},

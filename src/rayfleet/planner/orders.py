@@ -51,6 +51,7 @@ POOL_FIELDS: Final[dict[str, Callable[[str], object]]] = {
     "min_workers": whole,
     "idle_timeout_s": number,
     "max_age_s": number,
+    "boot_timeout_s": number,
     "restartable": _flag,
     "priority": _any_whole,
 }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rayfleet.model import Claim, How, Launch, NodeFact, Phase, ReasonCode, Trouble, reason
+from rayfleet.model import Claim, How, Launch, NodeFact, Phase, ReasonCode, reason
 from rayfleet.planner import backoffs, leaving
 from rayfleet.planner.draft import Draft, may_refuse
 from rayfleet.planner.lifecycle import Effect, Sight, Step, advance, is_undisturbed
+from rayfleet.planner.provisioning import blamed, timeouts_of
 from rayfleet.planner.resting import machines_of, mode_of, resting
 
 _JOINING = frozenset({Phase.BOOTING, Phase.READY, Phase.DRAINING})
@@ -25,7 +26,7 @@ def advance_claims(draft: Draft) -> None:
             continue
         if is_undisturbed(claim):
             continue
-        sight = Sight(claim, draft.now, draft.timeouts, snapshot.engine_up, claim.batch in in_flight)
+        sight = Sight(claim, draft.now, timeouts_of(draft.policy, claim), snapshot.engine_up, claim.batch in in_flight)
         step = advance(sight)
         if step.claim is claim and step.finding is None and step.effect is Effect.NONE:
             continue
@@ -69,8 +70,9 @@ def _blame(draft: Draft, claim: Claim, step: Step, *, first: bool) -> None:
     """Back off the offer of a machine that failed: once for all machines of one call."""
     if first and step.cause and not claim.head:
         # Not the time since it was asked for: the machine's clock may have been set in between.
-        lost_s = draft.timeouts.boot_timeout_s if step.cause.code is ReasonCode.BOOT_TIMEOUT else 0.0
-        backoffs.fail(draft, claim.offer, Trouble.FLAKY, step.cause.text, lost_s=lost_s)
+        slow = step.cause.code is ReasonCode.BOOT_TIMEOUT
+        lost_s = timeouts_of(draft.policy, claim).boot_timeout_s if slow else 0.0
+        backoffs.fail(draft, claim.offer, blamed(claim), step.cause.text, lost_s=lost_s)
 
 
 def _relaunch(draft: Draft, batch: str, claims: list[Claim]) -> None:

@@ -35,6 +35,8 @@ from rayfleet.planner.layout import Layout
 from rayfleet.planner.market import by_price
 from rayfleet.planner.minimums import backed_off
 from rayfleet.planner.needs import Leftover
+from rayfleet.planner.sparing import spared
+from rayfleet.planner.weights import has_accelerator
 from rayfleet.planner.work import Item
 
 NEVER = frozenset({ReasonCode.TOO_SMALL, ReasonCode.LABELS_DIFFER})
@@ -144,6 +146,8 @@ def _verdicts(draft: Draft, layout: Layout, piece: Bundle, *, hosts: int) -> tup
     for pool in draft.policy.pools:
         verdict = _too_small(layout, pool, piece.shape) or _labels_differ(pool, piece.selectors)
         verdict = verdict or _no_room(draft, layout, pool, hosts=hosts)
+        if verdict is None and has_accelerator(pool.resources):
+            verdict = spared(draft, layout.room, piece.shape, piece.selectors)
         if verdict is not None:
             found.append(PoolVerdict(pool.name, verdict))
     return tuple(found)

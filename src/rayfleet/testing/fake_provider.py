@@ -27,7 +27,7 @@ from rayfleet.contracts import (
     ProviderError,
     ProviderKind,
 )
-from rayfleet.model import OfferKey, StandbyMode
+from rayfleet.model import OfferKey, StandbyMode, Trouble
 
 Verb = Literal["list", "launch", "release", "prepare", "stop", "start"]
 
@@ -93,6 +93,8 @@ class FakeMachine:
     unlisted_at: float = NEVER
     interrupt_at: float | None = None
     failed: str = ""
+    trouble: Trouble | None = None
+    message: str = ""
     released: bool = False
     rests_at: float = NEVER
     starts: frozenset[str] = frozenset()
@@ -103,6 +105,8 @@ class FakeMachine:
             return MachineState.STOPPING
         if self.failed:
             return MachineState.FAILED
+        if self.trouble:
+            return MachineState.STARTING
         if self.rests_at != NEVER:
             if now >= self.rests_at:
                 return MachineState.STANDBY
@@ -153,7 +157,16 @@ class FakePlace:
         shown = [m for _, m in sorted(self.machines.items()) if m.visible_at <= now < m.unlisted_at]
         return tuple(
             Machine(
-                m.id, m.offer, m.batch, m.state(now), m.head, m.launched_at, f"{m.id}.fake", m.interrupt_at, m.failed
+                m.id,
+                m.offer,
+                m.batch,
+                m.state(now),
+                m.head,
+                m.launched_at,
+                f"{m.id}.fake",
+                m.interrupt_at,
+                m.failed or m.message,
+                m.trouble,
             )
             for m in shown
         )
@@ -188,6 +201,10 @@ class FakePlace:
     def break_down(self, machine_id: str, message: str) -> None:
         """Have a machine listed as FAILED."""
         self.machines[machine_id] = replace(self.machines[machine_id], failed=message)
+
+    def keep_waiting(self, machine_id: str, trouble: Trouble | None, message: str = "") -> None:
+        """Have a machine wait for stock, a quota or an answer; None: it has what it needs."""
+        self.machines[machine_id] = replace(self.machines[machine_id], trouble=trouble, message=message)
 
     def interrupt(self, machine_id: str, at: float) -> None:
         """Announce that a machine will be taken away at `at`; who wants it gone then calls `vanish`."""

@@ -120,6 +120,16 @@ CASES: dict[ReasonCode, Snapshot] = {
     ReasonCode.REQUEST_TIMEOUT: machine(
         Phase.REQUESTED, machine=ABSENT, since=0.0, created=0.0, listed_at=999.0, accepted=True
     ),
+    ReasonCode.PROVISION_TIMEOUT: machine(Phase.REQUESTED, machine=PRESENT, trouble=Trouble.OUT_OF_STOCK, since=0.0),
+    ReasonCode.MAKES_ROOM: snapshot(
+        CPU1, pool("g", GPU=1), claim("m", "p", idle_s=5.0), tasks(1, GPU=1), max_workers=1
+    ),
+    ReasonCode.SPARED: snapshot(
+        CPU1, pool("g", CPU=1, GPU=1), tasks(1, CPU=1), backoffs=(Backoff(OfferKey("p"), 1002.0, Trouble.FLAKY),)
+    ),
+    ReasonCode.WORK_FIRST: snapshot(
+        CPU1, tasks(1, CPU=1), buffers=(buffer(1, CPU=1),), scale_up_pending_threshold=PendingThreshold(2)
+    ),
     ReasonCode.NODE_DIED: machine(node=NodeFact.DEAD),
     ReasonCode.MACHINE_FAILED: machine(machine=MachineFact.FAILED),
     ReasonCode.MACHINE_LOST: machine(machine=ABSENT),

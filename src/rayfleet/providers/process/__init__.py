@@ -17,6 +17,15 @@ def _build(context: ProviderContext) -> Provider:
     return ProcessProvider(context)
 
 
-PROVIDER = ProviderKind(name="process", settings=Settings, build=_build, standby=(StandbyMode.STOPPED,))
+BOOT_TIMEOUT_S = 120.0
+"""A process joins in less than a second on an idle computer; on a crowded one it may take long."""
+
+PROVIDER = ProviderKind(
+    name="process",
+    settings=Settings,
+    build=_build,
+    standby=(StandbyMode.STOPPED,),
+    boot_timeout_s=BOOT_TIMEOUT_S,
+)
 
 __all__ = ["PROVIDER", "Settings"]
