@@ -90,17 +90,20 @@ def plan(
         print("\n".join(timed.lines(placements=placements)))
 
 
-def _plan_what_if(snapshot: Snapshot, changes: list[str], *, as_json: bool, placements: bool) -> None:
+def _plan_what_if(snapshot: Snapshot, sets: list[str], *, as_json: bool, placements: bool) -> None:
     """Print the plan as it would be, and how it differs from the plan as it is."""
+    from rayfleet.launcher.comparing import changes, comparison
     from rayfleet.launcher.planning import difference, plan_timed, what_if
 
-    now, then = plan_timed(snapshot), plan_timed(what_if(snapshot, changes))
+    now, then = plan_timed(snapshot), plan_timed(what_if(snapshot, sets))
     differs = difference(now.plan, then.plan)
     if as_json:
-        print_json({**then.as_json(placements=placements), "what_if": changes, "difference": differs})
+        told = {**then.as_json(placements=placements), "what_if": sets, "difference": differs}
+        print_json({**told, "changes": changes(now.plan, then.plan)})
         return
-    print(f"if {', '.join(changes)}:", *then.lines(placements=placements), sep="\n")
-    print("", "compared with now:", *(differs or ["the same plan"]), sep="\n")
+    print(f"if {', '.join(sets)}:", *then.lines(placements=placements), sep="\n")
+    other = "the same launches, machines and unmet work; only reasons differ" if differs else "the same plan"
+    print("", "compared with now:", *(comparison(now.plan, then.plan) or [other]), sep="\n")
 
 
 def replay(

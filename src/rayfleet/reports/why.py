@@ -18,7 +18,7 @@ from rayfleet.planner.whynot import Question, why_not
 from rayfleet.reports.amounts import duration, shape
 from rayfleet.reports.events import Event
 from rayfleet.reports.status_json import current_claims
-from rayfleet.reports.status_text import gang_text, unmet_text
+from rayfleet.reports.status_text import unmet_text, wanted_text
 from rayfleet.reports.why_launch import launch_lines, not_launched, remedy
 
 _MOST_EVENTS = 10
@@ -150,7 +150,7 @@ def _refused(report: TickReport, pool: Pool) -> Iterator[str]:
     for unmet in report.plan.unmet:
         for verdict in unmet.pools:
             if verdict.pool == pool.name:
-                yield f"does not take {unmet.count} x {_demanded(unmet)}: {verdict.reason.text}"
+                yield f"does not take {unmet.count} x {wanted_text(unmet)}: {verdict.reason.text}"
 
 
 # ---- a machine ----------------------------------------------------------------------------------------
@@ -218,10 +218,6 @@ def _of_all_unmet(unmet: Iterable[Unmet]) -> Iterator[str]:
 def _of_unmet(unmet: Unmet) -> list[str]:
     verdicts = (f"  {verdict.pool}: {verdict.reason.text}" for verdict in unmet.pools)
     return [f"{unmet_text(unmet)}: {unmet.reason.text}", *verdicts]
-
-
-def _demanded(unmet: Unmet) -> str:
-    return gang_text(unmet.demand) if isinstance(unmet.demand, Gang) else shape(unmet.demand.shape)
 
 
 # ---- a code -------------------------------------------------------------------------------------------

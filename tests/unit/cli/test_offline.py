@@ -57,7 +57,7 @@ def test_a_plan_for_programs(scenario: str) -> None:
 def test_a_plan_for_people(scenario: str) -> None:
     lines = run("plan", scenario, "--placements").stdout.splitlines()
     assert lines[0].startswith("launch   3 x small")
-    assert any(line.startswith("unmet    1 x tasks[1]: ") for line in lines)
+    assert any(line.startswith("unmet    1 x {CPU: 8} (tasks[1]): ") for line in lines)
     assert any(line.startswith("           small: ") for line in lines)
     assert any(line.startswith("place    2 x tasks[0] on new:0") for line in lines)
     assert "cost     0.00 -> 1.50 USD/h" in lines
