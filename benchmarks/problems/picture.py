@@ -57,9 +57,9 @@ def svg(rows: Sequence[Row], curves: Sequence[Curve]) -> str:
     """Return the picture."""
     below = _TOP + _LINE * len(rows) + 56
     total = below + (_GROWTH + 96 if curves else 0)
+    box = f'viewBox="0 0 {_WIDTH} {total}" role="img" aria-label="results of the planner"'
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {total}" role="img" '
-        'aria-label="results of the planner">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {box}>',
         _STYLE,
         f'<rect class="bg" width="{_WIDTH}" height="{total}"/>',
         _text(_EDGE, 36, _headline(rows), "h1"),
