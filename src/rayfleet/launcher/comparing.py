@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from rayfleet.model import Plan, Unmet
+from rayfleet.model import DrainNodes, Plan, Release, Unmet
 from rayfleet.planner.detours import offer_text
 from rayfleet.reports.status_text import wanted_text
 
@@ -51,7 +51,8 @@ def _texts(launched: Counter[Any]) -> Counter[str]:
 
 def _leaving(plan: Plan) -> dict[str, str]:
     """Return each machine that starts to leave, with the reason."""
-    return {host: act.reason.text for act in (*plan.drains, *plan.releases) for host in act.hosts}
+    acts: list[DrainNodes | Release] = [*plan.drains, *plan.releases]
+    return {host: act.reason.text for act in acts for host in act.hosts}
 
 
 def _of_leaving(before: Plan, after: Plan) -> list[str]:

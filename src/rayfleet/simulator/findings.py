@@ -70,3 +70,28 @@ def versus(usd: float, cheapest: float) -> str:
         return "the cheapest" if usd <= cheapest else "the cheapest costs nothing"
     more = usd / cheapest
     return f"{more:.1f} x the cheapest" if more >= _MANY_TIMES else f"{more - 1:.0%} above the cheapest"
+
+
+def never_done(result: dict[str, Any]) -> str:
+    """Return how much work was never done with a policy, and why it waited, the most frequent reason first."""
+    reasons = sorted(result["unmet_reasons"].items(), key=lambda pair: (-pair[1], pair[0]))
+    why = f" ({', '.join(code for code, _ in reasons)}; rayfleet why CODE says what that means)" if reasons else ""
+    return f"{result['name']}: {result['tasks']['left']:,} tasks were never done{why}"
+
+
+def of_replay(told: dict[str, Any]) -> list[str]:
+    """Return what a record says, how often the other policy plans otherwise, and what it changes, a line each."""
+    recorded, changes, (was, other) = told["recorded"], told["difference"], told["results"]
+    ticks, name = recorded["ticks"], other["name"]
+    share = f" ({changes['usd'] / was['usd']:+.0%})" if was["usd"] else ""
+    return [
+        (
+            f"recorded: {ticks:,} ticks that cost ${recorded['usd']:,.2f}, gaps of more than 2 min left out; "
+            f"'{was['name']}' is the same work simulated under the recorded policy"
+        ),
+        f"planned again under {name}: {recorded['planned_otherwise']:,} of {ticks:,} ticks would do something else",
+        (
+            f"{name} instead: {changes['usd']:+,.2f} USD{share}, {changes['wait_mean_s']:+.1f} s mean wait, "
+            f"{changes['wait_p95_s']:+.1f} s at 95 %, {changes['launched']:+,} machines launched"
+        ),
+    ]

@@ -1,4 +1,4 @@
-"""Bad scenarios through the command line: one readable error or a plan within a time limit, never a hang or a traceback."""
+"""Bad scenarios through the command line: one readable error or a plan in time, never a hang or a traceback."""
 
 import json
 from pathlib import Path

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +49,12 @@ def test_a_table_for_people() -> None:
     assert lines[0].startswith("8 tasks in 1 rows over")
     assert lines[1].split() == ["a", "ray-v2"]
     assert next(line for line in lines if line.startswith("tasks done")).split() == ["tasks", "done", "8", "8"]
+
+
+def test_work_that_is_never_done_says_why() -> None:
+    Path("big.csv").write_text(TRACE + "0,CPU=64,2,60\n")
+    result = told("simulate", "big.csv", "-p", "a.yaml", "--until", "3600")
+    assert "a: 2 tasks were never done (no_pool_fits; rayfleet why CODE says what that means)" in result.stdout
 
 
 def test_json_for_programs_and_a_page() -> None:
@@ -182,6 +189,8 @@ def test_a_record_becomes_a_trace_and_is_replayed_under_another_policy(day: home
     assert said["difference"]["usd"] < 0
     text = told("replay", "day", "--policy", "b.yaml", "--html", "r.html").stdout
     assert "b instead: -0." in text
+    assert "USD (-50%), +0.0 s mean wait" in text
+    assert re.search(r"planned again under b: 0 of \d+ ticks would do something else", text)
     assert Path("r.html").exists()
 
 
