@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from rayfleet.config.document import Document
 from rayfleet.config.forms import at
-from rayfleet.config.policy_checks import shared_contradictions
+from rayfleet.config.policy_checks import shared_contradictions, too_many
 from rayfleet.config.problems import Path, Problem, did_you_mean
 from rayfleet.config.scenario_form import MachineForm
 
@@ -123,6 +123,7 @@ def _drains(document: Document) -> Iterator[Problem]:
 def _amounts(document: Document) -> Iterator[Problem]:
     for section in ("tasks", "requested"):
         yield from _too_many(document, ("demand", section), 1)
+    yield from too_many(document, ("expected",), "expected pieces")
     bundles = [(path, row, row.get("bundles")) for path, row in rows(document, "demand", "gangs")]
     total = sum(max(0, _int(row.get("count", 1))) * len(b) for _, row, b in bundles if isinstance(b, list))
     if total > DEMAND_MAX:

@@ -489,6 +489,60 @@ WAITS: Final[dict[ReasonCode, Meaning]] = {
     ),
 }
 
+OFFERS: Final[dict[ReasonCode, Meaning]] = {
+    ReasonCode.CHOSEN: _means(
+        "This offer is what was launched, or would be, for the work that was asked about.",
+        NOTHING,
+        machines="how many machines, in words",
+    ),
+    ReasonCode.ROOM_EXISTS: _means(
+        "Nothing is launched, because the work has room on machines that exist or are on their way.",
+        "Nothing. Ray puts the work there by itself; while these machines start, it waits for them.",
+        machines="some of them, with what each takes",
+    ),
+    ReasonCode.ACCELERATOR_KEPT: _means(
+        "Machines with an accelerator are not launched for work that asks for none while others would do.",
+        "Nothing; if the work does need one, ask for it (`num_gpus=1`).",
+        resource="the accelerator",
+        offer="what was launched instead",
+    ),
+    ReasonCode.LOWER_PRIORITY: _means(
+        "A pool of higher priority could take the work. Priority goes above price.",
+        "To prefer this pool: `rayfleet set POOL.priority=N`.",
+        priority="the priority of its pool",
+        offer="what was launched instead",
+        highest="the priority of that pool",
+    ),
+    ReasonCode.DEARER: _means(
+        "As many machines of this offer as the work needs cost more than those of the offer that was taken.",
+        "Nothing; to have it all the same: `rayfleet set POOL.priority=N`, or ask for its labels.",
+        more_usd_per_hour="how much more, in USD per hour",
+        usd_per_hour="what the machines that the work needs would cost, in USD per hour",
+        machines="how many machines that would be, in words",
+        offer="what was launched instead",
+        least_usd_per_hour="what the launched machines cost, in USD per hour",
+    ),
+    ReasonCode.EQUALLY_DEAR: _means(
+        "It costs the same as what was launched. Of such offers the one with least waste goes first, then the one "
+        "with fewer machines, then the first in the file.",
+        "Nothing; to prefer it: `rayfleet set POOL.priority=N`.",
+        offer="what was launched instead",
+        usd_per_hour="what either costs, in USD per hour",
+    ),
+    ReasonCode.TOGETHER: _means(
+        "For this work alone the offer would be cheaper. Machines were chosen for everything that waits together, and "
+        "that as a whole was the best that was found.",
+        "Nothing; `rayfleet plan --effort thorough` looks longer for a cheaper whole.",
+        less_usd_per_hour="how much less this work alone would cost, in USD per hour",
+        offer="what was launched instead",
+    ),
+    ReasonCode.PRICE_UNKNOWN: _means(
+        "An offer without a price is compared with others by the usual price of its resources, which may be wrong.",
+        "Write `usd_per_hour` to the offer in the cluster's file.",
+        offer="the offer without a price",
+    ),
+}
+
 FINDINGS: Final[dict[ReasonCode, Meaning]] = {
     ReasonCode.IMPOSSIBLE: _means(
         "What is seen of a machine contradicts what is recorded of it. It is judged by what is seen.",
@@ -533,8 +587,9 @@ SECTIONS: Final = {
     "Why machines leave": RELEASES,
     "Why machines stay": STAYS,
     "Why work waits": WAITS,
+    "Why an offer was not launched": OFFERS,
     "Findings": FINDINGS,
 }
 """The codes by what they are mostly said of; a code may turn up elsewhere too."""
 
-MEANINGS: Final[dict[ReasonCode, Meaning]] = LAUNCHES | RELEASES | STAYS | WAITS | FINDINGS
+MEANINGS: Final[dict[ReasonCode, Meaning]] = LAUNCHES | RELEASES | STAYS | WAITS | OFFERS | FINDINGS

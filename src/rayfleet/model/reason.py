@@ -104,6 +104,15 @@ class ReasonCode(StrEnum):
     ENGINE_DOWN = "engine_down"
     WAITING_FOR_HEAD = "waiting_for_head"
     SHUTTING_DOWN = "shutting_down"
+    # offers that were not launched, when somebody asks why
+    CHOSEN = "chosen"
+    ROOM_EXISTS = "room_exists"
+    ACCELERATOR_KEPT = "accelerator_kept"
+    LOWER_PRIORITY = "lower_priority"
+    DEARER = "dearer"
+    EQUALLY_DEAR = "equally_dear"
+    TOGETHER = "together"
+    PRICE_UNKNOWN = "price_unknown"
     # findings
     IMPOSSIBLE = "impossible"
     ADOPTED = "adopted"
@@ -196,6 +205,15 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.ENGINE_DOWN: "Ray does not answer",
     ReasonCode.WAITING_FOR_HEAD: "the head is not up yet",
     ReasonCode.SHUTTING_DOWN: "the cluster is shutting down",
+    ReasonCode.CHOSEN: "{machines} launched for it",
+    ReasonCode.ROOM_EXISTS: "not needed: machines that exist or are on their way have room ({machines})",
+    ReasonCode.ACCELERATOR_KEPT: "its {resource} is kept for work that asks for it; launched instead: {offer}",
+    ReasonCode.LOWER_PRIORITY: "its pool has priority {priority}; what is launched has {highest} ({offer})",
+    ReasonCode.DEARER: "dearer by {more_usd_per_hour:.4g} USD/h: {machines} would cost {usd_per_hour:.4g}, what is "
+    "launched ({offer}) costs {least_usd_per_hour:.4g}",
+    ReasonCode.EQUALLY_DEAR: "as dear as {offer} ({usd_per_hour:.4g} USD/h), which goes before it",
+    ReasonCode.TOGETHER: "alone it would save {less_usd_per_hour:.4g} USD/h, but {offer} takes other work along",
+    ReasonCode.PRICE_UNKNOWN: "{offer} has no price and is compared by its resources",
     ReasonCode.IMPOSSIBLE: "{claim} cannot go from {phase} on {fact}",
     ReasonCode.ADOPTED: "machine {machine} carried our tag but had no claim",
     ReasonCode.RELEASE_FAILED: "release failed: {error}",

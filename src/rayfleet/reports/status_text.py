@@ -182,8 +182,12 @@ def unmet_text(unmet: Unmet) -> str:
     """Return `3 x {CPU: 1} wait`, or what a buffer lacks."""
     if isinstance(unmet.demand, Ahead):
         return f"buffer {unmet.demand.name} lacks {unmet.count} x {shape(unmet.demand.shape)}"
-    what = gang_text(unmet.demand) if isinstance(unmet.demand, Gang) else shape(unmet.demand.shape)
-    return f"{unmet.count} x {what} wait"
+    return f"{unmet.count} x {wanted_text(unmet)} wait"
+
+
+def wanted_text(unmet: Unmet) -> str:
+    """Return what is asked for: a shape, or a gang."""
+    return gang_text(unmet.demand) if isinstance(unmet.demand, Gang) else shape(unmet.demand.shape)
 
 
 def _orders(report: TickReport) -> Iterator[str]:
