@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import repeat
+from typing import Final
 
 import numpy as np
 
@@ -92,13 +93,12 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How an item is put onto hosts. `whole`: counted against total capacity.
+    """How an item is put onto hosts.
 
     `spread`: one piece per host and round, for as long as that goes. `once`: one piece per host at most.
     `only`: these hosts.
     """
 
-    whole: bool = False
     spread: bool = False
     once: bool = False
     only: Mask | None = None
@@ -109,12 +109,25 @@ ANY_MANNER = Manner()
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """Items to place, and why. `whole`: against total capacity. `spread`: of equally cheap ways on more machines."""
+    """Items to place, and why; None: each machine for the kinds of its pieces. `spread`: if equal, more machines."""
 
     pieces: list[Item]
-    why: ReasonCode
-    whole: bool = False
+    why: ReasonCode | None
     spread: bool = False
+
+    def why_for(self, pieces: Pieces) -> ReasonCode:
+        """Return why a machine with these pieces is launched; a gang goes before tasks, tasks before requests."""
+        if self.why is not None:
+            return self.why
+        kinds = {piece.kind for _, piece, _ in pieces}
+        return next(code for kind, code in _WHY.items() if kind in kinds)
+
+
+_WHY: Final = {
+    DemandKind.GANG: ReasonCode.GANG,
+    DemandKind.TASKS: ReasonCode.TASKS,
+    DemandKind.REQUESTED: ReasonCode.REQUESTED,
+}
 
 
 @dataclass(slots=True)
@@ -156,9 +169,9 @@ class Layout:
 
     # ---- placing ------------------------------------------------------------------------------------------------
 
-    def put(self, piece: Item, columns: Counts, counts: Counts, *, whole: bool = False) -> None:
+    def put(self, piece: Item, columns: Counts, counts: Counts) -> None:
         """Put `counts` of an item onto hosts and note it."""
-        self.capacity.take(piece.need, columns, counts, whole=whole)
+        self.capacity.take(piece.need, columns, counts)
         self.placed.append(Put(piece.kind, columns, counts, piece.consume(int(counts.sum()))))
 
     def settle(self, piece: Item, selector: LabelSelector, how: Manner = ANY_MANNER) -> Counts:
@@ -175,14 +188,14 @@ class Layout:
         if how.only is not None:
             mask = mask & how.only
         while left:
-            fit = self.capacity.fits(piece.need, mask, whole=how.whole)
+            fit = self.capacity.fits(piece.need, mask)
             np.minimum(fit, 1 if how.spread or how.once else left, out=fit)
             columns = np.flatnonzero(fit)
             if not columns.size:
                 break
             columns = columns[np.argsort(self._rank(piece, columns, fit), kind="stable")]
             counts = _first(fit[columns], left)
-            self.put(piece, columns[: counts.size], counts, whole=how.whole)
+            self.put(piece, columns[: counts.size], counts)
             touched.append(columns[: counts.size])
             left -= int(counts.sum())
             if not how.spread:
@@ -222,11 +235,11 @@ class Layout:
             known = starting.get(variant.key, [])[:wanted_replicas]
             del starting.get(variant.key, [])[:wanted_replicas]
             for host, piece, count in pieces if known else ():
-                self.put(piece, np.array(known) + host, np.full(len(known), count, np.int64), whole=errand.whole)
+                self.put(piece, np.array(known) + host, np.full(len(known), count, np.int64))
             # The speed holds launches back; it does not turn them into dearer ones of another pool.
             wanted_new = wanted_replicas - len(known)
             most = self.room.replicas(variant.pool, variant.offer.usd_per_hour)
-            most = most if errand.why is ReasonCode.GANG else min(most, self.room.at_once(variant.pool))
+            most = most if errand.why_for(pieces) is ReasonCode.GANG else min(most, self.room.at_once(variant.pool))
             replicas = min(wanted_new, most)
             if replicas < wanted_new:
                 held.update(id(piece) for _, piece, _ in pieces)
@@ -239,9 +252,9 @@ class Layout:
     def _make_filled(self, launches: list[tuple[Variant, int, Pieces]], errand: Errand) -> None:
         """Launch replicas that are filled with pieces, all of one launch alike; room has been taken for them."""
         filled = [(variant.whole_host(), _by_host(variant, pieces), replicas) for variant, replicas, pieces in launches]
-        firsts = self.capacity.grow_filled(filled, whole=errand.whole)
+        firsts = self.capacity.grow_filled(filled)
         for first, (variant, replicas, pieces) in zip(firsts, launches, strict=True):
-            self.made.append(Made(variant, replicas, first, errand.why))
+            self.made.append(Made(variant, replicas, first, errand.why_for(pieces)))
             for host, piece, count in pieces:
                 columns = range(first + host, first + replicas * variant.hosts, variant.hosts)
                 self.placed.append(Put(piece.kind, columns, count, piece.consume(count * replicas)))
@@ -253,7 +266,7 @@ class Layout:
         self.made.append(Made(variant, replicas, first, why))
         return first
 
-    def serve(self, pieces: list[Item], why: ReasonCode, *, whole: bool = False, spread: bool = False) -> None:
+    def serve(self, pieces: list[Item], why: ReasonCode | None, *, spread: bool = False) -> None:
         """Place items: for each of their alternatives in turn, on what there is, then on new machines.
 
         What the speed holds back waits for machines of the alternative that it can have. When machines are on their
@@ -262,7 +275,7 @@ class Layout:
         """
         if not any(piece.left for piece in pieces):
             return
-        errand = Errand(pieces, why, whole=whole, spread=spread)
+        errand = Errand(pieces, why, spread=spread)
         spare = self._on_their_way()
         if not spare:
             self._serve(errand, {})
@@ -292,7 +305,7 @@ class Layout:
         for round_ in range(max((len(piece.selectors) for piece in pieces), default=0)):
             asked = [(piece, piece.selectors[round_]) for piece in pieces if round_ < len(piece.selectors)]
             for piece, selector in asked:
-                self.settle(piece, selector, Manner(whole=errand.whole, spread=errand.spread, only=self._grown(only)))
+                self.settle(piece, selector, Manner(spread=errand.spread, only=self._grown(only)))
             free = [(piece, selector) for piece, selector in asked if id(piece) not in held]
             held |= self.launch(free, errand, starting)
 

@@ -34,6 +34,6 @@ def place_demand(draft: Draft, layout: Layout) -> Leftover:
     owners = Owners.of(draft) if draft.policy.quotas else None
     gangs = place_gangs(draft, layout, owners)
     requested = items(layout.terms, DemandKind.REQUESTED, demand.requested)
-    layout.serve(requested, ReasonCode.REQUESTED, whole=True)
+    layout.serve(requested, ReasonCode.REQUESTED)
     tasks = place_tasks(draft, layout, owners)
     return Leftover(gangs, requested, tasks, place_ahead(draft, layout))

@@ -78,7 +78,7 @@ def item(terms: Terms, kind: DemandKind, shape: Resources, selectors: Selectors,
         kind=kind,
         shape=shape,
         selectors=selectors or (ANYWHERE,),
-        need=terms.need(shape),
+        need=terms.need(shape, of_total=kind is DemandKind.REQUESTED),
         accelerated=has_accelerator(shape),
         weight=weight(shape),
         sources=sources,
@@ -133,4 +133,4 @@ def terms_of(demand: Demand, policy: Policy, expected: tuple[Expected, ...] = ()
             names.update(bundle.shape)
             selectors.update(bundle.selectors)
     keys = {match.key for selector in selectors for match in selector.matches}
-    return Terms(tuple(sorted(names)), frozenset(keys))
+    return Terms(tuple(sorted(names)), frozenset(keys), requested=bool(demand.requested))
