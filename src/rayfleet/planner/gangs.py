@@ -1,15 +1,16 @@
 """Step 8: gangs (placement groups), each whole or not at all.
 
 Ray places a group's bundles in one transaction, so a machine for half a group is money for nothing. STRICT_PACK
-is one piece of the summed size. STRICT_SPREAD takes a machine per bundle. PACK and SPREAD bind nothing: their
-bundles are pieces like tasks, placed together or not at all; they only choose between equal prices. Different gangs
-may share machines. Bundles that are `placed` already need no room; strict ones look at where those are.
+is one piece of the summed size. STRICT_SPREAD takes a machine per bundle (see `apart`). PACK and SPREAD bind nothing:
+their bundles are pieces like tasks, placed together or not at all; they only choose between equal prices. Different
+gangs may share machines. Bundles that are `placed` already need no room; strict ones look at where those are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
@@ -25,10 +26,9 @@ from rayfleet.model import (
     Selectors,
     Strategy,
 )
+from rayfleet.planner.apart import serve_apart
 from rayfleet.planner.capacity import Mask
-from rayfleet.planner.draft import Draft
 from rayfleet.planner.layout import Layout, Manner
-from rayfleet.planner.market import Variant
 from rayfleet.planner.quotas import Owner, Owners, whole_gang
 from rayfleet.planner.work import Item, Source, item
 
@@ -45,6 +45,16 @@ class Party:
     def count(self) -> int:
         """Return how many of the gangs still wait."""
         return sum(self.waiting.values())
+
+    @property
+    def is_loose(self) -> bool:
+        """Say whether its bundles may be anywhere, as tasks may."""
+        return self.gang.strategy in _LOOSE
+
+    @property
+    def needs_nothing(self) -> bool:
+        """Say whether none of its bundles needs anything, so that any machine will do."""
+        return not any(bundle.shape for _, bundle in self.bundles)
 
     def next_index(self) -> int:
         """Return the list position of the gang that is served next."""
@@ -65,9 +75,11 @@ class Missing:
     held: Reason | None = None
 
 
-def place_gangs(draft: Draft, layout: Layout, owners: Owners | None = None) -> list[Missing]:
+_LOOSE: Final = frozenset({Strategy.PACK, Strategy.SPREAD})
+
+
+def place_gangs(layout: Layout, parties: list[Party], owners: Owners | None = None) -> list[Missing]:
     """Place all gangs that can be; return those that could not. `owners`: where there are quotas."""
-    parties = _parties(draft.snapshot.demand.gangs)
     held: dict[int, Reason] = {}
     for number, party in enumerate(parties):
         if owners is not None:
@@ -111,7 +123,7 @@ def _missing(layout: Layout, party: Party) -> Missing:
 _ORDER = {Strategy.STRICT_PACK: 0, Strategy.STRICT_SPREAD: 1, Strategy.PACK: 2, Strategy.SPREAD: 3}
 
 
-def _parties(gangs: tuple[Gang, ...]) -> list[Party]:
+def parties_of(gangs: tuple[Gang, ...]) -> list[Party]:
     """Group equal gangs; the hardest to place come first: strict before others, then the biggest bundle."""
     groups: dict[Gang, dict[int, int]] = {}
     for index, gang in enumerate(gangs):
@@ -149,7 +161,7 @@ def _at_once(layout: Layout, party: Party) -> bool:
 def _one(layout: Layout, party: Party) -> bool:
     index = party.next_index()
     if party.gang.strategy is Strategy.STRICT_SPREAD:
-        return _whole_or_nothing(layout, lambda: _serve_apart(layout, party, index))
+        return _whole_or_nothing(layout, lambda: _serve_apart(layout, party, index, waiting=party.count))
     return _whole_or_nothing(layout, lambda: _serve(layout, party, {index: 1}))
 
 
@@ -169,9 +181,30 @@ def _serve(layout: Layout, party: Party, gangs: dict[int, int]) -> bool:
     if party.gang.strategy is Strategy.STRICT_PACK:
         return _serve_together(layout, party, gangs)
     spread = party.gang.strategy is Strategy.SPREAD
+    if spread and _spread_out(layout, party, gangs):
+        return True
     pieces = _pieces(layout, party, gangs)
     layout.serve(pieces, ReasonCode.GANG, spread=spread)
     return not any(piece.left for piece in pieces)
+
+
+def _spread_out(layout: Layout, party: Party, gangs: dict[int, int]) -> bool:
+    """Place SPREAD gangs on different machines of those there are, if there is room for all of them so."""
+    if layout.capacity.size < len(party.bundles):
+        return False
+    every = [index for index, count in gangs.items() for _ in range(count)]
+    return _whole_or_nothing(layout, lambda: all(_serve_apart(layout, party, index, waiting=0) for index in every))
+
+
+def _serve_apart(layout: Layout, party: Party, index: int, *, waiting: int) -> bool:
+    homes = _homes(layout, party)
+    taken = np.zeros(layout.capacity.size, np.bool_) if homes is None else homes
+    return serve_apart(layout, _pieces(layout, party, {index: 1}), taken, waiting=waiting)
+
+
+def loose_pieces(layout: Layout, parties: list[Party]) -> list[Item]:
+    """Return all bundles of parties that are loose."""
+    return [piece for party in parties for piece in _pieces(layout, party, party.waiting)]
 
 
 def _pieces(layout: Layout, party: Party, gangs: dict[int, int]) -> list[Item]:
@@ -181,6 +214,8 @@ def _pieces(layout: Layout, party: Party, gangs: dict[int, int]) -> list[Item]:
         sources = groups.setdefault((bundle.shape, bundle.selectors), [])
         sources.extend(Source(index, number, count) for index, count in gangs.items() if count)
     pieces = [item(layout.terms, DemandKind.GANG, shape, sel, s) for (shape, sel), s in groups.items()]
+    for piece in pieces:
+        piece.spread = party.gang.strategy is Strategy.SPREAD
     return sorted(pieces, key=lambda p: (not p.accelerated, p.selectors == (ANYWHERE,), -p.weight))
 
 
@@ -241,59 +276,3 @@ def _host_ids(layout: Layout, machines: set[str]) -> set[str]:
         for host in claim.hosts
         if host.id in machines or host.machine_id in machines or host.node_id in machines
     }
-
-
-# ---- STRICT_SPREAD --------------------------------------------------------------------------------------------------
-
-
-def _serve_apart(layout: Layout, party: Party, index: int) -> bool:
-    homes = _homes(layout, party)
-    taken = np.zeros(layout.capacity.size, np.bool_) if homes is None else homes.copy()
-    for piece in _pieces(layout, party, {index: 1}):
-        for selector in piece.selectors:
-            taken = _settle_apart(layout, piece, selector, taken)
-            while piece.left and _launch_apart(layout, party, piece, selector):
-                taken = _settle_apart(layout, piece, selector, taken)
-        if piece.left:
-            return False
-    return True
-
-
-def _settle_apart(layout: Layout, piece: Item, selector: LabelSelector, taken: Mask) -> Mask:
-    """Put pieces onto hosts that have none of this gang yet; return those that have one now."""
-    grown = np.zeros(layout.capacity.size, np.bool_)
-    grown[: taken.size] = taken
-    grown[layout.settle(piece, selector, Manner(only=~grown, once=True))] = True
-    return grown
-
-
-def _launch_apart(layout: Layout, party: Party, piece: Item, selector: LabelSelector) -> bool:
-    """Launch machines for what is left of a piece: the cheapest for all the gangs that will share them."""
-    waiting = party.count
-    choices = [
-        (_cost_apart(variant, piece, waiting), variant)
-        for variant in layout.variants
-        if selector.holds(dict(variant.labels))
-        and all(variant.offers[row] >= units for row, units in piece.need)
-        and layout.room.replicas(variant.pool, variant.offer.usd_per_hour)
-    ]
-    if not choices:
-        return False
-    variant = min(choices, key=lambda choice: choice[0])[1]
-    most = layout.room.replicas(variant.pool, variant.offer.usd_per_hour)
-    layout.make(variant, min(most, -(-piece.left // variant.hosts)), ReasonCode.GANG)
-    return True
-
-
-def _cost_apart(variant: Variant, piece: Item, waiting: int) -> tuple[float, ...]:
-    fit = min((variant.offers[row] // units for row, units in piece.need), default=waiting)
-    machines = -(-waiting // fit)
-    waste = variant.weight / variant.hosts * machines - piece.weight * waiting
-    return (
-        float(variant.accelerated and not piece.accelerated),
-        -float(variant.pool.priority),
-        round(variant.price / variant.hosts * machines, 9),
-        round(waste, 9),
-        float(machines),
-        float(variant.order),
-    )

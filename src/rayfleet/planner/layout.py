@@ -7,13 +7,13 @@ before it took and launched.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 from typing import Final
 
 import numpy as np
 
-from rayfleet.model import Demand, DemandKind, LabelSelector, OfferKey, ReasonCode
+from rayfleet.model import ANYWHERE, Demand, DemandKind, LabelSelector, OfferKey, Phase, ReasonCode
 from rayfleet.planner.capacity import STARTING, Capacity, Counts, Filling, Mask, SavedCapacity, Terms
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.market import Variant, variants
@@ -41,6 +41,15 @@ class Put:
     counts: Counts | int
     parts: list[tuple[int, int | None, int]]
     bundles: tuple[int, ...] | None = None
+
+    def move(self, to: Counts) -> None:
+        """Be on other columns: those that `to` says of each."""
+        if not isinstance(self.columns, range):
+            self.columns = to[self.columns]
+            return
+        moved = to[self.columns.start : self.columns.stop : self.columns.step]
+        if not np.array_equal(moved, self.columns):
+            self.columns, self.counts = moved, np.full(moved.size, self.counts, np.int64)
 
     def by_column(self) -> Iterator[tuple[int, int]]:
         """Yield each column with its count."""
@@ -167,6 +176,16 @@ class Layout:
         del self.placed[saved.placed :]
         del self.made[saved.made :]
 
+    def copy(self) -> Layout:
+        """Return an independent copy, for a try; `become` takes it over."""
+        return replace(
+            self, capacity=self.capacity.copy(), room=self.room.copy(), placed=list(self.placed), made=list(self.made)
+        )
+
+    def become(self, other: Layout) -> None:
+        """Take over what was tried on a copy."""
+        self.capacity, self.room, self.placed, self.made = other.capacity, other.room, other.placed, other.made
+
     # ---- placing ------------------------------------------------------------------------------------------------
 
     def put(self, piece: Item, columns: Counts, counts: Counts) -> None:
@@ -193,7 +212,7 @@ class Layout:
             columns = np.flatnonzero(fit)
             if not columns.size:
                 break
-            columns = columns[np.argsort(self._rank(piece, columns, fit), kind="stable")]
+            columns = columns[np.argsort(self.rank(piece, columns, fit), kind="stable")]
             counts = _first(fit[columns], left)
             self.put(piece, columns[: counts.size], counts)
             touched.append(columns[: counts.size])
@@ -202,7 +221,8 @@ class Layout:
                 break
         return np.concatenate(touched) if touched else np.zeros(0, np.int64)
 
-    def _rank(self, piece: Item, columns: Counts, fit: Counts) -> Counts:
+    def rank(self, piece: Item, columns: Counts, fit: Counts) -> Counts:
+        """Return how much each of the columns is liked for an item, of which `fit` fit on each; see `settle`."""
         capacity = self.capacity
         idle_accelerator = capacity.accelerated[columns] & (not piece.accelerated)
         stage = capacity.stage[columns] * SAME_FILLING
@@ -275,8 +295,14 @@ class Layout:
         """
         if not any(piece.left for piece in pieces):
             return
+        nothing = [piece for piece in pieces if not piece.need]
+        if nothing and len(nothing) < len(pieces):
+            # What needs nothing fits beside whatever is launched for the others, and must not choose it.
+            self.serve([piece for piece in pieces if piece.need], why, spread=spread)
+            self.serve(nothing, why, spread=spread)
+            return
         errand = Errand(pieces, why, spread=spread)
-        spare = self._on_their_way()
+        spare = self.standing_by()
         if not spare:
             self._serve(errand, {})
             return
@@ -305,7 +331,7 @@ class Layout:
         for round_ in range(max((len(piece.selectors) for piece in pieces), default=0)):
             asked = [(piece, piece.selectors[round_]) for piece in pieces if round_ < len(piece.selectors)]
             for piece, selector in asked:
-                self.settle(piece, selector, Manner(spread=errand.spread, only=self._grown(only)))
+                self.settle(piece, selector, Manner(spread=errand.spread or piece.spread, only=self._grown(only)))
             free = [(piece, selector) for piece, selector in asked if id(piece) not in held]
             held |= self.launch(free, errand, starting)
 
@@ -316,24 +342,52 @@ class Layout:
     def _by_key(self) -> dict[OfferKey, Variant]:
         return {variant.key: variant for variant in self.variants}
 
-    def _on_their_way(self) -> dict[OfferKey, list[int]]:
-        """Return the first columns of whole replicas that are starting and for nobody yet, by offer."""
+    def standing_by(self, *, just_joined: bool = False) -> dict[OfferKey, list[int]]:
+        """Return the first columns of whole replicas that are starting and for nobody yet, by offer.
+
+        `just_joined`: also, and first, those of which it is not known yet whether somebody uses them.
+        """
         capacity = self.capacity
-        idle = (capacity.stage == STARTING) & ~capacity.busy
-        columns = np.flatnonzero(idle[: capacity.existing]).tolist()
-        variants = self._by_key() if columns else {}
-        found: dict[OfferKey, list[int]] = {}
-        for column in columns:
+        idle = capacity.matches(ANYWHERE) & ~capacity.busy
+        idle &= (capacity.stage == STARTING) | (self._just_joined() if just_joined else False)
+        columns = np.flatnonzero(idle[: capacity.existing])
+        firsts: dict[int, list[int]] = {}
+        offers: dict[int, OfferKey] = {}
+        for column in columns[np.argsort(capacity.stage[columns], kind="stable")].tolist():
             claim = self.draft.claims[capacity.places[column].claim]
-            variant = variants.get(claim.offer)
-            first = capacity.places[column].host == claim.hosts[0].id
-            if not first or variant is None or claim.drifted or claim.foreign:
-                continue
-            hosts = slice(column, column + variant.hosts)
-            alike = (capacity.free[:, hosts] == np.array(variant.offers).reshape(-1, 1)).all()
-            if claim.count == variant.hosts and idle[hosts].all() and alike:
-                found.setdefault(claim.offer, []).append(column)
+            if capacity.places[column].host == claim.hosts[0].id and not (claim.drifted or claim.foreign or claim.head):
+                # Keys hash slowly, and all claims of a launch share one.
+                firsts.setdefault(id(claim.offer), []).append(column)
+                offers[id(claim.offer)] = claim.offer
+        found: dict[OfferKey, list[int]] = {}
+        variants = self._by_key() if firsts else {}
+        for number, among in firsts.items():
+            variant = variants.get(offers[number])
+            if variant is not None:
+                found.setdefault(variant.key, []).extend(self._whole_replicas(variant, among, idle))
         return found
+
+    def _whole_replicas(self, variant: Variant, firsts: list[int], idle: Mask) -> list[int]:
+        """Return those of the columns with which a replica begins that is as good as a new one."""
+        capacity, size = self.capacity, variant.hosts
+        sizes = [self.draft.claims[capacity.places[column].claim].count for column in firsts]
+        known = np.array([column for column, hosts in zip(firsts, sizes, strict=True) if hosts == size], np.int64)
+        good = np.ones(known.size, np.bool_)
+        offers = np.array(variant.offers, np.int64).reshape(-1, 1)
+        for host in range(size if known.size else 0):
+            good &= idle[known + host] & (capacity.free[:, known + host] == offers).all(axis=0)
+        whole: list[int] = known[good].tolist()
+        return whole
+
+    def _just_joined(self) -> Mask:
+        """Say of every host whether it is up for less than `settle_s`; claims without a time are so for ever."""
+        capacity, claims = self.capacity, self.draft.claims
+        after = max(0.0, self.draft.now - self.draft.timeouts.settle_s)
+        lately = {claim.id for claim in claims.values() if claim.phase is Phase.READY and claim.since > after}
+        mask = np.zeros(capacity.size, np.bool_)
+        if lately:
+            mask[: capacity.existing] = [place.claim in lately for place in capacity.places]
+        return mask
 
     def _outlay(self, errand: Errand, before: int) -> tuple[float, float]:
         """Return what is left of an errand, by weight, and the price of what was made for it."""

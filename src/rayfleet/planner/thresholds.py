@@ -14,7 +14,10 @@ from rayfleet.planner.work import Item, items
 
 
 def place_tasks(draft: Draft, layout: Layout, owners: Owners | None) -> list[Item]:
-    """Place tasks as far as machines, limits, quotas and the threshold allow; return them with what is left."""
+    """Place tasks as far as machines, limits, quotas and the threshold allow; return them with what is left.
+
+    Those that need nothing are left: `place_nothing` places them when all else has a place.
+    """
     demand = draft.snapshot.demand
     threshold = draft.policy.scale_up_pending_threshold
     held = _held(layout, demand.tasks, threshold) if threshold is not None and demand.tasks else None
@@ -22,15 +25,23 @@ def place_tasks(draft: Draft, layout: Layout, owners: Owners | None) -> list[Ite
         tasks = items(layout.terms, DemandKind.TASKS, demand.tasks)
     else:
         tasks = owned_items(owners, layout, demand)
+    some = [piece for piece in tasks if piece.need]
     if held is not None:
-        _settle(layout, tasks)
+        _settle(layout, some)
         for piece in tasks:
             piece.held = held
     elif owners is None:
-        layout.serve(tasks, ReasonCode.TASKS)
+        layout.serve(some, ReasonCode.TASKS)
     else:
         serve_owned(owners, layout)
     return tasks
+
+
+def place_nothing(layout: Layout, pieces: list[Item], why: ReasonCode) -> None:
+    """Place what needs nothing on whatever there is; the cheapest machine is launched only when there is none."""
+    rest = [piece for piece in pieces if not piece.need]
+    _settle(layout, rest)
+    layout.serve([piece for piece in rest if piece.held is None], why)
 
 
 def _held(layout: Layout, demands: tuple[TaskDemand, ...], threshold: PendingThreshold) -> Reason | None:

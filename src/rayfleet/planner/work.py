@@ -36,6 +36,7 @@ class Item:
     """Equal pieces of demand. `selectors` are alternatives in order; `weight` compares sizes of unlike shapes.
 
     `held`: why nothing more is launched for it although something could be; `shared`: it had its turns beside others.
+    `spread`: of machines there are it goes onto different ones, as long as that goes.
     """
 
     kind: DemandKind
@@ -47,6 +48,7 @@ class Item:
     sources: list[Source]
     held: Reason | None = None
     shared: Reason | None = None
+    spread: bool = False
 
     @property
     def left(self) -> int:
