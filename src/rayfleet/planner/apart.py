@@ -21,7 +21,7 @@ from rayfleet.planner.matching import Want, matched
 from rayfleet.planner.work import Item
 
 _NEXT_CHOICE = 100.0
-"""More than anything in the order of hosts: a machine for a bundle's better-liked alternative is always liked better."""
+"""More than all else in the order of hosts: one for a bundle's better-liked alternative is always liked better."""
 
 
 @dataclass(slots=True)

@@ -172,19 +172,27 @@ class Capacity:
         """Say of every host whether it has work, or gets some."""
         return self._busy[: self.size]
 
-    def shut(self, columns: Counts, shut: bool) -> None:
-        """Say of hosts whether they take nothing."""
-        self._shut[columns] = shut
+    def shut(self, columns: Counts) -> None:
+        """Let hosts take nothing any more."""
+        self._shut[columns] = True
+        self._masks.clear()
+
+    def open(self, columns: Counts) -> None:
+        """Let hosts take work again."""
+        self._shut[columns] = False
         self._masks.clear()
 
     def copy(self) -> Capacity:
         """Return an independent copy, for a try."""
         other = copy(self)
-        other._free, other._stage = self._free.copy(), self._stage.copy()
-        other._accelerated, other._busy = self._accelerated.copy(), self._busy.copy()
-        other._shut, other._label_ids = self._shut.copy(), self._label_ids.copy()
-        other._label_sets, other._masks = dict(self._label_sets), {}
+        other.detach()
         return other
+
+    def detach(self) -> None:
+        """Have arrays of its own from now on."""
+        self._free, self._stage, self._accelerated = self._free.copy(), self._stage.copy(), self._accelerated.copy()
+        self._busy, self._shut, self._label_ids = self._busy.copy(), self._shut.copy(), self._label_ids.copy()
+        self._label_sets, self._masks = dict(self._label_sets), {}
 
     def label_id(self, labels: tuple[tuple[str, str], ...]) -> int:
         """Return the number of a set of labels; equal sets have equal numbers."""

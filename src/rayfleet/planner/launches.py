@@ -151,4 +151,6 @@ def _placements(layout: Layout, numbers: Counts) -> Iterator[Placement]:
         if column < existing:
             yield Placement(places[column].host, places[column].pool, kind, index, bundle, count)
         else:
-            yield Placement(f"new:{numbers[column]}", pools[firsts[bisect_right(firsts, column) - 1]], kind, index, bundle, count)
+            yield Placement(
+                f"new:{numbers[column]}", pools[firsts[bisect_right(firsts, column) - 1]], kind, index, bundle, count
+            )

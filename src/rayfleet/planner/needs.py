@@ -43,7 +43,8 @@ class Leftover:
 
 def place_demand(draft: Draft, layout: Layout) -> Leftover:
     """Place all demand as far as machines and limits allow; what is on its way is for what it was launched for."""
-    replay = Replay.of(draft, layout)
+    # What waits is too few to launch for only beside what there is.
+    replay = Replay.of(draft, layout) if draft.policy.scale_up_pending_threshold is None else None
     if replay is None:
         return _placed(draft, layout)
     before = draft.ahead

@@ -1,4 +1,4 @@
-"""Steps 8 to 11 a second time: what is on its way was launched for the demand that still waits, so it is planned for again.
+"""Steps 8 to 11 once more: what is on its way was launched for demand that still waits, so it is planned for again.
 
 Placing demand afresh onto machines that are starting packs it otherwise than it was packed when they were launched, and
 what was tight then does not fit: something is launched, something else is cancelled, with nothing changed. So the
@@ -47,7 +47,7 @@ class Replay:
             return None
         trial = layout.copy()
         columns = _all_columns(layout, known)
-        trial.capacity.shut(columns, shut=True)
+        trial.capacity.shut(columns)
         trial.capacity.stage[held] = NEW
         trial.room = _room_without(draft, layout, columns)
         return cls(layout, trial, known, columns, held)
@@ -87,9 +87,9 @@ class Replay:
         """Make hosts that stand by what was made of them, and shut the columns that stood for them."""
         capacity = self.layout.capacity
         existing = columns[new]
-        capacity.shut(self.columns, shut=False)
+        capacity.open(self.columns)
         capacity.free[:, existing], capacity.busy[existing] = capacity.free[:, new], capacity.busy[new]
-        capacity.shut(new, shut=True)
+        capacity.shut(new)
         capacity.stage[self.held] = self.origin.capacity.stage[self.held]
 
     def _take_room(self, made: list[Made]) -> bool:
