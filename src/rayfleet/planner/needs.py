@@ -104,8 +104,8 @@ def _in_one_go(draft: Draft, layout: Layout, parties: list[Party]) -> Leftover:
     gangs = place_gangs(layout, [party for party in parties if not party.is_loose])
     loose = [party for party in parties if party.is_loose]
     demand = draft.snapshot.demand
-    kinds = sum(map(bool, (loose, demand.requested, demand.tasks)))
-    if gangs or kinds < 2:
+    of_one_kind = sum(map(bool, (loose, demand.requested, demand.tasks))) <= 1
+    if gangs or of_one_kind:
         rest = _in_turns(draft, layout, loose, None)
         rest.gangs = gangs + rest.gangs
         return rest

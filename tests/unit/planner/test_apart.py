@@ -101,7 +101,7 @@ def test_machines_on_their_way_count() -> None:
 
 
 def test_alternatives_are_asked_for_in_order() -> None:
-    """A new machine for the first alternative goes before one that is there for the second; without any, that is used."""
+    """A new machine for the first one goes before one that is there for the second; without any, that is used."""
     ssd = pool("ssd", 1.0, labels={"disk": "ssd"}, CPU=2)
     hdd = claim("m1", "cpu2", labels={"disk": "hdd"})
     wants = gang("STRICT_SPREAD", bundle(ONE, {"disk": "ssd"}, {"disk": "hdd"}))

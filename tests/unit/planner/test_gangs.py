@@ -164,7 +164,7 @@ def test_bundles_that_need_nothing() -> None:
 def test_a_gang_that_needs_nothing_goes_onto_what_others_launch(strategy: str) -> None:
     """Also where a cheaper machine would hold it, which would be launched for it if it came first."""
     pools = [pool("small", 1.0, CPU=1), pool("big", 5.0, CPU=16)]
-    wants = [gang(strategy, {}, {}), tasks(2, CPU=16), requested(2, CPU=16)]
+    wants: list[Demanded] = [gang(strategy, {}, {}), tasks(2, CPU=16), requested(2, CPU=16)]
     result = planned(*pools, *wants)
     assert (launched(result), unmet(result)) == ({"big": 2}, [])
 

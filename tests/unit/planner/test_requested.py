@@ -5,7 +5,7 @@ from dataclasses import replace
 from tests.unit.planner.looking import kept, launched, leaving, planned, sound_plan, unmet
 
 from rayfleet.model import Phase, ReasonCode
-from rayfleet.testing.snapshots import claim, gang, pool, requested, snapshot, tasks
+from rayfleet.testing.snapshots import Demanded, claim, gang, pool, requested, snapshot, tasks
 
 GPU4 = pool("gpu4", CPU=16, GPU=4)
 CPU1 = pool("cpu1", CPU=1)
@@ -96,7 +96,7 @@ def test_tasks_fill_machines_that_are_requested() -> None:
 def test_requests_tasks_and_gangs_are_met_by_the_cheapest_machines_for_all_of_them() -> None:
     """Two machines of 8 hold the gang; each request of 4 fits on them too, and the tasks fill what the gang leaves."""
     cpu8, cpu4 = pool("cpu8", 4.0, CPU=8), pool("cpu4", 1.9, CPU=4)
-    wants = [gang("STRICT_SPREAD", {"CPU": 6}, {"CPU": 6}), requested(4, CPU=4), tasks(4, CPU=1)]
+    wants: list[Demanded] = [gang("STRICT_SPREAD", {"CPU": 6}, {"CPU": 6}), requested(4, CPU=4), tasks(4, CPU=1)]
     result = planned(cpu8, cpu4, *wants)
     assert (launched(result), unmet(result)) == ({"cpu8": 2}, [])
 
@@ -109,7 +109,7 @@ def test_a_request_is_met_before_tasks_where_a_limit_leaves_too_little() -> None
 
 
 def test_while_requested_machines_are_on_their_way_nothing_changes() -> None:
-    wants = [requested(10, CPU=1), tasks(1, GPU=1), tasks(7, CPU=1)]
+    wants: list[Demanded] = [requested(10, CPU=1), tasks(1, GPU=1), tasks(7, CPU=1)]
     before = snapshot(SMALL, GPU8, *wants)
     made = sound_plan(before)
     again = sound_plan(replace(before, claims=made.claims, serial=made.serial, now=before.now + 3))
