@@ -95,6 +95,7 @@ class ReasonCode(StrEnum):
     UPSCALING_SPEED = "upscaling_speed"
     BACKED_OFF = "backed_off"
     GANG_TOO_WIDE = "gang_too_wide"
+    GANG_APART = "gang_apart"
     PENDING_THRESHOLD = "pending_threshold"
     ENGINE_DOWN = "engine_down"
     WAITING_FOR_HEAD = "waiting_for_head"
@@ -182,6 +183,7 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.FAIR_SHARE: "{owner} has had its turns (weight {weight:g})",
     ReasonCode.UPSCALING_SPEED: "held by upscaling_speed {upscaling_speed:g}: {starting} are starting",
     ReasonCode.BACKED_OFF: "backs off for {left_s:.0f} s more after {error}",
+    ReasonCode.GANG_APART: "its machines must agree on {label}, and nowhere is room for all of them",
     ReasonCode.GANG_TOO_WIDE: "a group of {bundles} bundles needs {missing} more machines than allowed",
     ReasonCode.PENDING_THRESHOLD: "{pending} tasks wait, one for {age_s:.0f} s: machines are launched at {threshold}",
     ReasonCode.ENGINE_DOWN: "Ray does not answer",

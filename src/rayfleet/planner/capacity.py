@@ -198,6 +198,12 @@ class Capacity:
         """Return the number of a set of labels; equal sets have equal numbers."""
         return self._label_sets.setdefault(labels, len(self._label_sets))
 
+    def values_of(self, key: str, columns: Mask | None = None) -> set[str | None]:
+        """Return the values that a label has on some hosts (all, when not given); None: missing."""
+        there = self._label_ids[: self.size] if columns is None else self._label_ids[: self.size][columns]
+        used = set(there.tolist())
+        return {dict(labels).get(key) for labels, number in self._label_sets.items() if number in used}
+
     def matches(self, selector: LabelSelector) -> Mask:
         """Say of every host whether a selector means it."""
         known = self._masks.get(selector)

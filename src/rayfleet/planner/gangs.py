@@ -19,6 +19,7 @@ from rayfleet.model import (
     Bundle,
     DemandKind,
     Gang,
+    LabelMatch,
     LabelSelector,
     Reason,
     ReasonCode,
@@ -49,7 +50,7 @@ class Party:
     @property
     def is_loose(self) -> bool:
         """Say whether its bundles may be anywhere, as tasks may."""
-        return self.gang.strategy in _LOOSE
+        return self.gang.strategy in _LOOSE and self.gang.same_label is None
 
     @property
     def needs_nothing(self) -> bool:
@@ -67,12 +68,14 @@ class Missing:
 
     `machines`: how many more than allowed one of them needs; None when no number of machines would do.
     `needed`: how many new ones it needs in all. `held`: nothing is launched for it because of its owner's quota.
+    `apart`: the label on which its machines do not agree anywhere, where nothing else is in the way.
     """
 
     waiting: dict[int, int]
     machines: int | None
     needed: int = 0
     held: Reason | None = None
+    apart: str | None = None
 
 
 _LOOSE: Final = frozenset({Strategy.PACK, Strategy.SPREAD})
@@ -116,19 +119,28 @@ def _missing(layout: Layout, party: Party) -> Missing:
     before = layout.capacity.hosts_made
     fits = _one(layout, party)
     made = layout.capacity.hosts_made - before
+    label = party.gang.same_label
+    apart = label if not fits and label and _one(layout, replace(party, gang=_unbound(party.gang))) else None
     layout.restore(saved)
-    return Missing(party.waiting, max(1, made - possible) if fits else None, made if fits else 0)
+    return Missing(party.waiting, max(1, made - possible) if fits else None, made if fits else 0, apart=apart)
+
+
+def _unbound(gang: Gang) -> Gang:
+    return replace(gang, same_label=None)
 
 
 _ORDER = {Strategy.STRICT_PACK: 0, Strategy.STRICT_SPREAD: 1, Strategy.PACK: 2, Strategy.SPREAD: 3}
 
 
-def parties_of(gangs: tuple[Gang, ...]) -> list[Party]:
-    """Group equal gangs; the hardest to place come first: strict before others, then the biggest bundle."""
+def parties_of(gangs: tuple[Gang, ...], same_label: str | None = None) -> list[Party]:
+    """Group equal gangs; the hardest to place come first: strict before others, then the biggest bundle.
+
+    `same_label`: what the machines of those agree on that name nothing themselves.
+    """
     groups: dict[Gang, dict[int, int]] = {}
     for index, gang in enumerate(gangs):
         if gang.count > 0:
-            same = replace(gang, count=1, age_s=0.0)
+            same = replace(gang, count=1, age_s=0.0, same_label=gang.same_label or same_label)
             groups.setdefault(same, {})[index] = gang.count
     parties = [
         Party(gang, tuple((n, b) for n, b in enumerate(gang.bundles) if str(n) not in gang.placed), waiting)
@@ -141,7 +153,9 @@ def _difficulty(party: Party) -> tuple[object, ...]:
     gang = party.gang
     shapes = sorted((tuple(b.shape.items()), b.selectors) for _, b in party.bundles)
     biggest = max((sum(b.shape.values()) for _, b in party.bundles), default=0)
-    return (not gang.placed, _ORDER[gang.strategy], -biggest, -len(party.bundles), shapes, tuple(gang.placed.items()))
+    alike = gang.same_label or ""
+    placed = tuple(gang.placed.items())
+    return (not gang.placed, not alike, _ORDER[gang.strategy], -biggest, -len(party.bundles), shapes, placed, alike)
 
 
 # ---- one party ------------------------------------------------------------------------------------------------------
@@ -150,6 +164,8 @@ def _difficulty(party: Party) -> tuple[object, ...]:
 def _at_once(layout: Layout, party: Party) -> bool:
     """Try to place all gangs of a party together, which packs better and costs one try."""
     if party.gang.strategy is Strategy.STRICT_SPREAD or party.count == 1:
+        return False
+    if party.gang.same_label is not None:
         return False
     everybody = dict(party.waiting)
     if _whole_or_nothing(layout, lambda: _serve(layout, party, everybody), alone=False):
@@ -160,9 +176,54 @@ def _at_once(layout: Layout, party: Party) -> bool:
 
 def _one(layout: Layout, party: Party) -> bool:
     index = party.next_index()
+    if party.gang.same_label is not None:
+        return _one_alike(layout, party)
     if party.gang.strategy is Strategy.STRICT_SPREAD:
         return _whole_or_nothing(layout, lambda: _serve_apart(layout, party, index, waiting=party.count))
     return _whole_or_nothing(layout, lambda: _serve(layout, party, {index: 1}))
+
+
+def _one_alike(layout: Layout, party: Party) -> bool:
+    """Place a gang where its machines agree on a label: where new ones cost least, the first of equals."""
+    key = party.gang.same_label or ""
+    ways: list[tuple[float, int, Party]] = []
+    for number, match in enumerate(_values(layout, party, key)):
+        bound = _bound(party, match)
+        saved = layout.save()
+        if _one(layout, bound):
+            price = sum(made.variant.price * made.replicas for made in layout.made[saved.made :])
+            ways.append((round(price, 9), number, bound))
+        layout.restore(saved)
+        if ways and not ways[-1][0]:
+            break
+    return bool(ways) and _one(layout, min(ways, key=lambda way: way[:2])[2])
+
+
+def _values(layout: Layout, party: Party, key: str) -> list[LabelMatch]:
+    """Return what a label may be, as matches: that of machines that hold bundles already, else all, missing last."""
+    homes = _homes(layout, party)
+    known = layout.capacity.values_of(key) if homes is None else layout.capacity.values_of(key, homes)
+    if homes is None:
+        known |= {dict(variant.labels).get(key) for variant in layout.variants}
+    named = sorted(value for value in known if value is not None)
+    missing = [LabelMatch(key, tuple(named), negated=True)] if None in known and homes is None else []
+    return [LabelMatch(key, (value,)) for value in named] + missing
+
+
+def _bound(party: Party, match: LabelMatch) -> Party:
+    """Return a gang of a party with all of its bundles bound by one more match."""
+    bundles = tuple(
+        (
+            number,
+            replace(bundle, selectors=tuple(_and(selector, match) for selector in bundle.selectors or (ANYWHERE,))),
+        )
+        for number, bundle in party.bundles
+    )
+    return Party(_unbound(party.gang), bundles, {party.next_index(): 1})
+
+
+def _and(selector: LabelSelector, match: LabelMatch) -> LabelSelector:
+    return LabelSelector(tuple(sorted({*selector.matches, match})))
 
 
 def _whole_or_nothing(layout: Layout, attempt: Callable[[], bool], *, alone: bool = True) -> bool:

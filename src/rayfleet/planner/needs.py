@@ -76,7 +76,7 @@ def _outlay(draft: Draft, layout: Layout, left: Leftover, since: int) -> tuple[f
 def _placed(draft: Draft, layout: Layout) -> Leftover:
     """Place what needs something, then what is wanted ahead, then what needs nothing."""
     owners = Owners.of(draft) if draft.policy.quotas else None
-    parties = parties_of(draft.snapshot.demand.gangs)
+    parties = parties_of(draft.snapshot.demand.gangs, draft.policy.gangs_same_label)
     some = [party for party in parties if not party.needs_nothing]
     left = _in_one_go(draft, layout, some) if _is_free(draft) else _in_turns(draft, layout, some, owners)
     left.ahead = place_ahead(draft, layout)

@@ -130,9 +130,10 @@ def terms_of(demand: Demand, policy: Policy, expected: tuple[Expected, ...] = ()
     for shape, wanted in [(b.shape, b.selectors) for b in policy.buffers] + [(e.shape, e.selectors) for e in expected]:
         names.update(shape)
         selectors.update(wanted)
+    keys = {gang.same_label or policy.gangs_same_label for gang in demand.gangs} - {None}
     for gang in demand.gangs:
         for bundle in gang.bundles:
             names.update(bundle.shape)
             selectors.update(bundle.selectors)
-    keys = {match.key for selector in selectors for match in selector.matches}
-    return Terms(tuple(sorted(names)), frozenset(keys), requested=bool(demand.requested))
+    keys |= {match.key for selector in selectors for match in selector.matches}
+    return Terms(tuple(sorted(names)), frozenset(key for key in keys if key), requested=bool(demand.requested))
