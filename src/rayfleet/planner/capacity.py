@@ -172,6 +172,11 @@ class Capacity:
         """Say of every host whether it has work, or gets some."""
         return self._busy[: self.size]
 
+    @property
+    def label_ids(self) -> Counts:
+        """Return the number of every host's set of labels."""
+        return self._label_ids[: self.size]
+
     def shut(self, columns: Counts) -> None:
         """Let hosts take nothing any more."""
         self._shut[columns] = True

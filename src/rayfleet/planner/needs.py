@@ -20,6 +20,7 @@ from rayfleet.planner.gangs import Missing, Party, loose_pieces, parties_of, pla
 from rayfleet.planner.layout import Layout
 from rayfleet.planner.quotas import Owners
 from rayfleet.planner.replay import Replay
+from rayfleet.planner.swaps import Before, swap_idle
 from rayfleet.planner.thresholds import place_nothing, place_tasks
 from rayfleet.planner.weights import weight
 from rayfleet.planner.work import Item, in_order, items
@@ -42,7 +43,15 @@ class Leftover:
 
 
 def place_demand(draft: Draft, layout: Layout) -> Leftover:
-    """Place all demand as far as machines and limits allow; what is on its way is for what it was launched for."""
+    """Place all demand as far as machines and limits allow, on the cheapest of the machines there are."""
+    before = Before.of(layout)
+    left = _place(draft, layout)
+    swap_idle(draft, layout, before)
+    return left
+
+
+def _place(draft: Draft, layout: Layout) -> Leftover:
+    """Place all demand; what is on its way is for what it was launched for."""
     # What waits is too few to launch for only beside what there is.
     replay = Replay.of(draft, layout) if draft.policy.scale_up_pending_threshold is None else None
     if replay is None:
