@@ -26,16 +26,19 @@ _NEXT_CHOICE = 100.0
 
 @dataclass(slots=True)
 class Seat:
-    """Bundles that look for machines: the alternatives that count now, and new machines for the last of them."""
+    """Bundles that look for machines: the alternatives that count now, and new machines for the last of them.
+
+    `choices` None: not looked for yet.
+    """
 
     piece: Item
     selectors: tuple[LabelSelector, ...]
-    choices: list[Variant]
+    choices: list[Variant] | None
 
     @property
     def price(self) -> float:
         """Return what the cheapest machine for one costs, USD per hour; infinite when none can be had."""
-        return min((variant.price / variant.hosts for variant in self.choices), default=math.inf)
+        return min((variant.price / variant.hosts for variant in self.choices or ()), default=math.inf)
 
 
 def serve_apart(layout: Layout, pieces: list[Item], taken: Mask, *, waiting: int) -> bool:
@@ -44,7 +47,8 @@ def serve_apart(layout: Layout, pieces: list[Item], taken: Mask, *, waiting: int
     `waiting`: so many equal gangs will share the machines; 0: nothing is launched.
     """
     while True:
-        seats = [_seat(layout, piece, launch=waiting > 0) for piece in pieces if piece.left]
+        some = [piece for piece in pieces if piece.left]
+        seats = [_seat(layout, piece, launch=waiting > 0, alone=len(some) == 1) for piece in some]
         taken = _seated(layout, seats, taken)
         seats = [seat for seat in seats if seat.piece.left]
         if not seats:
@@ -53,8 +57,10 @@ def serve_apart(layout: Layout, pieces: list[Item], taken: Mask, *, waiting: int
             return False
 
 
-def _seat(layout: Layout, piece: Item, *, launch: bool) -> Seat:
-    """Return the alternatives up to the first for which a machine can be had."""
+def _seat(layout: Layout, piece: Item, *, launch: bool, alone: bool) -> Seat:
+    """Return the alternatives up to the first for which a machine can be had. `alone`: no other piece waits."""
+    if launch and alone and len(piece.selectors) == 1:
+        return Seat(piece, piece.selectors, None)  # many gangs find a place without a launch: nobody asks for choices
     for number, selector in enumerate(piece.selectors if launch else ()):
         choices = _choices(layout, piece, selector)
         if choices:
@@ -103,7 +109,8 @@ def _launched(layout: Layout, seats: list[Seat], waiting: int) -> bool:
     """Launch for pieces that no machine takes, as far as limits allow; say whether anything was."""
     any_made = False
     for seat in sorted(seats, key=lambda s: -s.price):
-        choices = [v for v in seat.choices if layout.room.replicas(v.pool, v.offer.usd_per_hour)]
+        known = _choices(layout, seat.piece, seat.selectors[-1]) if seat.choices is None else seat.choices
+        choices = [v for v in known if layout.room.replicas(v.pool, v.offer.usd_per_hour)]
         if not choices:
             continue
         variant = min(choices, key=lambda v: _cost(v, seat.piece, waiting))
