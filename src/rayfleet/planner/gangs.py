@@ -249,9 +249,13 @@ def _serve(layout: Layout, party: Party, gangs: dict[int, int]) -> bool:
     return not any(piece.left for piece in pieces)
 
 
+MOST_APART: Final = 64
+"""More SPREAD gangs of one kind than this are placed in bulk, which sends equal bundles only to different machines."""
+
+
 def _spread_out(layout: Layout, party: Party, gangs: dict[int, int]) -> bool:
     """Place SPREAD gangs on different machines of those there are, if there is room for all of them so."""
-    if layout.capacity.size < len(party.bundles):
+    if layout.capacity.size < len(party.bundles) or party.count > MOST_APART:
         return False
     every = [index for index, count in gangs.items() for _ in range(count)]
     return _whole_or_nothing(layout, lambda: all(_serve_apart(layout, party, index, waiting=0) for index in every))

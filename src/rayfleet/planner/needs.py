@@ -10,7 +10,7 @@ What needs nothing comes last: it fits onto whatever there is then, and moves no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rayfleet.model import DemandKind, ReasonCode
@@ -21,7 +21,7 @@ from rayfleet.planner.layout import Layout
 from rayfleet.planner.quotas import Owners
 from rayfleet.planner.replay import Replay
 from rayfleet.planner.swaps import Before, swap_idle
-from rayfleet.planner.thresholds import place_nothing, place_tasks
+from rayfleet.planner.thresholds import can_be_had, place_nothing, place_tasks, settle_all
 from rayfleet.planner.weights import weight
 from rayfleet.planner.work import Item, in_order, items
 
@@ -110,29 +110,41 @@ def _in_turns(draft: Draft, layout: Layout, parties: list[Party], owners: Owners
 
 def _in_one_go(draft: Draft, layout: Layout, parties: list[Party]) -> Leftover:
     """Place gangs that bind their bundles, then all the rest together, if that leaves nothing and pays."""
-    gangs = place_gangs(layout, [party for party in parties if not party.is_loose])
-    loose = [party for party in parties if party.is_loose]
+    loose = [p for p in parties if p.is_loose and all(can_be_had(layout, b) for b in loose_pieces(layout, [p]))]
+    gangs = place_gangs(layout, [party for party in parties if party not in loose])
     demand = draft.snapshot.demand
-    of_one_kind = sum(map(bool, (loose, demand.requested, demand.tasks))) <= 1
-    if gangs or of_one_kind:
-        rest = _in_turns(draft, layout, loose, None)
-        rest.gangs = gangs + rest.gangs
-        return rest
-    together = layout.copy()
+    if sum(map(bool, (loose, demand.requested, demand.tasks))) > 1:
+        together = layout.copy()
+        left, pieces = _together(draft, together, loose)
+        if not any(piece.left for piece in pieces) and not _turns_are_cheaper(draft, layout, loose, (together, left)):
+            layout.become(together)
+            return replace(left, gangs=gangs)
+    left = _in_turns(draft, layout, loose, None)
+    return replace(left, gangs=gangs + left.gangs)
+
+
+def _together(draft: Draft, layout: Layout, loose: list[Party]) -> tuple[Leftover, list[Item]]:
+    """Pack gangs, tasks and requests in one go; return what is left, and the pieces that machines can be had for."""
+    demand = draft.snapshot.demand
     requested = items(layout.terms, DemandKind.REQUESTED, demand.requested)
     tasks = items(layout.terms, DemandKind.TASKS, demand.tasks)
+    rest = [piece for piece in (*tasks, *requested) if piece.need and not can_be_had(layout, piece)]
+    settle_all(layout, rest)  # it has no other place than those there are
+    some = [piece for piece in tasks if piece.need and piece not in rest]
     # Requests come last, because they are content with machines that are in use.
-    pieces = [p for p in (*in_order(loose_pieces(layout, loose) + tasks), *requested) if p.need]
-    together.serve(pieces, None)
-    left = Leftover([], requested, tasks, [])
-    if any(piece.left for piece in pieces):
-        return _in_turns(draft, layout, loose, None)
-    if len(pieces) <= BOTH_WAYS:
-        turns = layout.copy()
-        others = _in_turns(draft, turns, loose, None)
-        since = len(layout.made)
-        if _outlay(draft, turns, others, since) <= _outlay(draft, together, left, since):
-            layout.become(turns)
-            return others
-    layout.become(together)
-    return left
+    asked = [piece for piece in requested if piece.need and piece not in rest]
+    pieces = in_order(loose_pieces(layout, loose) + some) + asked
+    layout.serve(pieces, None)
+    return Leftover([], requested, tasks, []), pieces
+
+
+def _turns_are_cheaper(draft: Draft, layout: Layout, loose: list[Party], found: tuple[Layout, Leftover]) -> bool:
+    """Say whether it costs no more to place kind by kind; not asked where that would take long."""
+    together, left = found
+    kinds = len(draft.snapshot.demand.tasks) + len(draft.snapshot.demand.requested)
+    if kinds + len(loose_pieces(layout, loose)) > BOTH_WAYS:
+        return False
+    turns = layout.copy()
+    others = _in_turns(draft, turns, [replace(party, waiting=dict(party.waiting)) for party in loose], None)
+    since = len(layout.made)
+    return _outlay(draft, turns, others, since) <= _outlay(draft, together, left, since)

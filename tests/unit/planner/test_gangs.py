@@ -180,3 +180,12 @@ def test_packed_gangs_fill_the_machines_that_tasks_need() -> None:
     for strategy in ("PACK", "SPREAD"):
         result = planned(*pools, gang(strategy, {"CPU": 2}, {"CPU": 2}), tasks(1, GPU=1))
         assert (launched(result), unmet(result)) == ({"gpu": 1}, [])
+
+
+def test_what_can_never_be_placed_does_not_keep_the_rest_from_sharing() -> None:
+    pools = [pool("small", 1.0, CPU=2), pool("gpu", 5.0, CPU=8, GPU=1)]
+    possible: list[Demanded] = [gang("PACK", {"CPU": 2}, {"CPU": 2}), tasks(1, GPU=1)]
+    never: list[Demanded] = [gang("PACK", {"CPU": 1}, {"GPU": 64}), tasks(1, GPU=64), gang("STRICT_PACK", {"GPU": 64})]
+    result = planned(*pools, *possible, *never)
+    assert launched(result) == {"gpu": 1}
+    assert [entry[:3] for entry in unmet(result)] == [("gang", 1, 1), ("gang", 2, 1), ("tasks", 1, 1)]
