@@ -14,6 +14,7 @@ from benchmarks.problems.ours import snapshot_of
 from benchmarks.problems.peers import run
 
 from rayfleet.config.plan_out import plan_to_json
+from rayfleet.model import Phase
 from rayfleet.planner import plan
 from rayfleet.planner.invariants import check
 
@@ -50,6 +51,18 @@ def test_every_plan_is_sound_and_within_its_goal(name: str) -> None:
 def test_while_the_machines_are_on_their_way_the_next_plan_changes_nothing(name: str) -> None:
     """However tightly things were packed: the same packing is found again."""
     nothing_changes(name)
+
+
+@pytest.mark.parametrize("name", ["gang_mixed_x40_tasks2000", "mix100_1000_t50_s2", "sel100_1000_t50"])
+def test_nor_does_it_when_some_machines_have_just_joined(name: str) -> None:
+    """Ray has not told yet what runs on them: the work still waits, as far as is known."""
+    snapshot = snapshot_of(case(name))
+    made = plan(snapshot)
+    now = snapshot.now + 3
+    up = [replace(claim, phase=Phase.READY, since=now - 1) for claim in made.claims[::2]]
+    after = replace(snapshot, claims=(*up, *made.claims[1::2]), serial=made.serial, now=now)
+    again = plan(after)
+    assert (again.launches, again.releases, again.unmet) == ((), (), ())
 
 
 @pytest.mark.slow
