@@ -68,6 +68,7 @@ class Values:
     sizes: Drawn
     shapes: Drawn
     labels: Drawn
+    same_labels: Drawn
     selectors: Drawn
     counts: Drawn
     gang_counts: Drawn
@@ -122,6 +123,7 @@ LIKELY = Values(
     sizes=st.sampled_from(SIZES).map(Resources.of),
     shapes=st.sampled_from(SHAPES).map(Resources.of),
     labels=st.sampled_from([{}, {}, {"tier": "batch"}, {"tier": "web"}]).map(FrozenMap),
+    same_labels=st.sampled_from([None, None, None, "tier", "ray.io/availability-zone"]),
     selectors=st.one_of(st.just(()), st.just(()), st.lists(TIERS, min_size=1, max_size=2, unique=True).map(tuple)),
     counts=st.integers(1, 12),
     gang_counts=st.integers(1, 3),
@@ -164,6 +166,7 @@ ANY = Values(
     sizes=RESOURCES,
     shapes=RESOURCES,
     labels=st.dictionaries(NAMES, TEXTS, max_size=2).map(FrozenMap),
+    same_labels=st.none() | NAMES,
     selectors=st.lists(st.dictionaries(NAMES, EXPRESSIONS, max_size=2).map(LabelSelector.parse), max_size=2).map(tuple),
     counts=st.integers(0, 1000),
     gang_counts=st.integers(0, 9),
@@ -217,7 +220,7 @@ def pools(draw: st.DrawFn, of: Values, name: str) -> Pool:
 def demands(of: Values) -> st.SearchStrategy[Demand]:
     bundles = st.builds(Bundle, shape=of.shapes, selectors=of.selectors)
     strategies, bundled = st.sampled_from(Strategy), several(bundles, 4, least=1)
-    gangs = st.builds(Gang, strategies, bundled, of.gang_counts, of.ages, of.placed, of.labels)
+    gangs = st.builds(Gang, strategies, bundled, of.gang_counts, of.ages, of.placed, of.labels, of.same_labels)
     return st.builds(
         Demand,
         tasks=several(st.builds(TaskDemand, of.shapes, of.counts, of.selectors, of.ages, of.labels), 4),

@@ -202,6 +202,9 @@ class SharedForm(Form):
     """Budget from midnight to midnight, UTC; null: none. rayfleet's own."""
     max_launches_per_min: Count | None = None
     """Machines that are launched within a minute at most; null: no limit. rayfleet's own."""
+    gangs_same_label: Name | None = None
+    """Label key on which all machines of a placement group agree: `ray.io/availability-zone` keeps each in one zone;
+    null: none. rayfleet's own."""
     overlays: list[OverlayForm] = Field(default_factory=list)
     """What offers count as when they are compared: reserved capacity, licences, carbon. rayfleet's own."""
     quotas: list[QuotaForm] = Field(default_factory=list)
@@ -220,6 +223,7 @@ def shared(form: SharedForm) -> Json:
         "max_resources": _units(form.max_resources),
         "max_usd_per_day": form.max_usd_per_day,
         "max_launches_per_min": form.max_launches_per_min,
+        "gangs_same_label": form.gangs_same_label,
         "overlays": tuple(_overlay(row) for row in form.overlays),
         "quotas": tuple(_quota(row) for row in form.quotas),
         "forecast": Forecast(**form.forecast.model_dump()) if form.forecast else None,
@@ -237,6 +241,7 @@ def shared_to_json(policy: Policy) -> Json:
         "overlays": [_overlay_to_json(overlay) for overlay in policy.overlays],
         "quotas": [_quota_to_json(quota) for quota in policy.quotas],
         "forecast": asdict(policy.forecast) if policy.forecast else None,
+        "gangs_same_label": policy.gangs_same_label,
     }
     limits = {"max_usd_per_day": policy.max_usd_per_day, "max_launches_per_min": policy.max_launches_per_min}
     return {key: value for key, value in rows.items() if value} | {

@@ -277,7 +277,8 @@ def _requested(row: RequestedForm) -> RequestedDemand:
 
 def _gang(row: GangForm) -> Gang:
     bundles = tuple(_bundle(b) for b in row.bundles)
-    return Gang(row.strategy, bundles, row.count, row.age_s, FrozenMap(row.placed), FrozenMap(row.labels))
+    placed, labels = FrozenMap(row.placed), FrozenMap(row.labels)
+    return Gang(row.strategy, bundles, row.count, row.age_s, placed, labels, row.same_label)
 
 
 def _bundle(form: BundleForm) -> Bundle:

@@ -227,6 +227,7 @@ class GangForm(Form):
     age_s: Measure = 0.0
     placed: dict[Name, Name] = Field(default_factory=dict)
     labels: Labels = Field(default_factory=dict)
+    same_label: Name | None = None
 
 
 class DemandForm(Form):

@@ -298,8 +298,13 @@ def gang_to_json(gang: Gang) -> Json:
     """Return one row of `demand.gangs`."""
     row: Json = {"strategy": gang.strategy.value, "bundles": [_bundle(bundle) for bundle in gang.bundles]}
     row["count"] = gang.count
-    more = {"age_s": gang.age_s, "placed": dict(gang.placed), "labels": dict(gang.labels)}
-    return row | _without({"age_s": 0.0, "placed": {}, "labels": {}}, more)
+    more = {
+        "age_s": gang.age_s,
+        "placed": dict(gang.placed),
+        "labels": dict(gang.labels),
+        "same_label": gang.same_label,
+    }
+    return row | _without({"age_s": 0.0, "placed": {}, "labels": {}, "same_label": None}, more)
 
 
 def _bundle(bundle: Bundle) -> Json:

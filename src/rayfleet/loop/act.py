@@ -176,9 +176,17 @@ class Actor:
         if not ids:
             return False
 
+        async def ask_one(node: str) -> None:
+            await self._parts.engine.drain(node, drain.deadline, drain.reason.text, voluntary=drain.voluntary)
+
         async def ask() -> None:
-            for node in ids:
-                await self._parts.engine.drain(node, drain.deadline, drain.reason.text, voluntary=drain.voluntary)
+            if drain.voluntary:  # nobody is asked any more when one has refused, because none can be called back
+                for node in ids:
+                    await ask_one(node)
+                return
+            answers = await asyncio.gather(*map(ask_one, ids), return_exceptions=True)
+            for trouble in filter(None, answers):
+                raise trouble
 
         self._begin(OutcomeKind.DRAIN, (drain.claim,), ask, ("engine", ""), ids)
         return True

@@ -59,7 +59,8 @@ class Gang:
 
     `placed` maps a bundle's index (as text) to the machine id that already holds
     it: such bundles need no room, but STRICT strategies respect where they are.
-    A gang with placed bundles has count 1. `labels`: whose it is, as of tasks.
+    A gang with placed bundles has count 1. `labels`: whose it is, as of tasks. `same_label`: a label key on which all
+    its machines agree (a zone, a rack); None: they need not.
     """
 
     strategy: Strategy
@@ -68,6 +69,7 @@ class Gang:
     age_s: float = 0.0
     placed: FrozenMap[str] = FrozenMap()
     labels: Labels = NO_LABELS
+    same_label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

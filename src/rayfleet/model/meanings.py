@@ -475,6 +475,13 @@ WAITS: Final[dict[ReasonCode, Meaning]] = {
         bundles="bundles of the group",
         missing="how many new machines it needs",
     ),
+    ReasonCode.GANG_APART: _means(
+        "All machines of a placement group must have the same value of a label (`same_label` of the group, or "
+        "`gangs_same_label`), such as one zone, and for no value can all of them be had. Nothing is started for it.",
+        "Add offers so that one zone (or whatever the label names) has all the machines that its bundles need, or take "
+        "the key away.",
+        label="the label on which its machines have to agree",
+    ),
     ReasonCode.ENGINE_DOWN: _means(
         "Ray's control service (GCS) does not answer. Nothing is started or released for demand until it does.",
         "Mostly wait: it is started again by itself. If it stays so: `rayfleet logs`.",

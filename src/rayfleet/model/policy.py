@@ -129,6 +129,7 @@ class Policy:
     launched for the first task that waits. `scale_up_utilization`: resource -> share of it (0..1] that may be in use
     before more is launched. `max_resources`: resource -> most units that all workers together may have (0 is none at
     all). `max_usd_per_day`: from midnight to midnight, UTC. `max_launches_per_min`: machines; the head is free.
+    `gangs_same_label`: a label key on which the machines of every gang agree that names none itself.
     `spot_spread_margin`: spot machines are spread over offers that cost at most that share more than the cheapest one;
     None = the cheapest only.
     """
@@ -154,6 +155,7 @@ class Policy:
     max_resources: FrozenMap[int] = FrozenMap()
     max_usd_per_day: float | None = None
     max_launches_per_min: int | None = None
+    gangs_same_label: str | None = None
     overlays: tuple[Overlay, ...] = ()
     quotas: tuple[Quota, ...] = ()
     forecast: Forecast | None = None

@@ -100,6 +100,7 @@ class ReasonCode(StrEnum):
     GANG_TOO_WIDE = "gang_too_wide"
     SPARED = "spared"
     WORK_FIRST = "work_first"
+    GANG_APART = "gang_apart"
     PENDING_THRESHOLD = "pending_threshold"
     ENGINE_DOWN = "engine_down"
     WAITING_FOR_HEAD = "waiting_for_head"
@@ -198,6 +199,7 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.FAIR_SHARE: "{owner} has had its turns (weight {weight:g})",
     ReasonCode.UPSCALING_SPEED: "held by upscaling_speed {upscaling_speed:g}: {starting} are starting",
     ReasonCode.BACKED_OFF: "backs off for {left_s:.0f} s more after {error}",
+    ReasonCode.GANG_APART: "its machines must agree on {label}, and nowhere is room for all of them",
     ReasonCode.GANG_TOO_WIDE: "a group of {bundles} bundles needs {missing} more machines than allowed",
     ReasonCode.SPARED: "is kept for work that needs its accelerator: {offer} is asked again in {left_s:.0f} s",
     ReasonCode.WORK_FIRST: "work that waits would take the room at once",

@@ -13,6 +13,9 @@
      9 requested   request_resources, against total capacity    > needs
     10 tasks       the rest of the demand                      |
     11 ahead       buffers, from what is free then             /
+       apart       bundles that go onto a machine each, by matching
+       replay      what is on its way is planned for as if it were still to be launched
+       swaps       of idle machines those that cost least get the work
        standins    the work of machines that are leaving gets room elsewhere; outgoing ones go when it has;
                    consolidation says when it pays to give a machine up (budgets: how many may go at a time)
     12 surplus     what nobody needs is cancelled, what is idle is drained: at once where it keeps out what waits

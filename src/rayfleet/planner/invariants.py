@@ -72,6 +72,7 @@ def check(snapshot: Snapshot, plan: Plan) -> tuple[Finding, ...]:
         _hosts_hold(snapshot, plan),
         _labels_hold(snapshot, plan),
         _strict_gangs(snapshot, plan),
+        _alike_gangs(snapshot, plan),
     )
     broken = [hit for rule in (*rules, *placements) for hit in rule]
     return tuple(
@@ -411,6 +412,22 @@ def _labels_of_hosts(snapshot: Snapshot, plan: Plan) -> dict[str, Labels]:
         labels.update({f"new:{number + n}": known for n in range(launch.count)})
         number += launch.count
     return labels
+
+
+def _alike_gangs(snapshot: Snapshot, plan: Plan) -> Broken:
+    """The machines of a gang agree on the label that it names, as far as a count of one tells."""
+    unmet = {u.index: u.count for u in plan.unmet if u.kind is DemandKind.GANG}
+    single = {
+        index: key
+        for index, gang in enumerate(snapshot.demand.gangs)
+        if (key := gang.same_label or snapshot.policy.gangs_same_label) and gang.count - unmet.get(index, 0) == 1
+    }
+    labels = _labels_of_hosts(snapshot, plan) if single else {}
+    for index, key in single.items():
+        hosts = {p.on for p in plan.placements if p.kind is DemandKind.GANG and p.index == index}
+        values = {labels.get(host, NO_LABELS).get(key) for host in hosts}
+        if len(values) > 1:
+            yield f"gang {index}", "machines of a gang agree on a label", f"{key}: {sorted(map(str, values))}"
 
 
 def _strict_gangs(snapshot: Snapshot, plan: Plan) -> Broken:

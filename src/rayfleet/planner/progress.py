@@ -55,9 +55,10 @@ def _write(draft: Draft, claim: Claim, step: Step) -> None:
     draft.keep(step.claim)
     if step.effect is Effect.JOINED:
         backoffs.succeed(draft, claim)
-    if step.effect is Effect.DRAIN_AGAIN and claim.drain:
-        voluntary = may_refuse(claim.drain.reason)
-        leaving.ask_drain(draft, claim, claim.drain.reason, deadline=claim.drain.deadline, voluntary=voluntary)
+    asked = step.claim.drain
+    if step.effect is Effect.DRAIN_AGAIN and asked:
+        voluntary = may_refuse(asked.reason)
+        leaving.ask_drain(draft, step.claim, asked.reason, deadline=asked.deadline, voluntary=voluntary)
     if step.cause and step.effect in {Effect.STOP, Effect.STOP_AGAIN}:
         draft.keep(resting(draft, step.claim))
         leaving.ask_stop(draft, step.claim, step.cause)

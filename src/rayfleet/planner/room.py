@@ -46,15 +46,18 @@ class Room:
     resources: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, draft: Draft) -> Room:
-        """Count what exists (leaving claims too) against the policy's limits; what is on standby makes way for work."""
+    def of(cls, draft: Draft, without: frozenset[str] = frozenset()) -> Room:
+        """Count what exists (leaving claims too) against the policy's limits; what is on standby makes way for work.
+
+        `without`: as if these claims did not exist.
+        """
         policy = draft.policy
         hosts: dict[str, int] = {}
         starting: dict[str, int] = {}
         ready: dict[str, int] = {}
         usd = 0.0
         for claim in draft.claims.values():
-            if claim.foreign or claim.standby or claim.phase not in EXISTING:
+            if claim.foreign or claim.standby or claim.phase not in EXISTING or claim.id in without:
                 continue
             name, count = claim.offer.pool, len(claim.hosts)
             usd += (draft.usd_per_hour(claim) or 0.0) * count
@@ -80,7 +83,7 @@ class Room:
             starting=starting,
             launches=_launches_left(draft),
             today_per_hour=_today_left(draft, usd),
-            resources=_resources_left(draft),
+            resources=_resources_left(draft, without),
         )
 
     def copy(self) -> Room:
@@ -212,12 +215,12 @@ def _of_resource(policy: Policy, name: str, left: int) -> Reason:
     return reason(ReasonCode.MAX_RESOURCES, resource=name, have=amount(most - left), most=amount(most))
 
 
-def _resources_left(draft: Draft) -> dict[str, int]:
+def _resources_left(draft: Draft, without: frozenset[str]) -> dict[str, int]:
     """Return what is left of each limited resource; may be negative."""
     left = dict(draft.policy.max_resources)
     if left:
         for claim in draft.workers():
-            total = total_of(draft, claim)
+            total = NOTHING if claim.id in without else total_of(draft, claim)
             for name in left:
                 left[name] -= total.get(name, 0)
     return left

@@ -172,6 +172,5 @@ def _moves(draft: Draft, layout: Layout, claim: Claim, housing: Housing) -> bool
     if any(piece.left for piece in pieces) or any(own[column] for column in columns):
         layout.restore(saved)
         return False
-    layout.capacity.whole[:, own] = 0
     _hold(layout, housing, columns)
     return True

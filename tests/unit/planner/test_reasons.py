@@ -181,6 +181,11 @@ CASES: dict[ReasonCode, Snapshot] = {
         CPU1, tasks(1, CPU=1), backoffs=(Backoff(OfferKey("p"), 1100.0, Trouble.OUT_OF_STOCK),)
     ),
     ReasonCode.GANG_TOO_WIDE: snapshot(CPU1, gang("PACK", {"CPU": 1}, {"CPU": 1}), max_workers=1),
+    ReasonCode.GANG_APART: snapshot(
+        pool("p", CPU=1, labels={"z": "a"}),
+        pool("q", GPU=1, labels={"z": "b"}),
+        gang("PACK", {"CPU": 1}, {"GPU": 1}, same_label="z"),
+    ),
     ReasonCode.ENGINE_DOWN: snapshot(CPU1, engine_up=False),
     ReasonCode.WAITING_FOR_HEAD: snapshot(CPU1, tasks(1, CPU=1), head=HEAD),
     ReasonCode.SHUTTING_DOWN: snapshot(CPU1, tasks(1, CPU=1), orders=order(OrderKind.SHUTDOWN)),
