@@ -69,6 +69,7 @@ def _pool(form: ClusterForm, kind: NodeType, *, here: bool) -> Pool:
         idle_timeout_s=own.idle_timeout_s,
         restartable=own.restartable,
         max_age_s=own.max_age_s,
+        max_age_grace_s=own.max_age_grace_s,
         standby=standby(own.standby),
         offers=_offers(form, kind),
     )

@@ -147,6 +147,12 @@ RELEASES: Final[dict[ReasonCode, Meaning]] = {
         age_s="seconds since it was launched",
         max_age_s="the age that its pool allows, in seconds",
     ),
+    ReasonCode.GRACE: _means(
+        "The machine is beyond its maximum age and in use: it takes no new work, and what runs there has time to finish "
+        "before it is ended, restartable or not.",
+        "`rayfleet set max_age_grace_s=N`, or `POOL.max_age_grace_s`, for the next ones; null never ends such work.",
+        left_s="seconds that the work had when the machine began to leave",
+    ),
     ReasonCode.UNDERUSED: _means(
         "Consolidation: the little that runs on the machine fits on others that are up, so it is not worth its price.",
         "`rayfleet set consolidation_threshold=null` stops consolidation.",
@@ -321,6 +327,14 @@ STAYS: Final[dict[ReasonCode, Meaning]] = {
         "The machine waits on standby, without Ray and (stopped) without most of its price. Launches of its offer use "
         "it before new ones.",
         "To have fewer: `rayfleet set standby:POOL=N`; `rayfleet drain NODE` gives this one back.",
+    ),
+    ReasonCode.ON_HAND: _means(
+        "Nothing needs the machine any more while it is on its way. Others of its pool are in use, so that it may soon be "
+        "needed again: it is not cancelled before its idle time-out has passed since its launch.",
+        "`rayfleet set keep_starting_share=0` cancels such machines at once.",
+        in_use="machines of its pool that are in use; a share of that number is kept",
+        pool="its pool",
+        left_s="seconds until it is cancelled unless it joins or is needed before",
     ),
     ReasonCode.STANDS_IN: _means(
         "Nothing runs on the machine yet; it has room for the work of one that is leaving.",

@@ -95,7 +95,8 @@ class Pool:
     """One kind of machine and how many there may be. Counts are hosts, not replicas.
 
     `priority`: higher is tried first, above price. `max_workers` None = no cap.
-    `idle_timeout_s` None = the policy's. `standby`: how many more wait without Ray; they count in no maximum.
+    `idle_timeout_s`, `max_age_s`, `max_age_grace_s` None = the policy's. `standby`: how many more wait without Ray; they
+    count in no maximum.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Pool:
     restartable: bool = False
     max_age_s: float | None = None
     standby: Standby | None = None
+    max_age_grace_s: float | None = None
 
     @property
     def make(self) -> str:
@@ -128,7 +130,9 @@ class Policy:
     before more is launched. `max_resources`: resource -> most units that all workers together may have (0 is none at
     all). `max_usd_per_day`: from midnight to midnight, UTC. `max_launches_per_min`: machines; the head is free.
     `spot_spread_margin`: spot machines are spread over offers that cost at most that share more than the cheapest one;
-    None = the cheapest only.
+    None = the cheapest only. `keep_starting_share`: of machines on their way that nothing needs any more, so many stay
+    as this share of those of their pool that are in use. `max_age_grace_s`: what runs on a machine at its maximum age
+    may go on for so long and is ended then, restartable or not; None: it is not ended.
     """
 
     pools: tuple[Pool, ...] = ()
@@ -155,6 +159,8 @@ class Policy:
     overlays: tuple[Overlay, ...] = ()
     quotas: tuple[Quota, ...] = ()
     forecast: Forecast | None = None
+    keep_starting_share: float = 0.25
+    max_age_grace_s: float | None = None
 
     @property
     def replaces_machines(self) -> bool:

@@ -52,6 +52,7 @@ class ReasonCode(StrEnum):
     UNDERUSED = "underused"
     CHEAPER = "cheaper"
     RESTARTABLE = "restartable"
+    GRACE = "grace"
     BOOT_TIMEOUT = "boot_timeout"
     REQUEST_TIMEOUT = "request_timeout"
     NODE_DIED = "node_died"
@@ -78,6 +79,7 @@ class ReasonCode(StrEnum):
     REPLACING = "replacing"
     ON_STANDBY = "on_standby"
     STANDS_IN = "stands_in"
+    ON_HAND = "on_hand"
     SCALE_DOWN_UTILIZATION = "scale_down_utilization"
     DISRUPTION_BUDGET = "disruption_budget"
     # unmet, and the verdict per pool
@@ -144,9 +146,11 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.UNDERUSED: "its work fits on other machines, which saves {usd_per_hour:.3g} USD/h (score {score:.2f})",
     ReasonCode.CHEAPER: "{offer} would do, which saves {usd_per_hour:.3g} USD/h (score {score:.2f})",
     ReasonCode.RESTARTABLE: "its work can be started again elsewhere",
+    ReasonCode.GRACE: "what runs on it may go on for {left_s:.0f} s",
     ReasonCode.REPLACEMENT: "work of {machines} machines that are leaving needs room",
     ReasonCode.REPLACING: "leaves when what takes its place is up",
     ReasonCode.STANDS_IN: "kept for the work of a machine that is leaving",
+    ReasonCode.ON_HAND: "nothing needs it now; kept for {left_s:.0f} s, as {in_use} machines of {pool} are in use",
     ReasonCode.BOOT_TIMEOUT: "did not join within {boot_timeout_s:g} s",
     ReasonCode.REQUEST_TIMEOUT: "did not appear within {request_timeout_s:g} s",
     ReasonCode.NODE_DIED: "its Ray node died",

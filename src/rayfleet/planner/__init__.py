@@ -15,7 +15,7 @@
     11 ahead       buffers, from what is free then             /
        standins    the work of machines that are leaving gets room elsewhere; outgoing ones go when it has;
                    consolidation says when it pays to give a machine up (budgets: how many may go at a time)
-    12 surplus     what nobody needs is cancelled, what is idle is drained
+    12 surplus     what nobody needs is cancelled (some of it stays on hand: patience), what is idle is drained
     13 launches    what has to be made becomes claims and calls; spot machines are spread over offers (spread), those
                    that wait are started first (reuse), and the reason names the cheaper offers that were not asked
                    (detours)
@@ -110,9 +110,9 @@ def _scale(draft: Draft) -> tuple[tuple[Placement, ...], dict[str, Reason]]:
     why = send_off(draft, layout, frozenset(housing.housed))
     consolidate(draft, layout, budgets, housing)
     needed: dict[str, DemandKind] = layout.needed()
+    draft.unmet.extend(unmet_by_limits(draft, layout, left))
     why |= let_go(draft, needed, budgets, housing.held)
     stop_idle(draft)
-    draft.unmet.extend(unmet_by_limits(draft, layout, left))
     placements = write_launches(draft, layout)
     tend_standby(draft, layout)
     return placements, why

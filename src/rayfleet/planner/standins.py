@@ -31,6 +31,7 @@ from rayfleet.model import (
 from rayfleet.planner.budgets import Budgets, disruption_of
 from rayfleet.planner.consolidation import fits
 from rayfleet.planner.draft import Draft, is_used, used_share
+from rayfleet.planner.grace import may_finish
 from rayfleet.planner.headroom import Headroom
 from rayfleet.planner.layout import Layout, Manner
 from rayfleet.planner.outgoing import drain_outgoing, may_be_disrupted
@@ -64,6 +65,8 @@ def _moving(draft: Draft) -> list[Claim]:
 
 
 def _is_moving(draft: Draft, claim: Claim) -> bool:
+    if may_finish(draft, claim):
+        return False
     if claim.id in draft.outgoing:
         return True
     if claim.drain is None:
