@@ -147,6 +147,13 @@ RELEASES: Final[dict[ReasonCode, Meaning]] = {
         age_s="seconds since it was launched",
         max_age_s="the age that its pool allows, in seconds",
     ),
+    ReasonCode.EXCHANGE: _means(
+        "Consolidation: one machine of another offer takes the work of so many, and costs less than they do. It is up "
+        "before they leave.",
+        "`rayfleet set consolidation_threshold=null` stops consolidation.",
+        machines="how many give way to it",
+        offer="what takes their place",
+    ),
     ReasonCode.GRACE: _means(
         "The machine is beyond its maximum age and in use: it takes no new work, and what runs there has time to finish "
         "before it is ended, restartable or not.",

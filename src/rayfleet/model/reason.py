@@ -51,6 +51,7 @@ class ReasonCode(StrEnum):
     EXPIRED = "expired"
     UNDERUSED = "underused"
     CHEAPER = "cheaper"
+    EXCHANGE = "exchange"
     RESTARTABLE = "restartable"
     GRACE = "grace"
     BOOT_TIMEOUT = "boot_timeout"
@@ -145,6 +146,7 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.EXPIRED: "is {age_s:.0f} s old (maximum {max_age_s:g} s)",
     ReasonCode.UNDERUSED: "its work fits on other machines, which saves {usd_per_hour:.3g} USD/h (score {score:.2f})",
     ReasonCode.CHEAPER: "{offer} would do, which saves {usd_per_hour:.3g} USD/h (score {score:.2f})",
+    ReasonCode.EXCHANGE: "{machines} machines give way to one of {offer}",
     ReasonCode.RESTARTABLE: "its work can be started again elsewhere",
     ReasonCode.GRACE: "what runs on it may go on for {left_s:.0f} s",
     ReasonCode.REPLACEMENT: "work of {machines} machines that are leaving needs room",

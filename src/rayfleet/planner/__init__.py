@@ -108,10 +108,10 @@ def _scale(draft: Draft) -> tuple[tuple[Placement, ...], dict[str, Reason]]:
     left = place_demand(draft, layout)
     housing = house_leaving_work(draft, layout)
     why = send_off(draft, layout, frozenset(housing.housed))
-    consolidate(draft, layout, budgets, housing)
+    replacing = consolidate(draft, layout, budgets, housing)
     needed: dict[str, DemandKind] = layout.needed()
     draft.unmet.extend(unmet_by_limits(draft, layout, left))
-    why |= let_go(draft, needed, budgets, housing.held)
+    why |= let_go(draft, needed, budgets, housing.held) | replacing
     stop_idle(draft)
     placements = write_launches(draft, layout)
     tend_standby(draft, layout)

@@ -113,6 +113,13 @@ CASES: dict[ReasonCode, Snapshot] = {
     ReasonCode.CHEAPER: snapshot(RETURN, claim("m", "p", since=0.0, used={"CPU": 0.5}), consolidation_threshold=0.5),
     ReasonCode.REPLACING: snapshot(RETURN, claim("m", "p", since=0.0, used={"CPU": 0.5}), consolidation_threshold=0.5),
     ReasonCode.REPLACEMENT: machine(interrupt_at=1100.0, used={"CPU": 1}),
+    ReasonCode.EXCHANGE: snapshot(
+        CPU1,
+        pool("big", 3.0, CPU=4, restartable=True),
+        claim("m", "big", since=0.0, used={"CPU": 1}),
+        claim("n", "p", since=0.0),
+        consolidation_threshold=0.5,
+    ),
     ReasonCode.GRACE: snapshot(CPU1, claim("m", "p", used={"CPU": 1}), max_age_s=10.0, max_age_grace_s=9000.0),
     ReasonCode.ON_HAND: snapshot(CPU1, claim("m", "p", used={"CPU": 1}), claim("n", "p", Phase.BOOTING, created=999.0)),
     ReasonCode.STANDS_IN: snapshot(CPU1, claim("m", "p", interrupt_at=1100.0, used={"CPU": 1}), claim("n", "p")),
