@@ -29,7 +29,7 @@ from rayfleet.model import (
     reason,
 )
 from rayfleet.planner.budgets import Budgets, disruption_of
-from rayfleet.planner.capacity import Mask
+from rayfleet.planner.capacity import NEW, Mask
 from rayfleet.planner.consolidation import fits
 from rayfleet.planner.draft import Draft, is_used
 from rayfleet.planner.exchange import Mover, in_order, mover, spare_machines, with_offer, with_spare
@@ -90,6 +90,10 @@ def house_leaving_work(draft: Draft, layout: Layout) -> Housing:
     housing = Housing()
     for claim in _moving(draft):
         pieces = _pieces(draft, layout, claim)
+        if disruption_of(claim) is Disruption.UNDERUSED:
+            # It has left because there was room: what needs new machines now is no reason to have kept it.
+            _hold(layout, housing, _settled(layout, pieces, layout.capacity.stage < NEW))
+            continue
         columns = _served(layout, pieces)
         if not any(piece.left for piece in pieces) and all(layout.capacity.stage[c] == 0 for c in columns):
             housing.housed.add(claim.id)
@@ -106,15 +110,22 @@ def _pieces(draft: Draft, layout: Layout, claim: Claim) -> list[Item]:
     ]
 
 
-def _served(layout: Layout, pieces: list[Item], *, only_staying: bool = False) -> list[int]:
-    """Place pieces without a trace in the placements; return the columns that they took."""
+def _served(layout: Layout, pieces: list[Item]) -> list[int]:
+    """Place pieces, on new machines too, without a trace in the placements; return the columns that they took."""
     mark = len(layout.placed)
-    if only_staying:
-        only = _staying(layout)
-        for piece in pieces:
-            layout.settle(piece, piece.selectors[0], Manner(only=only))
-    else:
-        layout.serve(pieces, ReasonCode.REPLACEMENT)
+    layout.serve(pieces, ReasonCode.REPLACEMENT)
+    return _traceless(layout, mark)
+
+
+def _settled(layout: Layout, pieces: list[Item], only: Mask) -> list[int]:
+    """Place pieces on some of the machines that there are, likewise."""
+    mark = len(layout.placed)
+    for piece in pieces:
+        layout.settle(piece, piece.selectors[0], Manner(only=only))
+    return _traceless(layout, mark)
+
+
+def _traceless(layout: Layout, mark: int) -> list[int]:
     columns = [column for put in layout.placed[mark:] for column, _ in put.by_column()]
     del layout.placed[mark:]
     return columns
@@ -144,12 +155,11 @@ def consolidate(draft: Draft, layout: Layout, budgets: Budgets, housing: Housing
     """
     if draft.policy.consolidation_threshold is None:
         return {}
-    at_rest = not (layout.made or _is_busy_scaling(draft, layout))
-    spare = _above_minimum(draft)
-    movers = _movers(draft, layout, housing, spare)
+    at_rest = not (layout.made or _is_busy_scaling(draft, layout) or _has_changed(draft))
+    movers = _movers(draft, layout, housing, _above_minimum(draft))
     if at_rest and _gave_up(draft, layout, budgets, housing, movers):
         return {}
-    return _exchanged(draft, layout, budgets, housing, movers) if movers else {}
+    return _exchanged(draft, layout, budgets, housing, movers, at_rest=at_rest) if movers else {}
 
 
 def _movers(draft: Draft, layout: Layout, housing: Housing, spare: dict[str, int]) -> list[Mover]:
@@ -187,13 +197,13 @@ def _gave_up(draft: Draft, layout: Layout, budgets: Budgets, housing: Housing, m
 
 
 def _exchanged(
-    draft: Draft, layout: Layout, budgets: Budgets, housing: Housing, movers: list[Mover]
+    draft: Draft, layout: Layout, budgets: Budgets, housing: Housing, movers: list[Mover], *, at_rest: bool
 ) -> dict[str, Reason]:
     """Let machines give way to a spare one, or launch one that takes their place."""
     taken = {*layout.needed(), *housing.held}
     spare = list(spare_machines(draft, taken, _above_minimum(draft)))
     found = with_spare(draft, layout, budgets, movers, spare)
-    if found is None and not layout.made and not _is_busy_scaling(draft, layout):
+    if found is None and at_rest:
         found = with_offer(draft, layout, budgets, movers)
     if found is None:
         return {}
@@ -217,6 +227,18 @@ def _is_busy_scaling(draft: Draft, layout: Layout) -> bool:
     return starting or waiting or bool(draft.outgoing)
 
 
+def _has_changed(draft: Draft) -> bool:
+    """Say whether a machine joined so lately that the work may soon need as many again, or one leaves for too little.
+
+    Work that comes and goes would end machines and launch them again without this pause.
+    """
+    after = max(0.0, draft.now - draft.policy.consolidate_after_s)
+    return any(
+        (claim.phase is Phase.READY and claim.since > after) or disruption_of(claim) is Disruption.UNDERUSED
+        for claim in draft.workers()
+    )
+
+
 def _above_minimum(draft: Draft) -> dict[str, int]:
     spare = {pool.name: -pool.min_workers for pool in draft.policy.pools}
     for claim in draft.workers():
@@ -231,7 +253,7 @@ def _moves(draft: Draft, layout: Layout, claim: Claim, housing: Housing) -> bool
     own = np.array([place.claim == claim.id for place in layout.capacity.places], np.bool_)
     layout.capacity.free[:, own] = 0
     pieces = _pieces(draft, layout, claim)
-    columns = _served(layout, pieces, only_staying=True)
+    columns = _settled(layout, pieces, _staying(layout))
     if any(piece.left for piece in pieces) or any(own[column] for column in columns):
         layout.restore(saved)
         return False
