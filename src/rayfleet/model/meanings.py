@@ -155,8 +155,8 @@ RELEASES: Final[dict[ReasonCode, Meaning]] = {
         offer="what takes their place",
     ),
     ReasonCode.GRACE: _means(
-        "The machine is beyond its maximum age and in use: it takes no new work, and what runs there has time to finish "
-        "before it is ended, restartable or not.",
+        "The machine is beyond its maximum age and in use: it takes no new work, and what runs there has time to "
+        "finish before it is ended, restartable or not.",
         "`rayfleet set max_age_grace_s=N`, or `POOL.max_age_grace_s`, for the next ones; null never ends such work.",
         left_s="seconds that the work had when the machine began to leave",
     ),
@@ -336,8 +336,8 @@ STAYS: Final[dict[ReasonCode, Meaning]] = {
         "To have fewer: `rayfleet set standby:POOL=N`; `rayfleet drain NODE` gives this one back.",
     ),
     ReasonCode.ON_HAND: _means(
-        "Nothing needs the machine any more while it is on its way. Others of its pool are in use, so that it may soon be "
-        "needed again: it is not cancelled before its idle time-out has passed since its launch.",
+        "Nothing needs the machine any more while it is on its way. Others of its pool are in use, so that it may soon "
+        "be needed again: it is not cancelled before its idle time-out has passed since its launch.",
         "`rayfleet set keep_starting_share=0` cancels such machines at once.",
         in_use="machines of its pool that are in use; a share of that number is kept",
         pool="its pool",

@@ -53,7 +53,7 @@ _RANK: Final = {Phase.READY: 0, Phase.BOOTING: 1, Phase.REQUESTED: 2}
 
 @dataclass(frozen=True, slots=True)
 class Mover:
-    """A machine that may give way. `needs`: what each of its hosts uses; all of it goes to one host where `home` holds."""
+    """A machine that may give way. `needs`: what each of its hosts uses; it goes to one host, where `home` holds."""
 
     claim: Claim
     needs: tuple[Need, ...]
@@ -66,8 +66,10 @@ class Mover:
 
 @dataclass(frozen=True, slots=True)
 class Taker:
-    """A host that may take their work: of a claim (`claim`, at `column`), or of an offer. `start`: what starting it is
-    worth, in USD."""
+    """A host that may take their work: of a claim (`claim`, at `column`), or of an offer (`variant`).
+
+    `start`: what it costs until it is of use, in USD.
+    """
 
     claim: Claim | None
     column: int
@@ -139,9 +141,7 @@ def with_offer(draft: Draft, layout: Layout, budgets: Budgets, movers: list[Move
             continue
         start = variant.price * (BOOT_S + draft.timeouts.drain_timeout_s) / _HOUR_S
         free = tuple(variant.offers)
-        taker = Taker(
-            None, -1, variant, variant.key, free, variant.accelerated, pool.priority, variant.price, start
-        )
+        taker = Taker(None, -1, variant, variant.key, free, variant.accelerated, pool.priority, variant.price, start)
         one = _filled(draft, layout, budgets, movers, taker)
         if one is not None and (found is None or one.saving > found.saving + 1e-9):
             found = one

@@ -59,9 +59,9 @@ POOL_FIELDS: Final[dict[str, Callable[[str], object]]] = {
 }
 """What SET may change for one pool, as `POOL.field`."""
 
-_NEVER_NONE: Final = frozenset({"min_workers", "priority", "disruption_budgets", "restartable", "consolidate_after_s"}) | {
-    "keep_starting_share"
-}
+_NEVER_NONE: Final = frozenset(
+    {"min_workers", "priority", "disruption_budgets", "restartable", "consolidate_after_s"}
+) | {"keep_starting_share"}
 
 
 def apply_orders(draft: Draft) -> None:

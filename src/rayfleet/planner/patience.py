@@ -1,8 +1,8 @@
 """Step 12, in part: machines on their way that nothing needs any more, and are kept on hand all the same.
 
-Load that comes and goes from second to second is served by machines that get free before a new one is up. To cancel that
-one then costs a launch for every such moment: the provider bills its least time, and the next moment waits for another
-boot. So what nobody needs on its way is treated as what is idle: it may stay for its pool's idle time-out, counted from
+Load that comes and goes from second to second is served by machines that get free before a new one is up. To cancel
+that one then costs a launch for every such moment: the provider bills its least time, and the next moment waits for
+another boot. So what nobody needs on its way is treated as what is idle: it may stay for its pool's idle time-out, counted from
 its launch. What boots within that time joins, and its idle time begins then, as ever.
 
 How many: `keep_starting_share` of the machines of its pool that are in use, rounded up, those nearest to ready. A

@@ -135,8 +135,12 @@ def _staying(layout: Layout) -> Mask:
     """Return the machines that are up and stay whatever consolidation does: in use, or held by a minimum."""
     draft, capacity = layout.draft, layout.capacity
     spare = _above_minimum(draft)
-    held = [draft.claims[p.claim].head or draft.claims[p.claim].foreign or spare.get(p.pool, 0) <= 0 for p in capacity.places]
-    return (capacity.stage == 0) & (capacity.busy | np.array(held, np.bool_))
+    held = [
+        draft.claims[p.claim].head or draft.claims[p.claim].foreign or spare.get(p.pool, 0) <= 0
+        for p in capacity.places
+    ]
+    staying: Mask = (capacity.stage == 0) & (capacity.busy | np.array(held, np.bool_))
+    return staying
 
 
 def _hold(layout: Layout, housing: Housing, columns: list[int]) -> None:

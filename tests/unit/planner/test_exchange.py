@@ -1,12 +1,24 @@
 """One machine of any pool in the place of several, or of one that is too big: consolidation across pools."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.unit.planner.looking import kept, launched, leaving, planned, sound_plan
 from tests.unit.planner.test_outgoing import until_quiet
 
-from rayfleet.model import Backoff, Claim, Disruption, DisruptionBudget, Market, OfferKey, Phase, ReasonCode, Trouble, Window
+from rayfleet.model import (
+    Backoff,
+    Claim,
+    Disruption,
+    DisruptionBudget,
+    Market,
+    OfferKey,
+    Phase,
+    ReasonCode,
+    Trouble,
+    Window,
+)
 from rayfleet.testing.carrying_out import carried_out
 from rayfleet.testing.snapshots import claim, gang, offer, pool, requested, snapshot, tasks
 
@@ -15,7 +27,7 @@ CPU16 = pool("cpu16", 1.5, CPU=16, restartable=True)
 CPU64 = pool("cpu64", 5.0, CPU=64, restartable=True)
 POOLS = (CPU8, CPU16, CPU64)
 ANY = (DisruptionBudget(100, percent=True),)
-ON = {"consolidation_threshold": 0.4, "disruption_budgets": ANY}
+ON: dict[str, Any] = {"consolidation_threshold": 0.4, "disruption_budgets": ANY}
 
 
 def running(name: str, cpus: float, of: str = "cpu8", **fields: object) -> Claim:
@@ -79,7 +91,14 @@ def test_what_saves_most_is_launched() -> None:
         ("too many at a time", {"disruption_budgets": (DisruptionBudget(1),)}),
         ("no room", {"max_workers": 3}),
         ("no money", {"max_usd_per_hour": 4.0}),
-        ("night only", {"disruption_budgets": (DisruptionBudget(0, reasons=(Disruption.UNDERUSED,), window=Window("* * * * *", 60.0)),)}),
+        (
+            "night only",
+            {
+                "disruption_budgets": (
+                    DisruptionBudget(0, reasons=(Disruption.UNDERUSED,), window=Window("* * * * *", 60.0)),
+                )
+            },
+        ),
     ],
 )
 def test_nothing_is_exchanged(why: str, changed: dict[str, object]) -> None:
@@ -89,7 +108,13 @@ def test_nothing_is_exchanged(why: str, changed: dict[str, object]) -> None:
 
 @pytest.mark.parametrize(
     "more",
-    [[tasks(1, CPU=1)], [tasks(9, CPU=8)], [requested(3, CPU=8)], [gang("PACK", {"CPU": 1})], [claim("new", "cpu8", Phase.BOOTING)]],
+    [
+        [tasks(1, CPU=1)],
+        [tasks(9, CPU=8)],
+        [requested(3, CPU=8)],
+        [gang("PACK", {"CPU": 1})],
+        [claim("new", "cpu8", Phase.BOOTING)],
+    ],
     ids=["waiting", "growing", "requested", "gang", "starting"],
 )
 def test_nothing_is_launched_for_it_while_something_else_moves_or_needs_them(more: list[object]) -> None:
@@ -121,7 +146,9 @@ def test_an_idle_machine_is_no_reason_to_move_when_it_costs_as_much() -> None:
 def test_when_the_work_has_grown_beyond_the_new_machine_the_old_ones_stay() -> None:
     one = planned(*POOLS, *THREE, **ON)
     up = carried_out(snapshot(*POOLS, *THREE, **ON), one)
-    grown = replace(up, claims=tuple(replace(c, hosts=running(c.id, 8).hosts) if c.pool == "cpu8" else c for c in up.claims))
+    grown = replace(
+        up, claims=tuple(replace(c, hosts=running(c.id, 8).hosts) if c.pool == "cpu8" else c for c in up.claims)
+    )
     after = sound_plan(grown)
     assert (leaving(after), launched(after)) == ({}, {})
 

@@ -29,7 +29,9 @@ def test_without_a_grace_work_that_cannot_be_restarted_is_never_ended() -> None:
 
 
 @pytest.mark.parametrize(("age_s", "leaves"), [(99.0, False), (100.0, True)])
-def test_from_its_maximum_age_on_a_machine_takes_no_new_work_until_its_grace_is_over(age_s: float, leaves: bool) -> None:
+def test_from_its_maximum_age_on_a_machine_takes_no_new_work_until_its_grace_is_over(
+    age_s: float, leaves: bool
+) -> None:
     result = planned(CPU4, old(age_s=age_s), **AGED)
     told = [("m", False, 1000.0 - age_s + 1100.0, [ReasonCode.GRACE])] if leaves else []
     assert (drains(result), launched(result)) == (told, {})
@@ -55,9 +57,9 @@ def test_a_grace_that_is_over_leaves_the_time_of_any_drain_and_room_is_made_firs
 def test_a_pools_own_grace_goes_first() -> None:
     never = replace(CPU4, max_age_grace_s=50.0)
     assert drains(planned(never, old(age_s=100.0), **{**AGED, "max_age_grace_s": None}))[:1] == []
-    assert [deadline for _, _, deadline, _ in drains(planned(replace(never, max_age_grace_s=600.0), old(), **AGED))] == [
-        1550.0
-    ]
+    assert [
+        deadline for _, _, deadline, _ in drains(planned(replace(never, max_age_grace_s=600.0), old(), **AGED))
+    ] == [1550.0]
 
 
 def test_restartable_work_may_finish_too() -> None:
@@ -72,7 +74,10 @@ def test_an_idle_machine_is_only_asked() -> None:
 
 def test_a_minimum_and_requested_resources_are_replaced_before_it_leaves() -> None:
     held = replace(CPU4, min_workers=1)
-    assert [(launched(p), leaving(p)) for p in (planned(held, old(), **AGED), planned(CPU4, old(), requested(1, CPU=4), **AGED))] == [
+    assert [
+        (launched(p), leaving(p))
+        for p in (planned(held, old(), **AGED), planned(CPU4, old(), requested(1, CPU=4), **AGED))
+    ] == [
         ({"cpu4": 1}, {}),
         ({"cpu4": 1}, {}),
     ]
