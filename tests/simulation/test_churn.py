@@ -1,9 +1,9 @@
-"""Machines are launched about as often as the work grows, and consolidation comes to rest on work that does not change."""
+"""Machines are launched about as often as the work grows; consolidation comes to rest on work that does not change."""
 
 from collections import Counter
 from dataclasses import replace
 
-from rayfleet.model import DisruptionBudget, Policy, ReasonCode, Resources
+from rayfleet.model import DisruptionBudget, OfferKey, Policy, ReasonCode, Resources
 from rayfleet.simulator.generators import generated
 from rayfleet.simulator.run import Ran, Setting, run
 from rayfleet.simulator.scene import Scene, Stock
@@ -13,10 +13,11 @@ from rayfleet.testing.snapshots import pool
 CPU8 = pool("cpu8", 0.4, CPU=8, memory=32e9, restartable=True)
 CPU32 = pool("cpu32", 1.0, CPU=32, memory=128e9, restartable=True)
 CALM = Policy(pools=(CPU8,), idle_timeout_s=300.0)
+CALM_WORLD = Scene()
 DAY = "diurnal:hours=8,peak=80"
 
 
-def ran(policy: Policy, trace: Trace, scene: Scene = Scene()) -> Ran:
+def ran(policy: Policy, trace: Trace, scene: Scene = CALM_WORLD) -> Ran:
     """Simulate with every plan checked."""
     result = run(Setting("own", policy, trace, scene, checked=True))
     assert (result.problems, result.left) == ((), 0)
@@ -47,7 +48,7 @@ def test_one_machine_takes_the_place_of_several_once_and_then_all_is_quiet() -> 
         consolidation_threshold=0.3,
         disruption_budgets=(DisruptionBudget(100, percent=True),),
     )
-    scene = Scene(stock=(Stock("cpu32", machines=0, until_s=600.0),))
+    scene = Scene(stock=(Stock(OfferKey("cpu32"), machines=0, until_s=600.0),))
     result = ran(policy, trace, scene)
     assert Counter(span.pool for span in result.tally.spans) == {"cpu8": 4, "cpu32": 1}
     assert result.tally.launch_reasons[ReasonCode.REPLACEMENT] == 1

@@ -2,8 +2,8 @@
 
 Load that comes and goes from second to second is served by machines that get free before a new one is up. To cancel
 that one then costs a launch for every such moment: the provider bills its least time, and the next moment waits for
-another boot. So what nobody needs on its way is treated as what is idle: it may stay for its pool's idle time-out, counted from
-its launch. What boots within that time joins, and its idle time begins then, as ever.
+another boot. So what nobody needs on its way is treated as what is idle: it may stay for its pool's idle time-out,
+counted from its launch. What boots within that time joins, and its idle time begins then, as ever.
 
 How many: `keep_starting_share` of the machines of its pool that are in use, rounded up, those nearest to ready. A
 steady load keeps a few; where nothing is in use any more, everything is cancelled at once. Nothing is kept while a

@@ -16,6 +16,7 @@ import numpy as np
 
 from rayfleet.model import (
     ANYWHERE,
+    LEAVING,
     Claim,
     Demand,
     DemandKind,
@@ -65,7 +66,7 @@ def with_leaving_work(draft: Draft) -> Demand:
 
 def _moving(draft: Draft) -> list[Claim]:
     """Return the claims in use whose work needs a place elsewhere."""
-    leaving = [c for c in draft.claims.values() if c.phase is Phase.DRAINING or c.id in draft.outgoing]
+    leaving = [c for c in draft.claims.values() if c.phase in LEAVING or c.id in draft.outgoing]
     return [c for c in leaving if is_used(c) and not c.head and not c.foreign and _is_moving(draft, c)]
 
 
@@ -75,7 +76,8 @@ def _is_moving(draft: Draft, claim: Claim) -> bool:
     if claim.id in draft.outgoing:
         return True
     if claim.drain is None:
-        return False
+        # Its time is over: what it runs is on its way back into the queue, where it is demand like any other.
+        return claim.phase is Phase.RELEASING and disruption_of(claim) is not None
     return claim.drain.reason.code is ReasonCode.INTERRUPTED or disruption_of(claim) is not None
 
 
@@ -90,7 +92,7 @@ def house_leaving_work(draft: Draft, layout: Layout) -> Housing:
     housing = Housing()
     for claim in _moving(draft):
         pieces = _pieces(draft, layout, claim)
-        if disruption_of(claim) is Disruption.UNDERUSED:
+        if disruption_of(claim) is Disruption.UNDERUSED or claim.phase is Phase.RELEASING:
             # It has left because there was room: what needs new machines now is no reason to have kept it.
             _hold(layout, housing, _settled(layout, pieces, layout.capacity.stage < NEW))
             continue
