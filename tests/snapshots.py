@@ -362,7 +362,11 @@ MAYBE_MOMENTS = st.none() | MOMENTS
 ORIGINS = st.builds(OfferKey, NAMES, ANY.providers, ANY.regions, ANY.zones, st.none() | ANY.markets)
 SCOPES = ORIGINS | st.just(OfferKey(""))
 ANY_POOLS = st.builds(
-    replace, NAMES.flatmap(lambda name: pools(ANY, name)), max_age_s=st.none() | SPANS, restartable=st.booleans()
+    replace,
+    NAMES.flatmap(lambda name: pools(ANY, name)),
+    max_age_s=st.none() | SPANS,
+    max_age_grace_s=st.none() | SPANS,
+    restartable=st.booleans(),
 )
 BUDGETS = st.builds(
     DisruptionBudget,
@@ -385,6 +389,8 @@ POLICIES = st.builds(
     spot_spread_margin=st.none() | SPANS,
     disruption_budgets=several(BUDGETS, 2),
     max_age_s=st.none() | SPANS,
+    max_age_grace_s=st.none() | SPANS,
+    keep_starting_share=SPANS,
     consolidation_threshold=st.none() | SPANS,
     consolidate_after_s=SPANS,
     scale_down_utilization=st.none() | SPANS,
