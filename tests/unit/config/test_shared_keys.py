@@ -126,7 +126,7 @@ WRONG = [
     ("quotas: [{label: t, value: a}, {label: t, value: a}]", "quotas[1]: the quota of t=a is given twice"),
     ("quotas: [{label: t, value: a, weight: 0}]", "quotas[0].weight: must be at least 0.001, not 0"),
     ("max_usd_per_day: lots", "max_usd_per_day: must be a number, not 'lots'"),
-    ("keep_starting_share: -1", "keep_starting_share: must be at least 0, not -1"),
+    ("keep_starting_share: -1", "keep_starting_share: must be at least 0.0, not -1"),
     ("max_age_grace_s: soon", "max_age_grace_s: must be a number, not 'soon'"),
     ("max_launches_per_min: 1.5", "max_launches_per_min: must be a whole number, not 1.5"),
     ("schedules: [{name: s, cron: nonsense, duration_s: 60, max_workers: 1}]", "schedules[0].cron: must have five"),
