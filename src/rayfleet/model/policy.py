@@ -95,8 +95,8 @@ class Pool:
     """One kind of machine and how many there may be. Counts are hosts, not replicas.
 
     `priority`: higher is tried first, above price. `max_workers` None = no cap.
-    `idle_timeout_s`, `max_age_s`, `max_age_grace_s` None = the policy's. `standby`: how many more wait without Ray; they
-    count in no maximum.
+    `idle_timeout_s`, `max_age_s`, `max_age_grace_s` None = the policy's. `standby`: how many more wait without Ray;
+    they count in no maximum.
     """
 
     name: str
