@@ -369,6 +369,7 @@ ANY_POOLS = st.builds(
     replace,
     NAMES.flatmap(lambda name: pools(ANY, name)),
     max_age_s=st.none() | SPANS,
+    max_age_grace_s=st.none() | SPANS,
     restartable=st.booleans(),
     boot_timeout_s=st.none() | SPANS,
 )
@@ -393,6 +394,8 @@ POLICIES = st.builds(
     spot_spread_margin=st.none() | SPANS,
     disruption_budgets=several(BUDGETS, 2),
     max_age_s=st.none() | SPANS,
+    max_age_grace_s=st.none() | SPANS,
+    keep_starting_share=SPANS,
     consolidation_threshold=st.none() | SPANS,
     consolidate_after_s=SPANS,
     scale_down_utilization=st.none() | SPANS,

@@ -144,7 +144,7 @@ SCENARIO_SECTIONS = {"A scenario file": SCENARIO} | {
 }
 BARE = {
     "priority", "format", "serial", "scale_up_pending_threshold", "hosts_per_replica", "error", "launched_last_min",
-    "details",
+    "details", "keep_starting_share",
 }  # fmt: skip
 """Numbers that are nothing but numbers, and keys that take several things."""
 

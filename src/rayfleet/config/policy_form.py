@@ -211,6 +211,12 @@ class SharedForm(Form):
     """What owners of work (teams, jobs) may have, and their shares. rayfleet's own."""
     forecast: ForecastForm | None = None
     """Room for what was needed one season ago, in advance; null: none. rayfleet's own."""
+    keep_starting_share: Measure = 0.25
+    """Of machines on their way that nothing needs any more, so many are kept as this share of those of their pool that
+    are in use, each for its idle time-out from its launch on; 0: none. rayfleet's own."""
+    max_age_grace_s: Measure | None = None
+    """What runs on a machine at its maximum age may go on for so many seconds, and is ended then, restartable or not;
+    null: only restartable work is ended. rayfleet's own."""
 
 
 def shared(form: SharedForm) -> Json:
@@ -227,6 +233,8 @@ def shared(form: SharedForm) -> Json:
         "overlays": tuple(_overlay(row) for row in form.overlays),
         "quotas": tuple(_quota(row) for row in form.quotas),
         "forecast": Forecast(**form.forecast.model_dump()) if form.forecast else None,
+        "keep_starting_share": form.keep_starting_share,
+        "max_age_grace_s": form.max_age_grace_s,
     }
 
 
@@ -243,9 +251,10 @@ def shared_to_json(policy: Policy) -> Json:
         "forecast": asdict(policy.forecast) if policy.forecast else None,
         "gangs_same_label": policy.gangs_same_label,
     }
-    limits = {"max_usd_per_day": policy.max_usd_per_day, "max_launches_per_min": policy.max_launches_per_min}
+    default = Policy()
+    plain = ("max_usd_per_day", "max_launches_per_min", "keep_starting_share", "max_age_grace_s")
     return {key: value for key, value in rows.items() if value} | {
-        key: value for key, value in limits.items() if value is not None
+        key: getattr(policy, key) for key in plain if getattr(policy, key) != getattr(default, key)
     }
 
 

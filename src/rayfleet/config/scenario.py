@@ -148,6 +148,7 @@ def _pool(form: PoolForm) -> Pool:
         hosts_per_replica=form.hosts_per_replica,
         idle_timeout_s=form.idle_timeout_s,
         max_age_s=form.max_age_s,
+        max_age_grace_s=form.max_age_grace_s,
         restartable=form.restartable,
         standby=standby(form.standby),
         boot_timeout_s=form.boot_timeout_s,

@@ -86,6 +86,7 @@ class PoolForm(Form):
     hosts_per_replica: Positive = 1
     idle_timeout_s: Measure | None = None
     max_age_s: Measure | None = None
+    max_age_grace_s: Measure | None = None
     restartable: Flag = False
     standby: StandbyField = None
     boot_timeout_s: Measure | None = None

@@ -128,6 +128,7 @@ def _pool(pool: Pool) -> Json:
         "hosts_per_replica",
         "idle_timeout_s",
         "max_age_s",
+        "max_age_grace_s",
         "restartable",
         "boot_timeout_s",
     )

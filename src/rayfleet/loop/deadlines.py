@@ -45,14 +45,17 @@ def _of_any(claim: Claim, policy: Policy, now: float, patience: dict[str, float]
         case Phase.REQUESTED:
             trouble = waits_for(claim)
             yield claim.since + (patience_s(limits, trouble) if trouble else limits.request_timeout_s)
+            yield claim.created + patience.get(claim.pool, policy.idle_timeout_s)
         case Phase.BOOTING:
             yield claim.since + limits.boot_timeout_s
+            yield claim.created + patience.get(claim.pool, policy.idle_timeout_s)
         case Phase.READY:
             yield claim.since + limits.settle_s
             yield from _of_ready(claim, policy, now, patience)
         case Phase.DRAINING if claim.drain is not None:
             yield claim.since + limits.drain_retry_s
             yield claim.drain.deadline
+            yield claim.drain.deadline - limits.drain_timeout_s
         case Phase.STANDBY:
             yield from _of_standby(claim, policy)
         case _:

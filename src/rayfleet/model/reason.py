@@ -53,7 +53,9 @@ class ReasonCode(StrEnum):
     UNDERUSED = "underused"
     CHEAPER = "cheaper"
     MAKES_ROOM = "makes_room"
+    EXCHANGE = "exchange"
     RESTARTABLE = "restartable"
+    GRACE = "grace"
     BOOT_TIMEOUT = "boot_timeout"
     REQUEST_TIMEOUT = "request_timeout"
     PROVISION_TIMEOUT = "provision_timeout"
@@ -81,6 +83,7 @@ class ReasonCode(StrEnum):
     REPLACING = "replacing"
     ON_STANDBY = "on_standby"
     STANDS_IN = "stands_in"
+    ON_HAND = "on_hand"
     SCALE_DOWN_UTILIZATION = "scale_down_utilization"
     DISRUPTION_BUDGET = "disruption_budget"
     # unmet, and the verdict per pool
@@ -159,10 +162,13 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.UNDERUSED: "its work fits on other machines, which saves {usd_per_hour:.3g} USD/h (score {score:.2f})",
     ReasonCode.CHEAPER: "{offer} would do, which saves {usd_per_hour:.3g} USD/h (score {score:.2f})",
     ReasonCode.MAKES_ROOM: "is idle and makes room for what waits",
+    ReasonCode.EXCHANGE: "{machines} machines give way to one of {offer}",
     ReasonCode.RESTARTABLE: "its work can be started again elsewhere",
+    ReasonCode.GRACE: "what runs on it may go on for {left_s:.0f} s",
     ReasonCode.REPLACEMENT: "work of {machines} machines that are leaving needs room",
     ReasonCode.REPLACING: "leaves when what takes its place is up",
     ReasonCode.STANDS_IN: "kept for the work of a machine that is leaving",
+    ReasonCode.ON_HAND: "nothing needs it now; kept for {left_s:.0f} s, as {in_use} machines of {pool} are in use",
     ReasonCode.BOOT_TIMEOUT: "did not join within {boot_timeout_s:g} s",
     ReasonCode.REQUEST_TIMEOUT: "did not appear within {request_timeout_s:g} s",
     ReasonCode.PROVISION_TIMEOUT: "could not be had within {timeout_s:g} s: {error}",

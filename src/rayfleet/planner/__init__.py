@@ -18,8 +18,8 @@
        swaps       of idle machines those that cost least get the work
        standins    the work of machines that are leaving gets room elsewhere; outgoing ones go when it has;
                    consolidation says when it pays to give a machine up (budgets: how many may go at a time)
-    12 surplus     what nobody needs is cancelled, what is idle is drained: at once where it keeps out what waits
-                   (making_room)
+    12 surplus     what nobody needs is cancelled (some of it stays on hand: patience), what is idle is drained: at
+                   once where it keeps out what waits (making_room)
     13 launches    what has to be made becomes claims and calls; spot machines are spread over offers (spread), those
                    that wait are started first (reuse), and the reason names the cheaper offers that were not asked
                    (detours)
@@ -113,11 +113,11 @@ def _scale(draft: Draft) -> tuple[tuple[Placement, ...], dict[str, Reason]]:
     left = place_demand(draft, layout)
     housing = house_leaving_work(draft, layout)
     why = send_off(draft, layout, frozenset(housing.housed))
-    consolidate(draft, layout, budgets, housing)
+    replacing = consolidate(draft, layout, budgets, housing)
     needed: dict[str, DemandKind] = layout.needed()
     draft.unmet.extend(unmet_by_limits(draft, layout, left))
     making_room = make_room(draft, layout, left, budgets, housing.held)
-    why |= let_go(draft, needed, budgets, housing.held, making_room)
+    why |= let_go(draft, needed, budgets, housing.held, making_room) | replacing
     stop_idle(draft)
     placements = write_launches(draft, layout)
     tend_standby(draft, layout)

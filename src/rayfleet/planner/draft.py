@@ -35,10 +35,13 @@ VOLUNTARY = frozenset(
 ) | {ReasonCode.MAKES_ROOM}
 """Reasons for which nothing forces a machine to leave."""
 
+_ENDED = frozenset({ReasonCode.RESTARTABLE, ReasonCode.GRACE})
+"""What says that work is ended all the same."""
+
 
 def may_refuse(why: Reason) -> bool:
     """Say whether Ray may refuse a drain: when nothing forces it, and the machine was not in use when it was asked."""
-    return why.code in VOLUNTARY and not any(link.code is ReasonCode.RESTARTABLE for link in why.chain)
+    return why.code in VOLUNTARY and not any(link.code in _ENDED for link in why.chain)
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from rayfleet.model import (
     UNITS,
     Claim,
     DemandKind,
+    DrainNodes,
     Finding,
     Host,
     Labels,
@@ -137,10 +138,22 @@ def _restarts(policy: Policy, snapshot: Snapshot, plan: Plan) -> Broken:
         label = pool.labels.get(RESTARTABLE_LABEL) if pool else None
         allowed = label == "true" if label else bool(pool and pool.restartable)
         for host in claim.hosts:
-            if host.used and not (drain.voluntary is False and _says(host, allowed=allowed)):
+            ended = _says(host, allowed=allowed) or _grace_is_given(policy, claim, drain, snapshot.now)
+            if host.used and not (drain.voluntary is False and ended):
                 yield drain.claim, "what is in use leaves voluntarily only when its work is restartable", host.id
             if host.do_not_disrupt:
                 yield drain.claim, "what is labelled do-not-disrupt is not disrupted", host.id
+
+
+def _grace_is_given(policy: Policy, claim: Claim, drain: DrainNodes, now: float) -> bool:
+    """Say whether a claim is past its age, and its work has had or gets the grace that the policy gives."""
+    pool = policy.pool(claim.pool)
+    ages = [policy.max_age_s if pool is None or pool.max_age_s is None else pool.max_age_s]
+    ages.append(policy.max_age_grace_s if pool is None or pool.max_age_grace_s is None else pool.max_age_grace_s)
+    most_s, grace_s = ages
+    if drain.reason.code is not ReasonCode.EXPIRED or most_s is None or grace_s is None:
+        return False
+    return now >= claim.created + most_s and drain.deadline >= claim.created + most_s + grace_s
 
 
 def _says(host: Host, *, allowed: bool) -> bool:

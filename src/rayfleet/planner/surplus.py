@@ -34,6 +34,7 @@ from rayfleet.planner import leaving
 from rayfleet.planner.budgets import CODES, Budgets
 from rayfleet.planner.draft import Draft, idle_s, is_used
 from rayfleet.planner.headroom import Headroom
+from rayfleet.planner.patience import Patience
 
 DRIFTED_SHARE = 0.5
 """At most this share of a pool's READY hosts (one replica at least) is replaced at a time when they are outdated."""
@@ -104,7 +105,9 @@ def _cancel(draft: Draft, spare: Spare, starting: list[Claim]) -> None:
     settled = not _just_joined(draft)
     order = {Phase.REQUESTED: 0, Phase.BOOTING: 1}
     youngest_first = starting[::-1]
-    for claim in sorted(youngest_first, key=lambda c: order[c.phase]):
+    claims = sorted(youngest_first, key=lambda c: order[c.phase])
+    patience = Patience.of(draft, [c for c in claims if c.id not in spare.needed and c.id not in spare.held])
+    for claim in claims:
         if draft.held:
             spare.why[claim.id] = draft.held
         elif claim.id in spare.needed:
@@ -113,6 +116,8 @@ def _cancel(draft: Draft, spare: Spare, starting: list[Claim]) -> None:
             spare.why[claim.id] = spare.held[claim.id]
         elif _holds_minimum(draft, spare, claim):
             spare.why[claim.id] = _needed_by("the minimum of its pool")
+        elif on_hand := patience.held(claim):
+            spare.why[claim.id] = on_hand
         elif settled:
             _count_down(draft, spare, claim)
             leaving.release(draft, claim, reason(ReasonCode.UNNEEDED), How.CANCEL)
