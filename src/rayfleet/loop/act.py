@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from rayfleet.contracts import DrainRefused, EngineError, LaunchRequest, LedgerUnavailable, ProviderError, Record
-from rayfleet.loop.join import lasting
+from rayfleet.loop.join import Kept, lasting
 from rayfleet.loop.parts import Parts
 from rayfleet.model import (
     DrainNodes,
@@ -93,6 +93,7 @@ class Actor:
         self._calls: set[asyncio.Task[None]] = set()
         self._leaving: set[str] = set()  # machine and node ids whose release or drain has not ended
         self._slots: dict[tuple[str, OutcomeKind], asyncio.Semaphore] = {}
+        self._kept: Kept = {}
 
     async def act(self, snapshot: Snapshot, plan: Plan, held: Record) -> Acted:
         """Save `plan`, then begin what it asks for. `held`: what the ledger holds now.
@@ -138,7 +139,7 @@ class Actor:
 
     async def _save(self, plan: Plan, held: Record) -> Record:
         """Save what differs from `held`; return what the ledger holds then."""
-        claims = lasting(plan.claims, held.claims)
+        claims = lasting(plan.claims, held.claims, self._kept)
         same = (claims, plan.backoffs, plan.serial) == (held.claims, held.backoffs, held.serial)
         if same and not plan.answered and not _spending_is_due(plan.spent, held.spent):
             return held

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from rayfleet.model.ahead import Expected
 from rayfleet.model.claim import Claim
@@ -11,9 +10,10 @@ from rayfleet.model.demand import Demand
 from rayfleet.model.frozen import FrozenMap
 from rayfleet.model.policy import OfferKey, Policy
 from rayfleet.model.resources import Resources
+from rayfleet.model.word import Word
 
 
-class OutcomeKind(StrEnum):
+class OutcomeKind(Word):
     """Which call has ended."""
 
     LAUNCH = "launch"
@@ -21,7 +21,7 @@ class OutcomeKind(StrEnum):
     RELEASE = "release"
 
 
-class Trouble(StrEnum):
+class Trouble(Word):
     """How a call failed; each word says what to do. The contracts' errors map onto these."""
 
     OUT_OF_STOCK = "OutOfStock"  # try another offer, back off this one
@@ -59,7 +59,7 @@ class Backoff:
     since: float = 0.0
 
 
-class OrderKind(StrEnum):
+class OrderKind(Word):
     """What people may order."""
 
     DRAIN = "drain"  # target: host or claim id

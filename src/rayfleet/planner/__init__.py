@@ -31,6 +31,8 @@ failures. `invariants.check` states what must hold of every plan.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from rayfleet.model import Claim, Deferred, DemandKind, Phase, Placement, Plan, Reason, Snapshot
 from rayfleet.planner.adopt import adopt_strays
 from rayfleet.planner.backoffs import forget_old
@@ -89,6 +91,7 @@ def _begin(snapshot: Snapshot) -> Draft:
     )
 
 
+@lru_cache(maxsize=2**15)  # of the same names plan after plan, as many as a large cluster has
 def _natural(name: str) -> tuple[str, int, str]:
     """Sort `cpu-10` after `cpu-9`."""
     stem, _, number = name.rpartition("-")

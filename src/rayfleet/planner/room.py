@@ -19,6 +19,7 @@ from rayfleet.model import (
     amount,
     reason,
 )
+from rayfleet.planner.census import census
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.spending import left_per_hour, spent_today
 
@@ -49,22 +50,9 @@ class Room:
     def of(cls, draft: Draft) -> Room:
         """Count what exists (leaving claims too) against the policy's limits; what is on standby makes way for work."""
         policy = draft.policy
-        hosts: dict[str, int] = {}
-        starting: dict[str, int] = {}
-        ready: dict[str, int] = {}
-        usd = 0.0
-        for claim in draft.claims.values():
-            if claim.foreign or claim.standby or claim.phase not in EXISTING:
-                continue
-            name, count = claim.offer.pool, len(claim.hosts)
-            usd += (draft.usd_per_hour(claim) or 0.0) * count
-            if claim.head:
-                continue
-            hosts[name] = hosts.get(name, 0) + count
-            if claim.phase in STARTING:
-                starting[name] = starting.get(name, 0) + count
-            elif claim.phase is Phase.READY:
-                ready[name] = ready.get(name, 0) + count
+        counted = census(draft)
+        hosts, starting = counted.workers(EXISTING), counted.workers(STARTING)
+        ready, usd = counted.workers({Phase.READY}), counted.working_usd_per_hour
         most = policy.max_usd_per_hour
         return cls(
             pools={

@@ -29,6 +29,7 @@ from rayfleet.model import (
     reason,
 )
 from rayfleet.planner.budgets import Budgets, disruption_of
+from rayfleet.planner.census import census, holding
 from rayfleet.planner.consolidation import fits
 from rayfleet.planner.draft import Draft, is_used, used_share
 from rayfleet.planner.headroom import Headroom
@@ -59,6 +60,8 @@ def with_leaving_work(draft: Draft) -> Demand:
 
 def _moving(draft: Draft) -> list[Claim]:
     """Return the claims in use whose work needs a place elsewhere."""
+    if not draft.outgoing and not census(draft).workers({Phase.DRAINING}):
+        return []
     leaving = [c for c in draft.claims.values() if c.phase is Phase.DRAINING or c.id in draft.outgoing]
     return [c for c in leaving if is_used(c) and not c.head and not c.foreign and _is_moving(draft, c)]
 
@@ -149,11 +152,8 @@ def _is_busy_scaling(draft: Draft, layout: Layout) -> bool:
 
 
 def _above_minimum(draft: Draft) -> dict[str, int]:
-    spare = {pool.name: -pool.min_workers for pool in draft.policy.pools}
-    for claim in draft.workers():
-        if claim.phase is Phase.READY and not draft.is_replaced(claim) and claim.pool in spare:
-            spare[claim.pool] += claim.count
-    return spare
+    ready = holding(draft, {Phase.READY})
+    return {pool.name: ready.get(pool.name, 0) - pool.min_workers for pool in draft.policy.pools}
 
 
 def _least_used_first(draft: Draft) -> list[Claim]:

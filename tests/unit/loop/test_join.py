@@ -133,9 +133,18 @@ def test_last_words_of_a_failed_machine_are_kept_and_other_messages_are_not() ->
 
 
 def test_a_failed_listing_says_nothing_and_keeps_its_time() -> None:
-    result = joined([claim("c1", Phase.READY, machine_id="m1")], None, [node("m1")])
+    result = joined([claim("c1", Phase.BOOTING, machine_id="m1")], None, [node("m1")])
     assert result.claims[0].hosts[0].machine is None
     assert result.claims[0].listed_at == 40.0
+
+
+def test_a_ready_claim_is_the_same_listing_after_listing_once_it_was_listed() -> None:
+    ready = replace(claim("c1", Phase.READY, machine_id="m1"), created=45.0)
+    before, first, second = (
+        join((ready,), {"fake": Listing((machine("m1"),), listed_at)}, None).claims[0] for listed_at in (40.0, 46.0, 47.0)
+    )
+    assert before.listed_at == 40.0  # no listing is believed about a claim that is younger
+    assert first == second
 
 
 def test_a_node_brings_its_facts() -> None:
