@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from rayfleet.planner.packing.call import BALANCED_MAX, BALANCED_SUM, BIG_FIRST, DENSE
 from rayfleet.planner.packing.problem import Numbers
-from rayfleet.planner.packing.solution import Packer, Solution, joined, merit, price, room_beside
+from rayfleet.planner.packing.solution import Packer, Solution, joined, merit, price, room_beside, taken
 from rayfleet.planner.packing.starts import SHARE_BITS, Best, paid
 
 MODES: Final = (BALANCED_MAX, BALANCED_SUM, DENSE, BIG_FIRST)
@@ -44,6 +44,7 @@ def improve(packer: Packer, best: Best, steps: int, seed: int = 1) -> None:
     problem = packer.problem
     chance = chances(seed)
     solution, worths = best.solution, [best.worth, best.worth]
+    order, free = None, room_beside(problem, solution)
     for step in range(steps):
         if solution.size < LEAST:
             return
@@ -51,24 +52,32 @@ def improve(packer: Packer, best: Best, steps: int, seed: int = 1) -> None:
         if turn and step % STEPS_PER_TURN == 0:
             worths[turn] = paid(problem, solution, worths[turn])
         worth = worths[turn]
-        part = _part(solution, worth, problem.price, chance)
-        old, rest = solution.some(part), solution.some(~part)
-        room = room_beside(problem, rest)
-        new = packer.pack(worth, MODES[step % len(MODES)], old.copies @ old.counts, room)
+        if order is None or step % STEPS_PER_TURN == 0:
+            order = _least_worth_first(solution, worth, problem.price)
+        part = _part(order, chance)
+        old = solution.some(part)
+        new = packer.pack(worth, MODES[step % len(MODES)], old.copies @ old.counts, free + taken(problem, old))
         if new.left.any():
             continue
         before, after = price(problem, old), price(problem, new)
         if after < before or (after == before and new.size <= old.size + MORE_PATTERNS):
-            solution = joined(rest, new, solution.left)
+            solution = joined(solution.some(~part), new, solution.left)
+            order, free = None, room_beside(problem, solution)
     if merit(problem, solution) < best.merit:
         best.solution, best.merit = solution, merit(problem, solution)
 
 
-def _part(of: Solution, worth: Numbers, prices: Numbers, chance: Iterator[int]) -> npt.NDArray[np.bool_]:
-    """Choose patterns: of those that bring least per price more often than of others."""
-    order = np.argsort((of.counts @ worth << SHARE_BITS) // prices[of.variant], kind="stable")
-    part = np.zeros(of.size, np.bool_)
+def _least_worth_first(of: Solution, worth: Numbers, prices: Numbers) -> list[int]:
+    """Order patterns by what they bring per price."""
+    order: list[int] = np.argsort((of.counts @ worth << SHARE_BITS) // prices[of.variant], kind="stable").tolist()
+    return order
+
+
+def _part(order: list[int], chance: Iterator[int]) -> npt.NDArray[np.bool_]:
+    """Choose patterns: of those that come first in `order` more often than of others."""
+    size = len(order)
+    part = np.zeros(size, np.bool_)
     for _ in range(LEAST + next(chance) % (MOST - LEAST + 1)):
         number = next(chance)
-        part[order[(of.size * (number * number >> 31) >> 31) * number >> 31]] = True
+        part[order[(size * (number * number >> 31) >> 31) * number >> 31]] = True
     return part

@@ -115,8 +115,13 @@ def merit(problem: Problem, of: Solution) -> Merit:
 
 def room_beside(problem: Problem, of: Solution) -> Numbers:
     """Return the room that is left beside a solution; negative where it takes too much."""
+    return problem.room - taken(problem, of)
+
+
+def taken(problem: Problem, of: Solution) -> Numbers:
+    """Return the room that a solution takes."""
     hosts = problem.hosts[of.variant] * of.copies
     pools = np.bincount(problem.pool[of.variant], weights=hosts, minlength=problem.room.size - 2).astype(np.int64)
     usd = int(problem.usd[of.variant] @ of.copies)
-    taken: Numbers = np.concatenate([pools, np.array([hosts.sum(), usd], np.int64)])
-    return problem.room - taken
+    found: Numbers = np.concatenate([pools, np.array([hosts.sum(), usd], np.int64)])
+    return found
