@@ -31,8 +31,6 @@ failures. `invariants.check` states what must hold of every plan.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from rayfleet.model import Claim, Deferred, DemandKind, Phase, Placement, Plan, Reason, Snapshot
 from rayfleet.planner.adopt import adopt_strays
 from rayfleet.planner.backoffs import forget_old
@@ -45,6 +43,7 @@ from rayfleet.planner.launches import write_launches
 from rayfleet.planner.layout import Layout
 from rayfleet.planner.limits import enforce_limits
 from rayfleet.planner.minimums import fill_minimums
+from rayfleet.planner.names import natural
 from rayfleet.planner.needs import place_demand
 from rayfleet.planner.orders import apply_orders
 from rayfleet.planner.outcomes import apply_outcomes
@@ -80,7 +79,7 @@ def plan(snapshot: Snapshot) -> Plan:
 
 
 def _begin(snapshot: Snapshot) -> Draft:
-    claims = {claim.id: claim for claim in sorted(snapshot.claims, key=lambda c: (c.created, _natural(c.id)))}
+    claims = {claim.id: claim for claim in sorted(snapshot.claims, key=lambda c: (c.created, natural(c.id)))}
     return Draft(
         snapshot=snapshot,
         policy=snapshot.policy,
@@ -89,13 +88,6 @@ def _begin(snapshot: Snapshot) -> Draft:
         serial=snapshot.serial,
         taken=frozenset(claims),
     )
-
-
-@lru_cache(maxsize=2**15)  # of the same names plan after plan, as many as a large cluster has
-def _natural(name: str) -> tuple[str, int, str]:
-    """Sort `cpu-10` after `cpu-9`."""
-    stem, _, number = name.rpartition("-")
-    return (stem, int(number), name) if number.isdecimal() else (name, 0, name)
 
 
 def _scale(draft: Draft) -> tuple[tuple[Placement, ...], dict[str, Reason]]:

@@ -30,6 +30,7 @@ from rayfleet.model import (
 )
 from rayfleet.planner.batch import Batch
 from rayfleet.planner.census import Census
+from rayfleet.planner.names import natural
 
 VOLUNTARY = frozenset(
     {ReasonCode.IDLE, ReasonCode.DRIFTED, ReasonCode.EXPIRED, ReasonCode.UNDERUSED, ReasonCode.CHEAPER}
@@ -125,8 +126,7 @@ class Draft:
 
     def _highest(self) -> int:
         """Return the highest number that any known name ends with: above it every name is new."""
-        numbers = (name.rpartition("-")[2] for name in {**self.claims, **dict.fromkeys(self.taken)})
-        return max((int(number) for number in numbers if number.isdecimal()), default=0)
+        return max((natural(name)[1] for name in self.taken.union(self.claims)), default=0)
 
     def token(self, first: str) -> str:
         """Return the client token of the call that launches `first` and others.
