@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.snapshots import likely
 
-from rayfleet.model import CAPACITY, EXISTING, LEAVING, Phase, ReasonCode, Snapshot, reason
+from rayfleet.model import CAPACITY, EXISTING, LEAVING, PRESENT, Phase, ReasonCode, Snapshot, reason
 from rayfleet.planner import plan
 from rayfleet.planner.census import census, census_before, holding
 from rayfleet.planner.draft import Draft, moved
@@ -27,7 +27,7 @@ def assert_right(draft: Draft) -> None:
         assert Counter(counted.workers(phases)) == Counter(c.pool for c in workers for _ in c.hosts)
         staying = [c for c in workers if not draft.is_replaced(c)]
         assert +Counter(holding(draft, phases)) == Counter(c.pool for c in staying for _ in c.hosts)
-    paid = [c for c in claims if not c.foreign and c.phase in EXISTING]
+    paid = [c for c in claims if not c.foreign and c.phase in PRESENT]
     usd = 0.0
     for claim in paid:
         usd += (draft.usd_per_hour(claim) or 0.0) * claim.count

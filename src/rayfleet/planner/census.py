@@ -32,7 +32,7 @@ class Census:
     working_usd_per_hour: float
 
     def workers(self, phases: Collection[Phase]) -> dict[str, int]:
-        """Return the hosts of each pool in some phases, neither heads, foreign nor on standby; pools without any are left out."""
+        """Return the hosts of each pool in some phases that work for the cluster; pools without any are left out."""
         counts: dict[str, int] = {}
         for (pool, phase, works, _), hosts in self.hosts.items():
             if works and phase in phases:

@@ -181,7 +181,8 @@ def _limits(policy: Policy, plan: Plan) -> Broken:
     if policy.max_workers is not None and total > policy.max_workers:
         yield "cluster", "cluster maximum", f"{total} of {policy.max_workers}"
     most = policy.max_usd_per_hour
-    if most is not None and plan.cost.after - standby_usd(plan) > most + 1e-6 and any(_priced(plan, launch.claims) for launch in new):
+    working_usd = plan.cost.after - standby_usd(plan) if most is not None else 0.0
+    if most is not None and working_usd > most + 1e-6 and any(_priced(plan, launch.claims) for launch in new):
         yield "cluster", "budget", f"{plan.cost.after} of {most} USD per hour"
     yield from _resource_limits(policy, plan, new)
 
