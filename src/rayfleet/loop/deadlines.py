@@ -14,8 +14,12 @@ def next_deadline(policy: Policy, plan: Plan, now: float) -> float | None:
     """Return the first moment after `now` at which a time-out of claims or back-offs passes or a schedule changes."""
     patience = {pool.name: _idle_timeout_s(policy, pool.name) for pool in policy.pools}
     moments = [backoff.until for backoff in plan.backoffs]
+    settle_s = policy.timeouts.settle_s
     for claim in plan.claims:
-        moments += _of_claim(claim, policy, now, patience)
+        if claim.phase is not Phase.READY or claim.retry_at is not None or claim.since + settle_s > now:
+            moments += _of_claim(claim, policy, now, patience)
+        elif claim.unseen_since is not None or len(claim.hosts) != 1 or not claim.hosts[0].used:
+            moments += _of_any(claim, policy, now, patience)
     if (change := next_schedule_change(policy, now)) is not None:
         moments.append(change)
     windows = (budget.window for budget in policy.disruption_budgets if budget.window)

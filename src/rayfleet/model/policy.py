@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from rayfleet.model.ahead import Buffer, Forecast, Schedule
 from rayfleet.model.disruption import DisruptionBudget
@@ -14,9 +13,10 @@ from rayfleet.model.resources import Resources
 from rayfleet.model.standby import Standby, StandbyMode
 from rayfleet.model.timeouts import Timeouts
 from rayfleet.model.triggers import PendingThreshold
+from rayfleet.model.word import Word
 
 
-class Market(StrEnum):
+class Market(Word):
     """How a machine is bought."""
 
     ON_DEMAND = "on_demand"

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from rayfleet.model.frozen import FrozenMap
+from rayfleet.model.word import Word
 
 Detail = str | int | float
 """A value inside a reason; quantities carry their unit in the key (`idle_s`, `usd_per_hour`)."""
 
 
-class ReasonCode(StrEnum):
+class ReasonCode(Word):
     """Why something is done, kept or not met."""
 
     # launches

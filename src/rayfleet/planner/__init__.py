@@ -48,6 +48,7 @@ from rayfleet.planner.layout import Layout
 from rayfleet.planner.limits import enforce_limits
 from rayfleet.planner.making_room import make_room
 from rayfleet.planner.minimums import fill_minimums
+from rayfleet.planner.names import natural
 from rayfleet.planner.needs import place_demand
 from rayfleet.planner.orders import apply_orders
 from rayfleet.planner.outcomes import apply_outcomes
@@ -83,7 +84,7 @@ def plan(snapshot: Snapshot) -> Plan:
 
 
 def _begin(snapshot: Snapshot) -> Draft:
-    claims = {claim.id: claim for claim in sorted(snapshot.claims, key=lambda c: (c.created, _natural(c.id)))}
+    claims = {claim.id: claim for claim in sorted(snapshot.claims, key=lambda c: (c.created, natural(c.id)))}
     return Draft(
         snapshot=snapshot,
         policy=snapshot.policy,
@@ -92,12 +93,6 @@ def _begin(snapshot: Snapshot) -> Draft:
         serial=snapshot.serial,
         taken=frozenset(claims),
     )
-
-
-def _natural(name: str) -> tuple[str, int, str]:
-    """Sort `cpu-10` after `cpu-9`."""
-    stem, _, number = name.rpartition("-")
-    return (stem, int(number), name) if number.isdecimal() else (name, 0, name)
 
 
 def _scale(draft: Draft) -> tuple[tuple[Placement, ...], dict[str, Reason]]:

@@ -235,15 +235,15 @@ class Capacity:
             table[row, columns] -= units * counts
         self.busy[columns] = True
 
-    def begin(self, free: Amounts, meta: list[tuple[int, bool, bool, int]]) -> None:
-        """Start with hosts that exist: of each (stage, accelerated, busy, label id)."""
-        self._free = free
-        self._stage = np.array([m[0] for m in meta], np.int64)
-        self._accelerated = np.array([m[1] for m in meta], np.bool_)
-        self._busy = np.array([m[2] for m in meta], np.bool_)
-        self._shut = np.zeros(len(meta), np.bool_)
-        self._label_ids = np.array([m[3] for m in meta], np.int64)
-        self.size = len(meta)
+    def begin(self, free: Amounts, meta: list[tuple[int, bool, bool, int]], of_host: Counts) -> None:
+        """Start with hosts that exist: of each kind (stage, accelerated, busy, label id), and the kind of each host."""
+        self._free = np.ascontiguousarray(free)
+        self._stage = np.array([m[0] for m in meta], np.int64)[of_host]
+        self._accelerated = np.array([m[1] for m in meta], np.bool_)[of_host]
+        self._busy = np.array([m[2] for m in meta], np.bool_)[of_host]
+        self._shut = np.zeros(of_host.size, np.bool_)
+        self._label_ids = np.array([m[3] for m in meta], np.int64)[of_host]
+        self.size = of_host.size
 
     def grow(self, new: NewHost, count: int) -> int:
         """Add `count` new hosts of one kind; return the first one's column."""
@@ -314,13 +314,15 @@ def _longer(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
 
 
 class _Rows:
-    """Collects existing hosts, then makes the arrays at once."""
+    """Collects existing hosts, then makes the arrays at once. Hosts of one kind are worked out once: most are alike."""
 
     def __init__(self, draft: Draft, capacity: Capacity) -> None:
         self.draft = draft
         self.capacity = capacity
         self.free: list[list[int]] = []
         self.meta: list[tuple[int, bool, bool, int]] = []
+        self.kinds: dict[tuple[str | int | bool | None, ...], int] = {}
+        self.of_host: list[int] = []
         self.rows = {name: row for row, name in enumerate(capacity.terms.names)}
         self.by_offer: dict[
             tuple[str, str | None, bool], tuple[Resources, Labels, list[int], tuple[tuple[str, str], ...], bool]
@@ -328,6 +330,20 @@ class _Rows:
 
     def add(self, claim: Claim, host: Host) -> None:
         """Add one host as a column."""
+        offer = claim.offer
+        joined = claim.phase is Phase.READY and host.node is not NodeFact.ABSENT
+        # Claims hold these values meanwhile, so that identities tell them apart, and quicker than the values do.
+        same = (id(host.total), id(host.used), id(host.labels))
+        key = (offer.pool, offer.zone, offer.market is Market.SPOT, claim.head, claim.foreign, joined, *same)
+        kind = self.kinds.get(key)
+        if kind is None:
+            kind = self.kinds[key] = len(self.meta)
+            self._add_kind(claim, host, joined=joined)
+        self.of_host.append(kind)
+        self.capacity.places.append(Place(host.id, claim.id, offer.pool))
+
+    def _add_kind(self, claim: Claim, host: Host, *, joined: bool) -> None:
+        """Work out what hosts like this one have."""
         terms = self.capacity.terms
         resources, labels, offers, known, accelerated = self._typical(claim)
         if host.total is not None and host.total is not resources:
@@ -343,11 +359,9 @@ class _Rows:
                 row = self.rows.get(name)
                 if row is not None:
                     left[row] -= units
-        joined = claim.phase is Phase.READY and host.node is not NodeFact.ABSENT
         self.free.append(left)
         stage = READY if joined else STARTING
         self.meta.append((stage, accelerated, bool(host.used), self.capacity.label_id(known)))
-        self.capacity.places.append(Place(host.id, claim.id, claim.pool))
 
     def _typical(self, claim: Claim) -> tuple[Resources, Labels, list[int], tuple[tuple[str, str], ...], bool]:
         """Return what a machine of the claim's offer has when nothing more is known of it."""
@@ -372,5 +386,5 @@ class _Rows:
     def finish(self) -> None:
         """Make the arrays."""
         capacity = self.capacity
-        shape = (len(self.free), capacity.terms.rows)
-        capacity.begin(np.array(self.free, np.int64).reshape(shape).T.copy(), self.meta)
+        shape, of_host = (len(self.free), capacity.terms.rows), np.array(self.of_host, np.int64)
+        capacity.begin(np.array(self.free, np.int64).reshape(shape).T[:, of_host], self.meta, of_host)

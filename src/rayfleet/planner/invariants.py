@@ -107,8 +107,8 @@ def _records(snapshot: Snapshot, plan: Plan) -> Broken:
 
 def _departures(snapshot: Snapshot, plan: Plan) -> Broken:
     """Nothing leaves that is not ours, in use without need, or the head."""
-    before = {claim.id: claim for claim in snapshot.claims}
     leaving = _reasons(plan)
+    before = {claim.id: claim for claim in snapshot.claims} if leaving else {}
     for name, code in leaving:
         claim = before.get(name)
         if claim is None:
@@ -128,7 +128,7 @@ def _departures(snapshot: Snapshot, plan: Plan) -> Broken:
 
 def _restarts(policy: Policy, snapshot: Snapshot, plan: Plan) -> Broken:
     """What is in use leaves voluntarily only where its work may be restarted."""
-    before = {claim.id: claim for claim in snapshot.claims}
+    before = {claim.id: claim for claim in snapshot.claims} if plan.drains else {}
     pools = {pool.name: pool for pool in policy.pools}
     for drain in plan.drains:
         claim = before.get(drain.claim)
@@ -181,12 +181,14 @@ def _placed_on(snapshot: Snapshot, plan: Plan) -> set[str]:
 
 def _limits(policy: Policy, plan: Plan) -> Broken:
     """A plan that launches leaves no limit exceeded."""
-    workers = [c for c in plan.claims if c.phase in EXISTING and not c.head and not c.standby]
-    hosts: Counter[str] = Counter()
-    for claim in workers:
-        hosts[claim.pool] += claim.count
-    heads = {claim.id for claim in plan.claims if claim.head}
+    heads = {claim.id for claim in plan.claims if claim.head} if plan.launches else set()
     new = [launch for launch in plan.launches if not launch.again and not heads.intersection(launch.claims)]
+    if not new:
+        return
+    hosts: Counter[str] = Counter()
+    for claim in plan.claims:
+        if claim.phase in EXISTING and not claim.head and not claim.standby:
+            hosts[claim.pool] += claim.count
     for name in sorted({launch.offer.pool for launch in new}):
         pool = next((pool for pool in policy.pools if pool.name == name), None)
         if pool is None:
@@ -194,18 +196,13 @@ def _limits(policy: Policy, plan: Plan) -> Broken:
         elif pool.max_workers is not None and hosts[name] > pool.max_workers:
             yield name, "pool maximum", f"{hosts[name]} of {pool.max_workers}"
     total = sum(hosts.values())
-    if new and policy.max_workers is not None and total > policy.max_workers:
+    if policy.max_workers is not None and total > policy.max_workers:
         yield "cluster", "cluster maximum", f"{total} of {policy.max_workers}"
     most = policy.max_usd_per_hour
-    if (
-        new
-        and most is not None
-        and plan.cost.after - standby_usd(plan) > most + 1e-6
-        and any(_priced(plan, launch.claims) for launch in new)
-    ):
+    working_usd = plan.cost.after - standby_usd(plan) if most is not None else 0.0
+    if most is not None and working_usd > most + 1e-6 and any(_priced(plan, launch.claims) for launch in new):
         yield "cluster", "budget", f"{plan.cost.after} of {most} USD per hour"
-    if new:
-        yield from _resource_limits(policy, plan, new)
+    yield from _resource_limits(policy, plan, new)
 
 
 def _resource_limits(policy: Policy, plan: Plan, new: list[Launch]) -> Broken:
@@ -256,6 +253,8 @@ def _priced(plan: Plan, names: tuple[str, ...]) -> bool:
 def _minimums(policy: Policy, plan: Plan) -> Broken:
     """What leaves for not being needed leaves every pool its minimum."""
     unasked = {name for name, code in _reasons(plan) if code in {*_IDLE, ReasonCode.UNNEEDED}}
+    if not unasked:
+        return
     ours = [
         claim for claim in plan.claims if not claim.head and (not claim.drifted or policy.disruption_budgets)
     ]  # outdated ones hold no minimum
@@ -328,7 +327,7 @@ def _demand_adds_up(snapshot: Snapshot, plan: Plan) -> Broken:
 
 def _hosts_hold(snapshot: Snapshot, plan: Plan) -> Broken:
     """No host takes more than it has; requested resources count against totals."""
-    hosts = _room_of_hosts(snapshot, plan)
+    hosts = _room_of_hosts(snapshot, plan) if plan.placements else {}
     for whole in (False, True):
         sums: dict[str, Counter[str]] = {}
         for placement in plan.placements:

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Final
 
 from rayfleet.model import (
@@ -40,11 +39,12 @@ from rayfleet.model import (
     Trouble,
     reason,
 )
+from rayfleet.model.word import Word
 from rayfleet.planner.draft import may_refuse, moved
 from rayfleet.planner.provisioning import patience_s, waits_for
 
 
-class Effect(StrEnum):
+class Effect(Word):
     """What else a step asks for, beyond the claim's new phase."""
 
     NONE = "none"
@@ -351,7 +351,8 @@ def is_undisturbed(claim: Claim) -> bool:
     if claim.phase is not Phase.READY or claim.unseen_since is not None or len(claim.hosts) != 1:
         return False
     host = claim.hosts[0]
-    return host.machine in {None, MachineFact.PRESENT} and host.node in {None, NodeFact.ALIVE}
+    machine, node = host.machine, host.node
+    return (machine is None or machine is MachineFact.PRESENT) and (node is None or node is NodeFact.ALIVE)
 
 
 def _taken(sight: Sight, row: Row, finding: Finding | None) -> Step:

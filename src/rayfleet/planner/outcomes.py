@@ -74,12 +74,12 @@ def _refused(draft: Draft, claim: Claim) -> None:
         waits = moved(claim, Phase.STANDBY, draft.now, accepted=True, reuse=False, standby=True)
         draft.keep(resting(draft, waits))
     else:
-        del draft.claims[claim.id]
+        draft.drop(claim)
 
 
 def _lost(draft: Draft, claim: Claim) -> None:
     """Drop a claim whose machine was gone when it was to be started."""
-    del draft.claims[claim.id]
+    draft.drop(claim)
     draft.find(claim.id, reason(ReasonCode.MACHINE_LOST))
 
 

@@ -19,6 +19,7 @@ from typing import Final
 from rayfleet.model import CAPACITY, Claim, DemandKind, Disruption, NodeFact, Phase, Reason, ReasonCode, reason
 from rayfleet.planner import leaving
 from rayfleet.planner.budgets import CODES, Budgets
+from rayfleet.planner.census import holding
 from rayfleet.planner.consolidation import cheaper
 from rayfleet.planner.draft import Draft, is_used
 from rayfleet.planner.grace import grace_ends_at, max_age_s, may_finish
@@ -136,10 +137,7 @@ def drain_outgoing(draft: Draft, claim: Claim, why: Reason) -> None:
 
 def _below_minimum(draft: Draft) -> set[str]:
     """Return the pools whose READY machines, without the outgoing ones, do not hold the minimum yet."""
-    ready: dict[str, int] = {}
-    for claim in draft.workers():
-        if claim.phase is Phase.READY and not draft.is_replaced(claim):
-            ready[claim.pool] = ready.get(claim.pool, 0) + claim.count
+    ready = holding(draft, {Phase.READY})
     return {pool.name for pool in draft.policy.pools if ready.get(pool.name, 0) < pool.min_workers}
 
 

@@ -20,11 +20,9 @@ def advance_claims(draft: Draft) -> None:
     in_flight = frozenset(snapshot.in_flight)
     relaunch: dict[str, list[Claim]] = {}
     failed: dict[tuple[object, str], Step] = {}
-    for claim in list(draft.claims.values()):
+    for claim in [c for c in draft.claims.values() if c.foreign or not is_undisturbed(c)]:
         if claim.foreign:
             _look_at_foreign(draft, claim)
-            continue
-        if is_undisturbed(claim):
             continue
         sight = Sight(claim, draft.now, timeouts_of(draft.policy, claim), snapshot.engine_up, claim.batch in in_flight)
         step = advance(sight)
@@ -43,14 +41,14 @@ def advance_claims(draft: Draft) -> None:
 def _look_at_foreign(draft: Draft, claim: Claim) -> None:
     """Count a machine that was joined by hand only while its node lives; nothing else is ours to say about it."""
     if any(host.node not in {None, NodeFact.ALIVE} for host in claim.hosts):
-        del draft.claims[claim.id]
+        draft.drop(claim)
 
 
 def _write(draft: Draft, claim: Claim, step: Step) -> None:
     if step.finding:
         draft.findings.append(step.finding)
     if step.claim is None:
-        del draft.claims[claim.id]
+        draft.drop(claim)
         return
     draft.keep(step.claim)
     if step.effect is Effect.JOINED:

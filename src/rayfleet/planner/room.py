@@ -19,6 +19,7 @@ from rayfleet.model import (
     amount,
     reason,
 )
+from rayfleet.planner.census import census, count
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.spending import left_per_hour, spent_today
 
@@ -52,22 +53,11 @@ class Room:
         `without`: as if these claims did not exist.
         """
         policy = draft.policy
-        hosts: dict[str, int] = {}
-        starting: dict[str, int] = {}
-        ready: dict[str, int] = {}
-        usd = 0.0
-        for claim in draft.claims.values():
-            if claim.foreign or claim.standby or claim.phase not in EXISTING or claim.id in without:
-                continue
-            name, count = claim.offer.pool, len(claim.hosts)
-            usd += (draft.usd_per_hour(claim) or 0.0) * count
-            if claim.head:
-                continue
-            hosts[name] = hosts.get(name, 0) + count
-            if claim.phase in STARTING:
-                starting[name] = starting.get(name, 0) + count
-            elif claim.phase is Phase.READY:
-                ready[name] = ready.get(name, 0) + count
+        counted = census(draft)
+        if without:
+            counted = count(draft, (claim for name, claim in draft.claims.items() if name not in without))
+        hosts, starting = counted.workers(EXISTING), counted.workers(STARTING)
+        ready, usd = counted.workers({Phase.READY}), counted.working_usd_per_hour
         most = policy.max_usd_per_hour
         return cls(
             pools={

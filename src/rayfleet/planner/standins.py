@@ -31,6 +31,7 @@ from rayfleet.model import (
 )
 from rayfleet.planner.budgets import Budgets, disruption_of
 from rayfleet.planner.capacity import NEW, Mask
+from rayfleet.planner.census import census, holding
 from rayfleet.planner.consolidation import fits
 from rayfleet.planner.draft import Draft, is_used
 from rayfleet.planner.exchange import Mover, in_order, mover, spare_machines, with_offer, with_spare
@@ -66,6 +67,8 @@ def with_leaving_work(draft: Draft) -> Demand:
 
 def _moving(draft: Draft) -> list[Claim]:
     """Return the claims in use whose work needs a place elsewhere."""
+    if not draft.outgoing and not census(draft).workers(LEAVING):
+        return []
     leaving = [c for c in draft.claims.values() if c.phase in LEAVING or c.id in draft.outgoing]
     return [c for c in leaving if is_used(c) and not c.head and not c.foreign and _is_moving(draft, c)]
 
@@ -247,11 +250,8 @@ def _has_changed(draft: Draft) -> bool:
 
 def above_minimum(draft: Draft) -> dict[str, int]:
     """Return by pool how many READY hosts there are above its minimum; outdated ones hold none."""
-    spare = {pool.name: -pool.min_workers for pool in draft.policy.pools}
-    for claim in draft.workers():
-        if claim.phase is Phase.READY and not draft.is_replaced(claim) and claim.pool in spare:
-            spare[claim.pool] += claim.count
-    return spare
+    ready = holding(draft, {Phase.READY})
+    return {pool.name: ready.get(pool.name, 0) - pool.min_workers for pool in draft.policy.pools}
 
 
 def _moves(draft: Draft, layout: Layout, claim: Claim, housing: Housing) -> bool:

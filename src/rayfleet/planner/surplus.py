@@ -16,7 +16,6 @@ from types import MappingProxyType
 from typing import Final
 
 from rayfleet.model import (
-    CAPACITY,
     LEAVING,
     STARTING,
     Claim,
@@ -32,6 +31,7 @@ from rayfleet.model import (
 )
 from rayfleet.planner import leaving
 from rayfleet.planner.budgets import CODES, Budgets
+from rayfleet.planner.census import census, holding
 from rayfleet.planner.draft import Draft, idle_s, is_used
 from rayfleet.planner.headroom import Headroom
 from rayfleet.planner.patience import Patience
@@ -81,17 +81,11 @@ def let_go(
 
 
 def _count(draft: Draft, spare: Spare) -> None:
-    capacity: dict[str, int] = {}
-    ready: dict[str, int] = {}
-    away: dict[str, int] = {}
-    for claim in draft.workers():
-        name, count, phase = claim.offer.pool, len(claim.hosts), claim.phase
-        if phase in CAPACITY and not draft.is_replaced(claim):
-            capacity[name] = capacity.get(name, 0) + count
-        if phase is Phase.READY:
-            ready[name] = ready.get(name, 0) + count
-        if phase in LEAVING or claim.id in draft.outgoing:
-            away[name] = away.get(name, 0) + count
+    capacity, counted = holding(draft), census(draft)
+    ready, away = counted.workers({Phase.READY}), counted.workers(LEAVING)
+    for claim in (draft.claims[name] for name in draft.outgoing if name in draft.claims):
+        if claim.phase not in LEAVING:
+            away[claim.pool] = away.get(claim.pool, 0) + claim.count
     for pool in draft.policy.pools:
         spare.above_min[pool.name] = capacity.get(pool.name, 0) - pool.min_workers
         share = max(pool.hosts_per_replica, math.floor(ready.get(pool.name, 0) * DRIFTED_SHARE))
@@ -102,7 +96,7 @@ def _count(draft: Draft, spare: Spare) -> None:
 
 
 def _cancel(draft: Draft, spare: Spare, starting: list[Claim]) -> None:
-    settled = not _just_joined(draft)
+    settled = bool(starting) and not _just_joined(draft)
     order = {Phase.REQUESTED: 0, Phase.BOOTING: 1}
     youngest_first = starting[::-1]
     claims = sorted(youngest_first, key=lambda c: order[c.phase])
@@ -155,7 +149,7 @@ def _drain_idle(draft: Draft, spare: Spare, ready: list[Claim]) -> None:
     """Drain idle claims, the longest idle first; a pool keeps its minimum."""
     timeouts = {p.name: _idle_timeout_s(draft, p.idle_timeout_s) for p in draft.policy.pools}
     candidates: list[tuple[float, Claim, Reason]] = []
-    for claim in ready:
+    for claim in [c for c in ready if not is_used(c)]:  # why the others stay is said when somebody asks
         timeout_s = timeouts.get(claim.pool, draft.policy.idle_timeout_s)
         stays = _stays(draft, spare, claim, timeout_s)
         if stays is not None:
