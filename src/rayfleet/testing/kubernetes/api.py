@@ -21,6 +21,7 @@ MERGE = "application/merge-patch+json"
 LINE_BYTES = 4 * 1024 * 1024  # one event is one line, and an object may have 1.5 MB
 RETRY_S = 0.5
 TIMEOUT_S = 30.0
+CLOSING_S = 0.05  # TLS connections are closed by callbacks that run after `close`
 OUTAGES = (aiohttp.ClientError, TimeoutError, OSError)
 SERVER_ERROR = 500
 
@@ -64,6 +65,7 @@ class Api:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.session.close()
+        await asyncio.sleep(CLOSING_S)
         self._session = None
 
     @property

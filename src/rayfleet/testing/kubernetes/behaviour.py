@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from rayfleet.testing.kubernetes.pod_view import (
-    OOM_CODE,
+    KILLED_CODE,
     Change,
     all_exit,
     evict,
@@ -83,7 +83,7 @@ def crashes(after_s: float = 1.0, *, code: int = 1, reason: str = "", back_after
 
 def oom_killed(after_s: float = 1.0, *, back_after_s: float | None = None) -> Behaviour:
     """Runs, then its first container is killed for its memory."""
-    return crashes(after_s, code=OOM_CODE, reason="OOMKilled", back_after_s=back_after_s)
+    return crashes(after_s, code=KILLED_CODE, reason="OOMKilled", back_after_s=back_after_s)
 
 
 def completes(after_s: float = 0.0, *, code: int = 0) -> Behaviour:

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -131,9 +132,13 @@ class ControlPlane:
         request = urllib.request.Request(
             self.access.url + path, headers={"Authorization": f"Bearer {self.access.token}"}
         )
-        with urllib.request.urlopen(request, context=self.access.tls(), timeout=10) as answer:
-            body = answer.read().decode()
-            return json.loads(body) if answer.headers.get_content_type() == "application/json" else body
+        try:
+            with urllib.request.urlopen(request, context=self.access.tls(), timeout=10) as answer:
+                body = answer.read().decode()
+                return json.loads(body) if answer.headers.get_content_type() == "application/json" else body
+        except urllib.error.HTTPError as refusal:
+            with refusal:  # it holds the connection
+                raise ConnectionRefusedError(f"{path}: {refusal}") from None
 
     def __enter__(self) -> Self:
         self.start()

@@ -132,7 +132,7 @@ class StatusKubelet:
         await self._nodes.add(spec)
 
     async def remove_node(self, name: str) -> None:
-        """Take a node away as a cloud does: the control plane deletes its pods. KeyError: it is not ours."""
+        """Take a node away as a cloud does; the control plane deletes its pods a minute later. KeyError: not ours."""
         await self._nodes.remove(name)
 
     async def lose_node(self, name: str) -> None:

@@ -58,7 +58,7 @@ class NodeKeeper:
         self._ips[spec.name] = ip
 
     async def remove(self, name: str) -> None:
-        """Take a node away as a cloud does: the control plane deletes its pods. KeyError: it is not ours."""
+        """Take a node away as a cloud does; the control plane deletes its pods a minute later. KeyError: not ours."""
         del self._ips[name]
         self.lost.discard(name)
         await self._api.insist("DELETE", f"{NODES}/{name}")

@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 WAITING = {"waiting": {"reason": "ContainerCreating"}}
 IMAGE_WORDS = 'Back-off pulling image "{image}"'
-OOM_CODE = 137
+KILLED_CODE = 137
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ def status(view: PodView, before: Json, now: str) -> Json:
         "reason": view.failure[0] if view.failure else None,
         "message": view.failure[1] if view.failure else None,
         "conditions": _conditions(view, phase, before.get("conditions", []), now),
-        "containerStatuses": [_container_status(each) for each in view.containers],
+        "containerStatuses": [_container_status(each) for each in view.containers if not view.failure],
     }
     if view.init_names:
         written["initContainerStatuses"] = [_init_status(*named, view, now) for named in view.init_names]
