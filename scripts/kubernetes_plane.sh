@@ -104,7 +104,7 @@ mend_tree() {
     sed -i 's/data == nil || reflect.DeepEqual(reflect.Zero(reflect.TypeOf(data)), reflect.ValueOf(data))/data == nil/' "$file"
     ! grep -q 'reflect.Zero' "$file" || stop "the sources are not those that this script knows: $file"
     # 3. The API's description for clients is generated, and not part of the sources.
-    go build -o "$work/openapi-gen" ./vendor/k8s.io/kube-openapi/cmd/openapi-gen
+    go build -v -o "$work/openapi-gen" ./vendor/k8s.io/kube-openapi/cmd/openapi-gen
     local described
     described="$(grep -rl --include='*.go' -- '+k8s:openapi-gen=' pkg staging/src |
         grep -v -e _test.go -e k8s.io/code-generator/ -e k8s.io/sample-apiserver/ | xargs -n1 dirname | sort -u |

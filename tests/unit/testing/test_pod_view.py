@@ -128,8 +128,7 @@ def test_an_address_that_a_pod_has_already_stays_its_own() -> None:
 def test_when_all_addresses_are_taken_it_says_so() -> None:
     addresses = Addresses("10.244")
     with pytest.raises(RuntimeError, match=r"10\.244\.0\.0/16"):
-        for _ in range(65_536):
-            addresses.take()
+        [addresses.take() for _ in range(65_536)]
 
 
 def test_a_node_offers_what_it_was_given() -> None:

@@ -22,11 +22,14 @@ class Certificates:
     server: Path
     server_key: Path
     token_key: Path
+    client: Path
+    client_key: Path
 
 
 def make_certificates(folder: Path, hosts: Iterable[str]) -> Certificates:
     """Write them into the folder; the server's is valid for these names and addresses."""
-    made = Certificates(*(folder / name for name in ("ca.crt", "ca.key", "server.crt", "server.key", "token.key")))
+    names = ("ca.crt", "ca.key", "server.crt", "server.key", "token.key", "client.crt", "client.key")
+    made = Certificates(*(folder / name for name in names))
     authority = ("basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign,digitalSignature")
     _request(made.ca, made.ca_key, "rayfleet-test-ca", authority)
     server = (
@@ -35,9 +38,19 @@ def make_certificates(folder: Path, hosts: Iterable[str]) -> Certificates:
         "extendedKeyUsage=serverAuth",
         f"subjectAltName={','.join(_alternative(host) for host in hosts)}",
     )
-    _request(made.server, made.server_key, "kube-apiserver", server, "-CA", str(made.ca), "-CAkey", str(made.ca_key))
+    signed = ("-CA", str(made.ca), "-CAkey", str(made.ca_key))
+    _request(made.server, made.server_key, "kube-apiserver", server, *signed)
+    # By this one kubelets know that it is the API server that asks for logs, or to run something.
+    _request(made.client, made.client_key, "kube-apiserver", ("extendedKeyUsage=clientAuth",), *signed)
     _openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(made.token_key))
     return made
+
+
+def make_own_certificate(folder: Path, host: str) -> tuple[Path, Path]:
+    """Write a certificate that nobody has signed, and its key: the API server does not check those of kubelets."""
+    certificate, key = folder / "kubelet.crt", folder / "kubelet.key"
+    _request(certificate, key, "kubelet", (f"subjectAltName={_alternative(host)}",))
+    return certificate, key
 
 
 def _request(certificate: Path, key: Path, name: str, extensions: Iterable[str], *signed_by: str) -> None:

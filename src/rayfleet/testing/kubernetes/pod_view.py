@@ -10,6 +10,7 @@ from typing import Any
 
 Json = dict[str, Any]
 
+INITIALIZING = {"waiting": {"reason": "PodInitializing"}}
 WAITING = {"waiting": {"reason": "ContainerCreating"}}
 IMAGE_WORDS = 'Back-off pulling image "{image}"'
 KILLED_CODE = 137
@@ -34,8 +35,8 @@ class ContainerView:
     @property
     def exit_code(self) -> int | None:
         """The code that it ended with for good; None while it runs or will run again."""
-        ended = self.state.get("terminated")
-        return int(ended["exitCode"]) if ended else None
+        state = self.state.get("terminated")
+        return int(state["exitCode"]) if state else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class PodView:
     """One pod on a node. `started` is when the kubelet took it, RFC 3339; `failure`: why it was ended as a whole."""
 
     containers: tuple[ContainerView, ...]
-    init_names: tuple[tuple[str, str], ...]
+    inits: tuple[ContainerView, ...]
     restart_policy: str
     ip: str
     host_ip: str
@@ -54,13 +55,18 @@ class PodView:
     def phase(self) -> str:
         """Pending, Running, Succeeded or Failed."""
         codes = [container.exit_code for container in self.containers]
-        if self.failure:
+        if self.failure or any(init.exit_code for init in self.inits):
             return "Failed"
         if any(container.never_ran for container in self.containers):
             return "Pending"
         if any(code is None for code in codes):
             return "Running"
         return "Failed" if any(codes) else "Succeeded"
+
+    @property
+    def initialized(self) -> bool:
+        """Say whether all its init containers have done their work."""
+        return all(init.exit_code == 0 for init in self.inits)
 
     @property
     def ready(self) -> bool:
@@ -76,7 +82,7 @@ def new_view(pod: Json, ip: str, host_ip: str, now: str) -> PodView:
     """Return the view of a pod that was just bound: nothing runs yet."""
     spec = pod["spec"]
     containers = tuple(ContainerView(each["name"], each["image"], WAITING) for each in spec["containers"])
-    inits = tuple((each["name"], each["image"]) for each in spec.get("initContainers", ()))
+    inits = tuple(ContainerView(each["name"], each["image"], INITIALIZING) for each in spec.get("initContainers", ()))
     return PodView(containers, inits, spec.get("restartPolicy", "Always"), ip, host_ip, now)
 
 
@@ -84,8 +90,10 @@ def new_view(pod: Json, ip: str, host_ip: str, now: str) -> PodView:
 
 
 def run(view: PodView, now: str, *, ready: bool = True) -> PodView:
-    """Start every container that has not ended for good, or change the readiness of those that run."""
-    return replace(view, containers=tuple(_run(container, now, ready=ready) for container in view.containers))
+    """Start every container that has not ended for good, or change the readiness of those that run; inits are done."""
+    containers = tuple(_run(container, now, ready=ready) for container in view.containers)
+    inits = tuple(init if init.exit_code is not None else ended(init, "Never", (0, "", now)) for init in view.inits)
+    return replace(view, containers=containers, inits=inits)
 
 
 def _run(container: ContainerView, now: str, *, ready: bool) -> ContainerView:
@@ -120,7 +128,7 @@ def exits(code: int, reason: str = "", container: str = "") -> Change:
         return replace(
             view,
             containers=tuple(
-                _ended(each, view.restart_policy, (code, reason, now)) if each.name == name else each
+                ended(each, view.restart_policy, (code, reason, now)) if each.name == name else each
                 for each in view.containers
             ),
         )
@@ -132,13 +140,14 @@ def all_exit(code: int) -> Change:
     """End every container with this code."""
 
     def change(view: PodView, now: str) -> PodView:
-        ended = (_ended(each, view.restart_policy, (code, "", now)) for each in view.containers)
-        return replace(view, containers=tuple(ended))
+        containers = (ended(each, view.restart_policy, (code, "", now)) for each in view.containers)
+        return replace(view, containers=tuple(containers))
 
     return change
 
 
-def _ended(container: ContainerView, policy: str, exited: tuple[int, str, str]) -> ContainerView:
+def ended(container: ContainerView, policy: str, exited: tuple[int, str, str]) -> ContainerView:
+    """Return it after it ended (code, reason or "", time): for good, or to be started again, as the policy says."""
     code, reason, now = exited
     started = container.state.get("running", {}).get("startedAt", now)
     words = reason or ("Error" if code else "Completed")
@@ -178,14 +187,14 @@ def status(view: PodView, before: Json, now: str) -> Json:
         "conditions": _conditions(view, phase, before.get("conditions", []), now),
         "containerStatuses": [_container_status(each) for each in view.containers if not view.failure],
     }
-    if view.init_names:
-        written["initContainerStatuses"] = [_init_status(*named, view, now) for named in view.init_names]
+    if view.inits:
+        written["initContainerStatuses"] = [_container_status(each, init=True) for each in view.inits]
     return written
 
 
 def _conditions(view: PodView, phase: str, before: list[Json], now: str) -> list[Json]:
     reason = "PodCompleted" if phase == "Succeeded" else "ContainersNotReady"
-    wanted = {"Initialized": True, "Ready": view.ready, "ContainersReady": view.ready, "PodScheduled": True}
+    wanted = {"Initialized": view.initialized, "Ready": view.ready, "ContainersReady": view.ready, "PodScheduled": True}
     old = {condition["type"]: condition for condition in before}
     written = []
     for kind, holds in wanted.items():
@@ -200,26 +209,16 @@ def _conditions(view: PodView, phase: str, before: list[Json], now: str) -> list
     return written + [condition for kind, condition in old.items() if kind not in wanted]
 
 
-def _container_status(view: ContainerView) -> Json:
+def _container_status(view: ContainerView, *, init: bool = False) -> Json:
     ran = view.last_state is not None or "waiting" not in view.state
     return {
         "name": view.name,
         "image": view.image,
         "imageID": "",
         "containerID": f"pretended://{view.name}-{view.restarts}" if ran else "",
-        "ready": view.ready,
+        "ready": view.ready or (init and view.exit_code == 0),
         "started": "running" in view.state,
         "restartCount": view.restarts,
         "state": view.state,
         "lastState": view.last_state or {},
     }
-
-
-def _init_status(name: str, image: str, view: PodView, now: str) -> Json:
-    if all(container.never_ran for container in view.containers):
-        state: Json = {"waiting": {"reason": "PodInitializing"}}
-    else:
-        ended = {"exitCode": 0, "reason": "Completed", "startedAt": view.started, "finishedAt": now}
-        state = {"terminated": ended}
-    done = "terminated" in state
-    return {"name": name, "image": image, "imageID": "", "ready": done, "restartCount": 0, "state": state}

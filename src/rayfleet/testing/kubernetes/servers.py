@@ -10,6 +10,7 @@ SERVER_HOSTS = (
     "127.0.0.1",
     "localhost",
     "10.96.0.1",  # the service `kubernetes`: the first of SERVICE_CIDR
+    "10.244.0.1",  # where pods that are processes find it
     "kubernetes",
     "kubernetes.default",
     "kubernetes.default.svc",
@@ -90,6 +91,8 @@ def api_server(layout: Layout, certificates: Certificates, options: PlaneOptions
         f"--service-account-signing-key-file={certificates.token_key}",
         f"--service-account-key-file={certificates.token_key}",
         "--kubelet-preferred-address-types=InternalIP",
+        f"--kubelet-client-certificate={certificates.client}",
+        f"--kubelet-client-key={certificates.client_key}",
         f"--default-not-ready-toleration-seconds={options.toleration_s}",
         f"--default-unreachable-toleration-seconds={options.toleration_s}",
         "--profiling=false",
