@@ -28,7 +28,7 @@ from rayfleet.testing.kubernetes.servers import Layout, PlaneOptions
 
 START_TIMEOUT_S = 90.0
 COMMAND_TIMEOUT_S = 60.0
-API_SERVER_GRACE_S = 15.0
+API_SERVER_GRACE_S = 5.0
 READY = "/readyz"
 ACCOUNT = "/api/v1/namespaces/default/serviceaccounts/default"  # without it no pod is admitted
 PORTS = range(20_000, 32_000)  # below what the kernel gives to outgoing connections, which could take them again
