@@ -14,9 +14,7 @@ from rayfleet.testing.kubernetes.process_kubelet import ProcessKubelet
 
 pytestmark = [pytest.mark.kubernetes, NEEDS_ROOT]
 
-HEAD = (
-    "exec ray start --head --block --num-cpus=0 --include-dashboard=false --node-ip-address=$IP --disable-usage-stats"
-)
+HEAD = "exec ray start --head --block --num-cpus=0 --include-dashboard=false --node-ip-address=$IP"
 WORKER = """
 until grep -q "\\shead\\s" /etc/hosts; do sleep 0.2; done
 until ray health-check --address head:6379 2>/dev/null; do sleep 0.5; done
@@ -24,7 +22,7 @@ exec ray start --address=head:6379 --block --num-cpus=2 --node-ip-address=$IP
 """
 TASKS = """
 import ray
-ray.init(address="auto", logging_level="error")
+ray.init(address="auto", log_to_driver=False, logging_level="error")
 
 @ray.remote(num_cpus=1)
 def where():
@@ -47,9 +45,7 @@ def machine(plane: ControlPlane) -> Iterator[ProcessKubelet]:
 
 
 @pytest.mark.timeout(240)
-def test_a_head_and_a_worker_become_one_ray_cluster(
-    plane: ControlPlane, machine: ProcessKubelet, namespace: str
-) -> None:
+def test_head_and_worker_become_a_ray_cluster(plane: ControlPlane, machine: ProcessKubelet, namespace: str) -> None:
     """With Ray's default ports in every pod, and tasks on the worker's address."""
     desk = Desk(plane, namespace)
     shared = {"env": [IP], "volumeMounts": [{"name": "shm", "mountPath": "/dev/shm"}]}
@@ -64,4 +60,4 @@ def test_a_head_and_a_worker_become_one_ray_cluster(
     desk.run("worker", sh(WORKER, **shared), volumes=[MEMORY])
     desk.kubectl("wait", "--for=condition=Ready", "pod/head", "--timeout=55s")
     address = desk.status("worker")["podIP"]
-    assert desk.kubectl("exec", "head", "--", "python", "-c", TASKS).strip() == address
+    assert desk.kubectl("exec", "head", "--", "python", "-c", TASKS).split()[-1] == address
