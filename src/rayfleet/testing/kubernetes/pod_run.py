@@ -194,10 +194,10 @@ class PodRun:
         def ready(good: bool) -> None:  # noqa: FBT001 - the answer of a probe
             self._show(replace(self._view(spec["name"]), ready=good))
 
-        async def kill() -> None:
+        async def end() -> None:
             await container.stop(self.object["spec"].get("terminationGracePeriodSeconds", 30))
 
-        return Probes(spec, container, self.ip, ready, kill).start()
+        return Probes(spec, container, self.ip, ready, end).start()
 
     # ---- what is known of it -----------------------------------------------------------------------------------------
 

@@ -37,14 +37,14 @@ class Row:
 class Probes:
     """All probes of one start of a container; readiness and liveness wait for the startup probe.
 
-    `ready`: told each time that readiness changes; `kill`: ends the container, after too many failures to live.
+    `ready`: told each time that readiness changes; `end`: ends the container, after too many failures to live.
     """
 
     spec: Json
     container: Container
     address: str
     ready: Callable[[bool], None]
-    kill: Callable[[], Awaitable[None]]
+    end: Callable[[], Awaitable[None]]
     _up: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def start(self) -> list[asyncio.Task[None]]:
@@ -55,7 +55,7 @@ class Probes:
         if "startupProbe" in self.spec:
             async for good in self._changes("startupProbe", start=False):
                 if not good:
-                    await self.kill()
+                    await self.end()
                     return
                 break
             if "readinessProbe" not in self.spec:
@@ -73,7 +73,7 @@ class Probes:
         if "livenessProbe" in self.spec:
             async for good in self._changes("livenessProbe", start=True):
                 if not good:
-                    await self.kill()
+                    await self.end()
 
     async def _changes(self, kind: str, *, start: bool) -> AsyncIterator[bool]:
         """Look again and again, and yield what holds each time that it is decided anew. `start`: what holds before."""
