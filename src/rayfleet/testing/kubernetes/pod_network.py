@@ -6,9 +6,11 @@ Needs root and the program ip. What `up` and `add` make, `down` removes.
 import asyncio
 import os
 
+from rayfleet.providers.process import procfs
 from rayfleet.testing.kubernetes.nodes import POD_NETWORK
 
 GATEWAY = f"{POD_NETWORK}.0.1"
+PREFIX = "rfb"
 
 
 class NetworkError(Exception):
@@ -19,16 +21,18 @@ class PodNetwork:
     """The bridge and the namespaces of one kubelet; interfaces are named after its process id."""
 
     def __init__(self) -> None:
-        self.bridge = f"rfb{os.getpid() % 1_000_000}"
+        self.bridge = f"{PREFIX}{os.getpid()}"
         self._count = 0
         self._names: set[str] = set()
 
     async def up(self) -> None:
         """Make the bridge. NetworkError: no right to, or another kubelet of this machine has the network."""
-        if GATEWAY in await _ip("-4", "-o", "addr", "show"):
-            raise NetworkError(
-                f"{GATEWAY} is in use: another kubelet of processes runs on this machine, or has left it"
-            )
+        for line in (await _ip("-4", "-o", "addr", "show")).splitlines():
+            bridge = line.split()[1]
+            if GATEWAY in line and not await _remove_leftover(bridge):
+                raise NetworkError(
+                    f"{GATEWAY} is in use on {bridge}: is there another kubelet of processes on this machine?"
+                )
         await _batch(
             f"link add {self.bridge} type bridge",
             f"addr add {GATEWAY}/16 dev {self.bridge}",
@@ -64,6 +68,16 @@ class PodNetwork:
         for name in tuple(self._names):
             await self.remove(name)
         await _batch(f"link del {self.bridge}")
+
+
+async def _remove_leftover(bridge: str) -> bool:
+    """Remove the bridge and the namespaces of a kubelet that was killed; False when it is not one, or it lives."""
+    pid = bridge.removeprefix(PREFIX)
+    if pid == bridge or not pid.isdigit() or procfs.stat(int(pid)) is not None:
+        return False
+    names = (line.split()[0] for line in (await _ip("netns", "list")).splitlines())
+    await _batch(*(f"netns del {name}" for name in names if name.startswith(f"{bridge}-")), f"link del {bridge}")
+    return True
 
 
 async def _batch(*lines: str, namespace: str = "") -> None:
