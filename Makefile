@@ -32,6 +32,10 @@ $(FLOOR_VENV)/.ready: requirements/ray-floor.lock pyproject.toml scripts/make_ve
 	@scripts/make_venv.sh $(FLOOR_VENV) requirements/ray-floor.lock
 	@touch $@
 
+$(VENV)/.mutants-ready: requirements/mutants.lock $(VENV)/.ready
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/mutants.lock
+	@touch $@
+
 .PHONY: lock
 lock: ## Write requirements/*.lock anew (UPGRADE=1 takes newer versions)
 	@UPGRADE=$(UPGRADE) scripts/lock.sh
@@ -45,9 +49,9 @@ demo: setup ## Show a real Ray cluster on this machine grow with its work and sh
 # ---- tests ------------------------------------------------------------------------------------------------------------
 
 # What runs where: pure and faked parts on all cores; then everything that starts real Ray, one at a time, for its own sake
-# and for the machine's. The command from end to end, guides, chaos and slow tests have targets of their own.
-QUICK := not ray and not redis and not slow and not guides and not e2e
-REAL := (ray or redis) and not slow and not guides and not e2e
+# and for the machine's. The command from end to end, guides, Kubernetes, chaos and slow tests have targets of their own.
+QUICK := not ray and not redis and not slow and not guides and not e2e and not kubernetes
+REAL := (ray or redis) and not slow and not guides and not e2e and not kubernetes
 
 .PHONY: test
 test: setup test-servers ## The tests that every change must pass, with real Ray (ten minutes on 2 cores)
@@ -75,9 +79,22 @@ test-e2e: setup ## Demo and examples as a user runs them, the simulator beside r
 test-guides: setup ## Type in what the users' guides show, and compare
 	@scripts/real_tests.sh $(BIN)/python tests/guides -q -m guides $(ARGS)
 
+# The programs of the control plane are in a cache outside of the tree; only the first run on a machine builds them.
+.PHONY: test-kubernetes
+test-kubernetes: setup ## On a real Kubernetes control plane (the first run on a machine builds it: seven minutes)
+	@scripts/need_debian.sh openssl ip=iproute2
+	@programs="$$(scripts/kubernetes_plane.sh)" && RAYFLEET_KUBERNETES="$$programs" \
+		$(PYTEST) tests/kubernetes -q -m 'kubernetes and not slow' $(ARGS)
+
 .PHONY: chaos
 chaos: setup ## The slow tests: faults in real clusters, many at once, and hours of dense faults on virtual time
-	@$(PYTEST) tests -q -m 'slow and not guides' $(ARGS)
+	@$(PYTEST) tests -q -m 'slow and not guides and not kubernetes' $(ARGS)
+
+# Hours on one core for all of the planner; by file, or by the end of the mutants' numbers for a sample, see docs/mutants.md.
+.PHONY: mutants
+mutants: $(VENV)/.mutants-ready ## Change the planner in small ways: does a test fail? (ARGS='"rayfleet.planner.limits.*"' for one file)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" nice -n 19 $(BIN)/mutmut run --max-children 1 $(ARGS)
+	@$(BIN)/python scripts/mutants.py --diffs
 
 .PHONY: bench
 bench: setup ## Measure against Ray's own autoscaler, in one run, as ratios
@@ -108,5 +125,5 @@ docs-serve: $(VENV)/.docs-ready ## Show the documentation on this machine while 
 
 .PHONY: clean
 clean: ## Remove environments, caches and everything built
-	rm -rf $(VENV) $(FLOOR_VENV) site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(FLOOR_VENV) site build dist mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

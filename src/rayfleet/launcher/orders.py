@@ -8,7 +8,7 @@ from math import inf, isfinite
 from typing import Any, Final
 
 from rayfleet.launcher.errors import InvalidOrder, did_you_mean
-from rayfleet.model import EXISTING, Claim, Order, OrderKind, Policy, Pool
+from rayfleet.model import PRESENT, Claim, Order, OrderKind, Policy, Pool
 from rayfleet.model.disruption import budgets_of
 from rayfleet.planner.settings import MACHINES_MAX, BadOrder, part_text, section_of, with_part
 
@@ -64,6 +64,8 @@ POLICY_SETTINGS: Final = (
     Setting("consolidate_after_s", "seconds", _seconds, optional=False),
     Setting("consolidation_threshold", "a score from 0 to 1: saving / (saving + disruption)", float),
     Setting("max_age_s", "seconds", _seconds),
+    Setting("max_age_grace_s", "seconds", _seconds),
+    Setting("keep_starting_share", "a share of the machines in use of a pool (0: none is kept)", float, optional=False),
     Setting(
         "disruption_budgets",
         "a number of machines or a share such as 10% (100%: no budget)",
@@ -85,6 +87,8 @@ POOL_SETTINGS: Final = (
     Setting("idle_timeout_s", "seconds", _seconds),
     Setting("restartable", "true or false", _flag, optional=False),
     Setting("max_age_s", "seconds", _seconds),
+    Setting("boot_timeout_s", "seconds", _seconds),
+    Setting("max_age_grace_s", "seconds", _seconds),
 )
 
 
@@ -211,7 +215,7 @@ def _within(limit: int | None, count: int, whose: str, key: str) -> None:
 
 
 def _machine(claims: tuple[Claim, ...], node: str) -> tuple[Claim, str]:
-    present = [(claim, host) for claim in claims if claim.phase in EXISTING for host in claim.hosts]
+    present = [(claim, host) for claim in claims if claim.phase in PRESENT for host in claim.hosts]
     exact = [(c, h.id) for c, h in present if node in (h.id, c.id, h.machine_id, h.node_id)]
     part = len(node) >= _NODE_ID_LEAST
     likely = exact or [(c, h.id) for c, h in present if part and (h.node_id or "").startswith(node)]

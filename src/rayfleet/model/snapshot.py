@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from rayfleet.model.ahead import Expected
 from rayfleet.model.claim import Claim
@@ -11,25 +10,16 @@ from rayfleet.model.demand import Demand
 from rayfleet.model.frozen import FrozenMap
 from rayfleet.model.policy import OfferKey, Policy
 from rayfleet.model.resources import Resources
+from rayfleet.model.trouble import Trouble
+from rayfleet.model.word import Word
 
 
-class OutcomeKind(StrEnum):
+class OutcomeKind(Word):
     """Which call has ended."""
 
     LAUNCH = "launch"
     DRAIN = "drain"
     RELEASE = "release"
-
-
-class Trouble(StrEnum):
-    """How a call failed; each word says what to do. The contracts' errors map onto these."""
-
-    OUT_OF_STOCK = "OutOfStock"  # try another offer, back off this one
-    QUOTA_REACHED = "QuotaReached"  # back off every offer in scope
-    DENIED = "Denied"  # stop asking, tell the user
-    GONE = "Gone"  # it is already away: success
-    FLAKY = "Flaky"  # ask again
-    REFUSED = "Refused"  # the node is busy: keep it
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +49,7 @@ class Backoff:
     since: float = 0.0
 
 
-class OrderKind(StrEnum):
+class OrderKind(Word):
     """What people may order."""
 
     DRAIN = "drain"  # target: host or claim id
@@ -85,13 +75,14 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """A machine that carries our tag but has no claim: adopted first, judged then."""
+    """A machine that carries our tag but has no claim: adopted first, judged then. `standby`: it waits without Ray."""
 
     machine_id: str
     offer: OfferKey
     batch: str = ""
     launched_at: float = 0.0
     head: bool = False
+    standby: bool = False
 
 
 @dataclass(frozen=True, slots=True)

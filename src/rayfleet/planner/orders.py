@@ -40,6 +40,8 @@ POLICY_FIELDS: Final[dict[str, Callable[[str], object]]] = {
     "consolidate_after_s": number,
     "consolidation_threshold": number,
     "max_age_s": number,
+    "max_age_grace_s": number,
+    "keep_starting_share": number,
     "spot_spread_margin": number,
     "disruption_budgets": budgets_of,
     "max_launches_per_min": whole,
@@ -51,12 +53,16 @@ POOL_FIELDS: Final[dict[str, Callable[[str], object]]] = {
     "min_workers": whole,
     "idle_timeout_s": number,
     "max_age_s": number,
+    "boot_timeout_s": number,
+    "max_age_grace_s": number,
     "restartable": _flag,
     "priority": _any_whole,
 }
 """What SET may change for one pool, as `POOL.field`."""
 
-_NEVER_NONE: Final = frozenset({"min_workers", "priority", "disruption_budgets", "restartable", "consolidate_after_s"})
+_NEVER_NONE: Final = frozenset(
+    {"min_workers", "priority", "disruption_budgets", "restartable", "consolidate_after_s"}
+) | {"keep_starting_share"}
 
 
 def apply_orders(draft: Draft) -> None:
@@ -147,7 +153,13 @@ def _set(policy: Policy, order: Order) -> Policy:
     if changed is not None:
         return changed
     pool, field, read = _settable(policy, order.target)
-    value = None if order.value.strip().lower() in NONE_WORDS else read(order.value)
+    try:
+        value = None if order.value.strip().lower() in NONE_WORDS else read(order.value)
+    except BadOrder:
+        raise
+    except ValueError:
+        kind = "whole number" if read in {whole, _any_whole} else "number"
+        raise BadOrder(f"{order.value.strip()[:20]!r} is no {kind}") from None
     if value is None and (field in _NEVER_NONE or (pool is None and field == "idle_timeout_s")):
         raise BadOrder(f"{field} needs a number")
     changes: dict[str, object] = {field: value}

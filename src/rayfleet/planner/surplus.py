@@ -9,11 +9,13 @@ drain is asked of Ray, which refuses when the node has work after all.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
+from typing import Final
 
 from rayfleet.model import (
-    CAPACITY,
     LEAVING,
     STARTING,
     Claim,
@@ -29,12 +31,14 @@ from rayfleet.model import (
 )
 from rayfleet.planner import leaving
 from rayfleet.planner.budgets import CODES, Budgets
+from rayfleet.planner.census import census, holding
 from rayfleet.planner.draft import Draft, idle_s, is_used
 from rayfleet.planner.headroom import Headroom
-from rayfleet.planner.room import FIRST_LAUNCHES, UNLIMITED
+from rayfleet.planner.patience import Patience
 
 DRIFTED_SHARE = 0.5
-"""At most this share of a pool's READY hosts is replaced at a time when their configuration is outdated."""
+"""At most this share of a pool's READY hosts (one replica at least) is replaced at a time when they are outdated."""
+NOBODY: Final[Mapping[str, Reason]] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -42,26 +46,32 @@ class Spare:
     """Counts per pool, in hosts, counted down as claims are let go.
 
     `above_min`: how many that are not outdated may leave before the minimum is touched, which is held without the
-    outdated ones. `speed`: how many more may be leaving.
-    `drifted`: how many outdated ones may leave. `why`: why each claim that stays does.
+    outdated ones. `drifted`: how many outdated ones may leave. `why`: why each claim that stays does.
     """
 
     needed: dict[str, DemandKind]
     budgets: Budgets
     held: dict[str, Reason]
     headroom: Headroom
+    making_room: Mapping[str, Reason]
     above_min: dict[str, int] = field(default_factory=dict)
-    speed: dict[str, int] = field(default_factory=dict)
     drifted: dict[str, int] = field(default_factory=dict)
     why: dict[str, Reason] = field(default_factory=dict)
 
 
-def let_go(draft: Draft, needed: dict[str, DemandKind], budgets: Budgets, held: dict[str, Reason]) -> dict[str, Reason]:
+def let_go(
+    draft: Draft,
+    needed: dict[str, DemandKind],
+    budgets: Budgets,
+    held: dict[str, Reason],
+    making_room: Mapping[str, Reason] = NOBODY,
+) -> dict[str, Reason]:
     """Cancel and drain what nobody needs; return why each worker claim that was looked at stays.
 
     `held`: claims that have room for the work of machines that are leaving.
+    `making_room`: idle claims that leave before their time-out, and why.
     """
-    spare = Spare(needed, budgets, held, Headroom.of(draft))
+    spare = Spare(needed, budgets, held, Headroom.of(draft), making_room)
     _count(draft, spare)
     old = [draft.claims[c.id] for c in draft.snapshot.claims if c.id in draft.claims]
     workers = [c for c in old if not c.head and not c.foreign]
@@ -72,23 +82,14 @@ def let_go(draft: Draft, needed: dict[str, DemandKind], budgets: Budgets, held: 
 
 
 def _count(draft: Draft, spare: Spare) -> None:
-    capacity: dict[str, int] = {}
-    ready: dict[str, int] = {}
-    away: dict[str, int] = {}
-    for claim in draft.workers():
-        name, count, phase = claim.offer.pool, len(claim.hosts), claim.phase
-        if phase in CAPACITY and not draft.is_replaced(claim):
-            capacity[name] = capacity.get(name, 0) + count
-        if phase is Phase.READY:
-            ready[name] = ready.get(name, 0) + count
-        elif phase in LEAVING:
-            away[name] = away.get(name, 0) + count
-    speed = draft.policy.downscaling_speed
+    capacity, counted = holding(draft), census(draft)
+    ready, away = counted.workers({Phase.READY}), counted.workers(LEAVING)
+    for claim in (draft.claims[name] for name in draft.outgoing if name in draft.claims):
+        if claim.phase not in LEAVING:
+            away[claim.pool] = away.get(claim.pool, 0) + claim.count
     for pool in draft.policy.pools:
         spare.above_min[pool.name] = capacity.get(pool.name, 0) - pool.min_workers
-        most = UNLIMITED if speed is None else max(FIRST_LAUNCHES, math.ceil(speed * ready.get(pool.name, 0)))
-        spare.speed[pool.name] = most - away.get(pool.name, 0)
-        share = max(1, math.floor(ready.get(pool.name, 0) * DRIFTED_SHARE))
+        share = max(pool.hosts_per_replica, math.floor(ready.get(pool.name, 0) * DRIFTED_SHARE))
         spare.drifted[pool.name] = share - away.get(pool.name, 0)
 
 
@@ -96,10 +97,12 @@ def _count(draft: Draft, spare: Spare) -> None:
 
 
 def _cancel(draft: Draft, spare: Spare, starting: list[Claim]) -> None:
-    settled = not _just_joined(draft)
+    settled = bool(starting) and not _just_joined(draft)
     order = {Phase.REQUESTED: 0, Phase.BOOTING: 1}
     youngest_first = starting[::-1]
-    for claim in sorted(youngest_first, key=lambda c: order[c.phase]):
+    claims = sorted(youngest_first, key=lambda c: order[c.phase])
+    patience = Patience.of(draft, [c for c in claims if c.id not in spare.needed and c.id not in spare.held])
+    for claim in claims:
         if draft.held:
             spare.why[claim.id] = draft.held
         elif claim.id in spare.needed:
@@ -108,6 +111,8 @@ def _cancel(draft: Draft, spare: Spare, starting: list[Claim]) -> None:
             spare.why[claim.id] = spare.held[claim.id]
         elif _holds_minimum(draft, spare, claim):
             spare.why[claim.id] = _needed_by("the minimum of its pool")
+        elif on_hand := patience.held(claim):
+            spare.why[claim.id] = on_hand
         elif settled:
             _count_down(draft, spare, claim)
             leaving.release(draft, claim, reason(ReasonCode.UNNEEDED), How.CANCEL)
@@ -145,14 +150,14 @@ def _drain_idle(draft: Draft, spare: Spare, ready: list[Claim]) -> None:
     """Drain idle claims, the longest idle first; a pool keeps its minimum."""
     timeouts = {p.name: _idle_timeout_s(draft, p.idle_timeout_s) for p in draft.policy.pools}
     candidates: list[tuple[float, Claim, Reason]] = []
-    for claim in ready:
+    for claim in [c for c in ready if not is_used(c)]:  # why the others stay is said when somebody asks
         timeout_s = timeouts.get(claim.pool, draft.policy.idle_timeout_s)
         stays = _stays(draft, spare, claim, timeout_s)
         if stays is not None:
             spare.why[claim.id] = stays
             continue
         idle = idle_s(claim)
-        why = reason(ReasonCode.IDLE, idle_s=idle, idle_timeout_s=timeout_s)
+        why = spare.making_room.get(claim.id) or reason(ReasonCode.IDLE, idle_s=idle, idle_timeout_s=timeout_s)
         if claim.drifted:
             why = reason(ReasonCode.DRIFTED, pool=claim.pool)
         candidates.append((idle, claim, why))
@@ -177,7 +182,7 @@ def _stays(draft: Draft, spare: Spare, claim: Claim, timeout_s: float) -> Reason
         return reason(ReasonCode.DO_NOT_DISRUPT)
     if any(host.node is NodeFact.ABSENT for host in claim.hosts):
         return reason(ReasonCode.BOOTING)
-    return draft.held or _too_early(draft, claim, timeout_s)
+    return draft.held or _too_early(draft, claim, 0.0 if claim.id in spare.making_room else timeout_s)
 
 
 def _too_early(draft: Draft, claim: Claim, timeout_s: float) -> Reason | None:
@@ -211,9 +216,6 @@ def _drain(draft: Draft, spare: Spare, claim: Claim, why: Reason) -> None:
     outdated = kind is Disruption.DRIFTED
     if _holds_minimum(draft, spare, claim):
         spare.why[claim.id] = _needed_by("the minimum of its pool")
-    elif spare.speed.get(pool, 0) < claim.count:
-        speed = draft.policy.downscaling_speed or 0.0
-        spare.why[claim.id] = reason(ReasonCode.DOWNSCALING_SPEED, downscaling_speed=speed)
     elif outdated and not spare.budgets.speaks_of(kind, pool) and spare.drifted.get(pool, 0) < claim.count:
         spare.why[claim.id] = _needed_by("the others of its pool are being replaced")
     elif (kind is Disruption.IDLE and (held := headroom.held(claim))) or (held := spare.budgets.held(kind, claim)):
@@ -222,7 +224,6 @@ def _drain(draft: Draft, spare: Spare, claim: Claim, why: Reason) -> None:
         spare.budgets.take(kind, claim)
         headroom.take(claim)
         _count_down(draft, spare, claim)
-        spare.speed[pool] -= claim.count
         spare.drifted[pool] -= claim.count
         # An idle node that Ray lets go of leaves at once; the deadline only bounds one that hangs.
         leaving.drain(draft, claim, why, deadline=draft.now + draft.timeouts.node_timeout_s, voluntary=True)

@@ -1,0 +1,203 @@
+"""What the keys of scenario files mean, form by form, for schemas and the reference. Forms may also say it themselves.
+
+Read only when somebody asks: no file is checked with it. A test walks every key, so that none goes without a meaning.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_ORIGIN: Final = {
+    "pool": "The pool; empty: any.",
+    "provider": "Where such machines come from; null: any.",
+    "region": "The provider's name for the region; null: any.",
+    "zone": "The provider's name for the zone; null: any.",
+    "market": "How such machines are bought; null: any.",
+}
+_SELECTORS: Final = "Labels that a machine must have: alternatives, the best first; empty: any machine will do."
+_SHAPE: Final = "What one of them needs: `{CPU: 1, memory: 4e9}`."
+_AGE: Final = "For how long the oldest of them has waited."
+_OWNER: Final = "Whose work it is, for quotas; chooses no machine."
+
+SCENARIO_TEXTS: Final[dict[str, dict[str, str]]] = {
+    "OriginForm": _ORIGIN,
+    "PoolForm": {
+        "name": "What it is called everywhere.",
+        "resources": "What one machine offers: `{CPU: 16, memory: 64e9}`.",
+        "labels": "Labels of its nodes.",
+        "min_workers": "At least so many machines, whether work waits or not.",
+        "max_workers": "At most so many machines; null: no limit.",
+        "priority": "Higher is tried first, above price.",
+        "hosts_per_replica": "So many machines live and die together.",
+        "idle_timeout_s": "An idle machine is given back after so long; null: as the policy says.",
+        "max_age_s": "Older machines are replaced; null: as the policy says.",
+        "max_age_grace_s": "What runs at that age may go on for so long and is ended then; null: as the policy says.",
+        "restartable": "Its work may be ended and started again elsewhere, so that machines in use may be replaced.",
+        "standby": "How many machines wait without Ray, to work sooner than new ones; null: none.",
+        "boot_timeout_s": "A machine that has not joined so long after it appeared is given back; null: as the "
+        "policy's time-outs say.",
+        "offers": "Ways to get such a machine; left out: one, on-demand, of unknown price.",
+    },
+    "PolicyForm": {
+        "pools": "The kinds of machines.",
+        "head": "The pool of one that carries the head, when it is ours to start; null: somebody else does.",
+        "max_workers": "Most machines of all pools together, without the head; null: no limit.",
+        "idle_timeout_s": "An idle machine is given back after so long.",
+        "upscaling_speed": "Machines of a pool that may be starting: the larger of 5 and this times those that are "
+        "ready; null: no limit.",
+        "downscaling_speed": "Its mirror, for machines that may be leaving; null: no limit.",
+        "max_usd_per_hour": "Budget; machines without a price do not count; null: none.",
+        "gangs_same_label": "A label key on which the machines of every gang agree that names none itself; null: none.",
+        "spot_spread_margin": "Spot machines are spread over offers that cost at most this share more than the "
+        "cheapest (0.2: a fifth); null: the cheapest only.",
+        "disruption_budgets": "How many machines may be leaving voluntarily at a time.",
+        "max_age_s": "Older machines are replaced; null: never.",
+        "max_age_grace_s": "What runs at that age may go on for so long and is ended then, restartable or not; null: "
+        "it is not ended.",
+        "keep_starting_share": "Of machines on their way that nothing needs any more, so many stay as this share of "
+        "those of their pool that are in use.",
+        "consolidation_threshold": "Under-used machines leave, or cheaper ones take their place, when the score of "
+        "that is at least this; null: never.",
+        "consolidate_after_s": "No machine is consolidated before it has been ready for so long.",
+        "scale_down_utilization": "A machine leaves for idleness or consolidation only while at most this share of "
+        "the others of its pool would be in use without it; null: no such condition.",
+        "timeouts": "Every time-out of a machine's life.",
+    },
+    "ReasonForm": {
+        "code": "The reason's code.",
+        "details": "Its numbers, by name.",
+        "chain": "Reasons that modified it.",
+    },
+    "MachineForm": {
+        "id": "The name that people see.",
+        "replica": "Name of the claim; rows that share it are one replica; null: the id.",
+        "pool": "The pool that it belongs to.",
+        "provider": "Where it comes from; left out: as its pool's first offer that fits the rest; null: not known.",
+        "region": "Likewise, the region.",
+        "zone": "Likewise, the zone.",
+        "market": "Likewise, how it is bought.",
+        "usd_per_hour": "Price of one machine; left out: that offer's.",
+        "phase": "Where it is in its life.",
+        "head": "Carries the head.",
+        "foreign": "Was joined by hand: counts as capacity, is never released.",
+        "drifted": "Its configuration is outdated.",
+        "make": "As what it was launched; where it is given, `drifted` follows from comparing it with the pool.",
+        "accepted": "Whether the provider has said yes to its launch.",
+        "batch": "Token of the launch call.",
+        "since": "When it entered its phase.",
+        "created": "When its claim was written first.",
+        "listed_at": "When its provider listed it last; null: not yet.",
+        "retry_at": "Not asked to leave again before; null: at any time.",
+        "unseen_since": "Since when its node is missing; null: it is not.",
+        "deadline": "Of a drain: when it leaves at the latest.",
+        "asked_at": "Of a drain: when Ray was asked.",
+        "drain_reason": "Of a drain: why.",
+        "ending": "Why it leaves or has failed.",
+        "hosts": "0: the row stands for a claim that has no machine.",
+        "used": "Resources in use.",
+        "total": "What its node really has; null: as its pool says.",
+        "labels": "Labels of its node; they override the pool's.",
+        "idle_s": "For how long nothing has run on it.",
+        "activity": "What keeps it busy, for people.",
+        "interrupt_at": "When its provider takes it back; null: not announced.",
+        "do_not_disrupt": "It is never made to leave voluntarily.",
+        "machine_id": "The provider's name for it.",
+        "node_id": "Ray's name for it.",
+        "machine": "The provider's newest word; null: no fact, the phase is believed.",
+        "node": "Ray's newest word; null: no fact, the phase is believed.",
+        "message": "What the provider says of a machine that failed, or waits.",
+        "standby": "It is to wait without Ray (true) or to work (false); null: as its phase says.",
+        "reuse": "It was started from those that waited.",
+        "mode": "How a machine that is released goes: it ends, or stops and waits.",
+        "trouble": "Why the provider says that it waits; null: it does not say.",
+    },
+    "TaskForm": {
+        "shape": _SHAPE,
+        "count": "How many wait.",
+        "selectors": _SELECTORS,
+        "age_s": _AGE,
+        "labels": _OWNER,
+    },
+    "RequestedForm": {
+        "shape": _SHAPE,
+        "count": "How many the whole cluster is to be able to hold, in use or free.",
+        "selectors": _SELECTORS,
+    },
+    "BundleForm": {"shape": "What the bundle needs.", "selectors": _SELECTORS},
+    "GangForm": {
+        "strategy": "How its bundles are to lie; the STRICT ones bind, the others are wishes.",
+        "bundles": "Its members: shapes, or `{shape, selectors}`.",
+        "count": "How many equal groups wait.",
+        "age_s": _AGE,
+        "placed": "Bundle's index (as text) -> id of the machine that holds it already.",
+        "labels": _OWNER,
+        "same_label": "A label key on which all of its machines agree, such as the zone's; null: as the policy says.",
+    },
+    "DemandForm": {
+        "tasks": "Tasks and actors that wait.",
+        "gangs": "Placement groups that wait.",
+        "requested": "What `request_resources` asks for.",
+    },
+    "BackoffForm": {
+        **_ORIGIN,
+        "until": "Offers that it covers are not asked before.",
+        "reason": "How the call failed.",
+        "failures": "So many in a row so far.",
+        "message": "The provider's own words.",
+        "since": "When the newest failure was.",
+    },
+    "OrderForm": {
+        "id": "Its name; left out: made from its place in the list.",
+        "kind": "What is wanted.",
+        "target": "Of what: a machine, a pool, a key of the policy, or `POOL.key`.",
+        "value": "The new value, as text.",
+        "by": "Who wants it.",
+        "why": "Why, for people.",
+        "at": "When it was given; a later order overrides an earlier one.",
+    },
+    "OutcomeForm": {
+        "kind": "Which call has ended.",
+        "claims": "The claims that it was for.",
+        "at": "When it ended.",
+        "reason": "How it failed; null: it went well.",
+        "message": "The provider's own words.",
+        "scope": "Which offers a failure is about; null: those of the claims.",
+    },
+    "StrayForm": {
+        **_ORIGIN,
+        "machine_id": "The provider's name for it.",
+        "batch": "Token of the launch call that it carries.",
+        "launched_at": "When it was launched.",
+        "head": "It carries the head.",
+        "standby": "It waits without Ray.",
+    },
+    "ExpectedForm": {
+        "name": "What it is called, for people.",
+        "shape": _SHAPE,
+        "count": "How many are expected; what of it is in use or placed already is taken off.",
+        "selectors": _SELECTORS,
+        "error_percent": "How wrong the forecast was on average; null: not known.",
+    },
+    "ScenarioForm": {
+        "format": "Version of this format.",
+        "now": "The moment; every other moment is on the same clock.",
+        "policy": "Limits and pools.",
+        "removed_pools": "Names that machines may refer to although the policy has no such pool any more.",
+        "machines": "Claims with what is known of their machines and nodes, a row for each machine.",
+        "demand": "What waits.",
+        "backoff": "Offers that are not asked for a while.",
+        "orders": "What people want.",
+        "outcomes": "Calls that have just ended.",
+        "strays": "Machines that carry the cluster's tag and have no claim.",
+        "in_flight": "Launches (by `batch`) whose call has not ended.",
+        "listed_at": "Provider's name -> when its newest listing was.",
+        "serial": "Ids given so far, the next claim gets the next; null: the largest number that ends a machine's id.",
+        "engine_up": "Whether Ray answered; if not, demand and facts of nodes are missing, not empty.",
+        "effort": "Steps beyond the fast answer: 1,000 take about two seconds at a hundred shapes.",
+        "spent_today_usd": "Spent since midnight (UTC), until `spent_at`.",
+        "spent_at": "What the machines cost since then is added; null: now.",
+        "launched_last_min": "Machines asked for within the last minute, also those that failed.",
+        "usage": "Owner of a quota (`team=a`) -> what it uses; left out: what is in use on machines with the label.",
+        "expected": "What a forecast expects to be in use and to wait soon.",
+    },
+}
