@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from rayfleet.cli import demo, health, lifecycle, offline, orders, show, simulate, work
+from rayfleet.cli import demo, health, kubernetes, lifecycle, offline, orders, show, simulate, work
 from rayfleet.cli.arguments import help_text
 from rayfleet.cli.failures import explained
 
@@ -56,5 +56,5 @@ def rayfleet(
 
 
 app.callback(help=help_text(rayfleet.__doc__ or ""))(rayfleet)
-for room in (lifecycle, work, show, orders, offline, simulate, health, demo):
+for room in (lifecycle, work, show, orders, offline, simulate, health, kubernetes, demo):
     room.register(app)

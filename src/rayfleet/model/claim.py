@@ -147,6 +147,11 @@ class Claim:
         return self.offer.pool
 
     @property
+    def by_others(self) -> bool:
+        """Say whether somebody else asked for it, at a place without tags: its batch is only its own name."""
+        return self.batch == self.id
+
+    @property
     def count(self) -> int:
         """Return the number of hosts."""
         return len(self.hosts)

@@ -1,0 +1,50 @@
+"""What runs inside Kubernetes: the operator, and the autoscaler beside a head."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rayfleet.cli.arguments import add
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's commands to `app`."""
+    add(app, kuberay_autoscaler, name="kuberay-autoscaler")
+    add(app, operator)
+
+
+def kuberay_autoscaler(
+    cluster_name: Annotated[str, typer.Option(help="The RayCluster's name.", envvar="RAY_CLUSTER_NAME")],
+    cluster_namespace: Annotated[str, typer.Option(help="Its namespace.", envvar="RAY_CLUSTER_NAMESPACE")],
+) -> None:
+    """Scale the RayCluster whose head this container runs beside.
+
+    Takes the place of Ray's own autoscaler in the head's pod, whoever runs the RayCluster:
+
+    Examples:
+      rayfleet kuberay-autoscaler --cluster-name raycluster-sample --cluster-namespace default
+    """
+    from rayfleet.kube_operator.main import run_autoscaler
+
+    run_autoscaler(cluster_namespace, cluster_name)
+
+
+def operator(
+    namespace: Annotated[
+        list[str] | None, typer.Option(help="Only RayClusters of this namespace; may be given again.")
+    ] = None,
+    context: Annotated[str | None, typer.Option(help="The context of the kubeconfig.", show_default=False)] = None,
+    image: Annotated[str | None, typer.Option(help="Image of the containers that it adds.", show_default=False)] = None,
+) -> None:
+    """Run the RayClusters of a Kubernetes cluster: their pods, services and status.
+
+    Examples:
+      rayfleet operator                              all namespaces, as the pod's own account
+      rayfleet operator --namespace team-a           one namespace
+      rayfleet operator --context kind-dev           from outside, by a kubeconfig
+    """
+    from rayfleet.kube_operator.main import Started, run_operator
+
+    run_operator(Started(tuple(namespace or ()), context, image))

@@ -1,0 +1,1 @@
+"""Typed models of the `ray.io` resources, as a platform's users write them."""

@@ -1,0 +1,108 @@
+"""The two programs of this room, from their settings to their end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from rayfleet.kube_operator.autoscaler import STATE_FOLDER, Head, autoscale
+from rayfleet.kube_operator.runtime.operator import Edges, Operator
+from rayfleet.kube_operator.settings import OperatorSettings
+from rayfleet.loop.clock import SystemClock
+from rayfleet.wire.kube.client import KubeClient, find_config
+from rayfleet.wire.kube.election import Candidate, lead
+from rayfleet.wire.kube.objects import Key
+
+LEASE_NAME: Final = "rayfleet-operator"
+_SWITCHES: Final = {
+    "ENABLE_INIT_CONTAINER_INJECTION": "init_container",
+    "ENABLE_PROBES_INJECTION": "probes",
+    "ENABLE_LOGIN_SHELL": "login_shell",
+    "ENABLE_RANDOM_POD_DELETE": "random_pod_delete",
+    "ENABLE_RAY_HEAD_CLUSTER_IP_SERVICE": "head_cluster_ip",
+}
+"""KubeRay's environment variables of an operator -> our settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """How the operator was started. No `namespaces`: all."""
+
+    namespaces: tuple[str, ...] = ()
+    context: str | None = None
+    image: str | None = None
+
+
+def run_autoscaler(namespace: str, name: str) -> None:
+    """Scale one RayCluster from the container beside its head, until told to stop."""
+    _log_lines()
+    head = Head.beside(os.environ)
+    folder = Path(head.shared) / STATE_FOLDER
+    asyncio.run(autoscale(KubeClient(find_config()), Key(namespace, name), head, folder))
+
+
+def run_operator(started: Started) -> None:
+    """Run the operator until told to stop."""
+    _log_lines()
+    asyncio.run(_operate(started))
+
+
+def operator_settings(environment: Mapping[str, str], image: str | None) -> OperatorSettings:
+    """Return the settings that an operator's environment asks for."""
+    given = {
+        ours: environment[theirs].strip().lower() == "true"
+        for theirs, ours in _SWITCHES.items()
+        if theirs in environment
+    }
+    settings = OperatorSettings(**given)  # type: ignore[arg-type]  # all switches are booleans
+    domain = environment.get("CLUSTER_DOMAIN") or settings.cluster_domain
+    return replace(settings, cluster_domain=domain, image=image or environment.get("RAYFLEET_IMAGE") or settings.image)
+
+
+async def _operate(started: Started) -> None:
+    config = find_config(started.context)
+    kube = KubeClient(config)
+    settings, clock = operator_settings(os.environ, started.image), SystemClock()
+
+    async def operate(incarnation: str) -> None:
+        edges = Edges(kube, settings, incarnation, clock.now, namespaces=started.namespaces or (None,))
+        await Operator(edges).run()
+
+    lease = Key(os.environ.get("POD_NAMESPACE") or config.namespace, LEASE_NAME)
+    identity = f"{socket.gethostname()}-{secrets.token_hex(4)}"
+    running = asyncio.ensure_future(lead(kube, Candidate(lease, identity, clock.now), operate))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, running.cancel)
+    try:
+        await running
+    except asyncio.CancelledError:
+        structlog.get_logger().info("operator_stopped")
+    finally:
+        await kube.close()
+
+
+def _log_lines() -> None:
+    """Log to standard output, where `kubectl logs` finds it."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    )

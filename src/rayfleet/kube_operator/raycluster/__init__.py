@@ -1,0 +1,1 @@
+"""RayCluster -> its pods, services and rights, and its status."""

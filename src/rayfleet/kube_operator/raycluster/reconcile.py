@@ -1,0 +1,143 @@
+"""A RayCluster as it is seen -> what is to be done, and its status.
+
+not ours (managedBy), leaving   -> nothing: its objects go with it
+suspended, being suspended      -> its pods go, all of them, before it may come back
+else                            -> services, rights; the head; the workers
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Final
+
+from rayfleet.config.rayio.raycluster import WorkerGroupSpec
+from rayfleet.kube_operator.conditions import Condition, holds
+from rayfleet.kube_operator.raycluster.cluster import Cluster
+from rayfleet.kube_operator.raycluster.health import Health, created_at, health
+from rayfleet.kube_operator.raycluster.names import (
+    GROUP_LABEL,
+    HEAD,
+    HEAD_SLOT,
+    NO_HEAD_RESTART_ANNOTATION,
+    SERVE_ANNOTATION,
+    WORKER,
+    Slot,
+)
+from rayfleet.kube_operator.raycluster.pods import head_pod, worker_pod
+from rayfleet.kube_operator.raycluster.rights import rights
+from rayfleet.kube_operator.raycluster.services import head_service, headless_service, serve_service
+from rayfleet.kube_operator.raycluster.status import PROVISIONED, SUSPENDED, SUSPENDING, pods_of, status_of
+from rayfleet.kube_operator.raycluster.workers import Change, change
+from rayfleet.kube_operator.reconciling import Action, Create, Delete, Observed, Reconciled
+from rayfleet.kube_operator.settings import OperatorSettings
+from rayfleet.wire.kube.objects import POD, SERVICE, Kind, Object, is_leaving, key_of, labels_of, uid_of
+
+OURS: Final = (None, "", "ray.io/kuberay-operator", "ray.io/rayfleet-operator")
+"""Values of `managedBy` with which the operator acts."""
+
+
+def reconcile(seen: Observed, settings: OperatorSettings) -> Reconciled:
+    """Decide what a RayCluster needs. Pure."""
+    cluster = Cluster.read(seen.thing, settings)
+    if cluster.spec.managed_by not in OURS or is_leaving(seen.thing):
+        return Reconciled()
+    if holds(cluster.thing, SUSPENDING):
+        return _suspending(cluster, seen)
+    if cluster.spec.suspend or cluster.spec.idle_suspend:
+        return _to_be_suspended(cluster, seen)
+    resumed = [Condition(SUSPENDED, holds=False, reason="Resumed")] if holds(cluster.thing, SUSPENDED) else []
+    changes = [*_workers(cluster, seen)]
+    actions = [
+        *_missing(seen, _services(cluster)),
+        *_missing(seen, rights(cluster)),
+        *_head(cluster, seen),
+        *(action for group, need in changes for action in _worker_actions(cluster, group, need, seen)),
+    ]
+    waits = [need.again_s for _, need in changes if need.again_s is not None]
+    return Reconciled(tuple(actions), status_of(cluster, seen, resumed), again_s=min(waits, default=None))
+
+
+# ---- suspending ------------------------------------------------------------------------------------------------------
+
+
+def _to_be_suspended(cluster: Cluster, seen: Observed) -> Reconciled:
+    """Say first that it is being suspended: from then on nothing brings it back half way."""
+    if holds(cluster.thing, SUSPENDED):
+        return Reconciled(status=status_of(cluster, seen))
+    said = Condition(SUSPENDING, holds=True, reason="UserRequestedSuspend")
+    return Reconciled(status=status_of(cluster, seen, [said]))
+
+
+def _suspending(cluster: Cluster, seen: Observed) -> Reconciled:
+    pods = seen.all(POD)
+    actions = tuple(
+        _delete(pod, "the cluster is suspended", "FailedDeleteAllPods") for pod in pods if not is_leaving(pod)
+    )
+    if pods:
+        return Reconciled(actions, status_of(cluster, seen))
+    said = [
+        Condition(SUSPENDING, holds=False, reason="Suspended"),
+        Condition(SUSPENDED, holds=True, reason="Suspended"),
+        Condition(PROVISIONED, holds=False, reason="Suspended"),
+    ]
+    return Reconciled(status=status_of(cluster, seen, said))
+
+
+# ---- what belongs to a cluster ---------------------------------------------------------------------------------------
+
+
+def _services(cluster: Cluster) -> Iterator[tuple[Kind, Object]]:
+    yield SERVICE, head_service(cluster)
+    if cluster.annotations.get(SERVE_ANNOTATION) == "true":
+        yield SERVICE, serve_service(cluster)
+    if any(group.num_of_hosts > 1 for group in cluster.spec.worker_group_specs):
+        yield SERVICE, headless_service(cluster)
+
+
+def _missing(seen: Observed, wanted: Iterator[tuple[Kind, Object]]) -> Iterator[Action]:
+    """Yield the creation of what is not there; what is there may have been changed on purpose, and stays."""
+    for kind, thing in wanted:
+        if all(key_of(one) != key_of(thing) for one in seen.all(kind)):
+            yield Create(kind, thing, failure=f"FailedCreate{kind.name}")
+
+
+def _head(cluster: Cluster, seen: Observed) -> Iterator[Action]:
+    """Yield what makes it one head: the oldest that lives."""
+    heads = sorted(pods_of(seen, HEAD), key=lambda pod: (created_at(pod), key_of(pod).name))
+    living = [pod for pod in heads if health(pod) is not Health.ENDED]
+    for pod in heads:
+        if pod not in living[:1]:
+            why = "it has ended" if pod not in living else "there is another head"
+            yield _delete(pod, why, "FailedDeleteHeadPod")
+    stays_away = cluster.annotations.get(NO_HEAD_RESTART_ANNOTATION) == "true" and holds(cluster.thing, PROVISIONED)
+    if not heads and not stays_away:
+        yield Create(POD, head_pod(cluster, *_token(seen, HEAD_SLOT)), failure="FailedCreateHeadPod")
+
+
+def _workers(cluster: Cluster, seen: Observed) -> Iterator[tuple[WorkerGroupSpec | None, Change]]:
+    """Yield what each group needs; pods of groups that are no more go."""
+    pods = defaultdict(list)
+    for pod in pods_of(seen, WORKER):
+        pods[labels_of(pod).get(GROUP_LABEL, "")].append(pod)
+    for group in cluster.spec.worker_group_specs:
+        yield group, change(cluster, group, pods.pop(group.group_name, []), seen)
+    for orphans in pods.values():
+        yield None, Change(gone=[(pod, "its group is no more") for pod in orphans])
+
+
+def _worker_actions(cluster: Cluster, group: WorkerGroupSpec | None, need: Change, seen: Observed) -> Iterator[Action]:
+    for pod, why in need.gone:
+        yield _delete(pod, why, "FailedDeleteWorkerPod")
+    if group is not None:
+        for slot in need.wanted:
+            pod = worker_pod(cluster, group, slot, *_token(seen, slot))
+            yield Create(POD, pod, failure="FailedCreateWorkerPod")
+
+
+def _token(seen: Observed, slot: Slot) -> tuple[object, ...]:
+    return seen.incarnation, seen.departed.get(str(slot), 0)
+
+
+def _delete(pod: Object, why: str, failure: str) -> Delete:
+    return Delete(POD, key_of(pod), uid_of(pod), why, failure=failure)

@@ -1,0 +1,57 @@
+"""What the autoscaler beside the head may do: look at pods, and change its own cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from rayfleet.kube_operator.raycluster.cluster import Cluster
+from rayfleet.kube_operator.raycluster.names import CLUSTER_LABEL, LABEL_MAX, trimmed
+from rayfleet.wire.kube.objects import ROLE, ROLE_BINDING, SERVICE_ACCOUNT, Kind, Object
+
+RBAC: Final = "rbac.authorization.k8s.io"
+
+
+def rights(cluster: Cluster) -> Iterator[tuple[Kind, Object]]:
+    """Yield the objects that let a cluster's autoscaler work; none where it does not run beside the head."""
+    if not cluster.autoscaled:
+        return
+    name = account(cluster)
+    if name == _default_name(cluster):
+        yield SERVICE_ACCOUNT, _named(cluster, {})
+    yield ROLE, _named(cluster, {"rules": _rules(cluster)})
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": cluster.namespace}
+    role = {"apiGroup": RBAC, "kind": "Role", "name": _default_name(cluster)}
+    yield ROLE_BINDING, _named(cluster, {"subjects": [subject], "roleRef": role})
+
+
+def account(cluster: Cluster) -> str:
+    """Return the service account of the head: the template's, else one of the cluster's own."""
+    return (cluster.head.template.get("spec") or {}).get("serviceAccountName") or _default_name(cluster)
+
+
+def _rules(cluster: Cluster) -> list[Object]:
+    return [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "patch"]},
+        {"apiGroups": [""], "resources": ["pods/resize"], "verbs": ["patch"]},
+        {
+            "apiGroups": ["ray.io"],
+            "resources": ["rayclusters"],
+            "verbs": ["get", "patch"],
+            "resourceNames": [cluster.name],
+        },
+    ]
+
+
+def _default_name(cluster: Cluster) -> str:
+    return trimmed(cluster.name, LABEL_MAX)
+
+
+def _named(cluster: Cluster, content: Object) -> Object:
+    metadata = {
+        "name": _default_name(cluster),
+        "namespace": cluster.namespace,
+        "labels": {CLUSTER_LABEL: cluster.name},
+        "ownerReferences": [cluster.owner_reference()],
+    }
+    return {"metadata": metadata, **content}

@@ -1,0 +1,48 @@
+"""The autoscaler beside the head."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rayfleet.config.rayio.raycluster import AutoscalerOptions
+from rayfleet.kube_operator.raycluster.cluster import Cluster
+from rayfleet.kube_operator.raycluster.environment import authentication, merged
+from rayfleet.wire.kube.objects import Object
+
+CONTAINER: Final = "autoscaler"
+_PROGRAM: Final = (
+    "rayfleet kuberay-autoscaler --cluster-name $(RAY_CLUSTER_NAME) --cluster-namespace $(RAY_CLUSTER_NAMESPACE)"
+)
+COMMAND: Final = f"until {_PROGRAM}; do echo starting the autoscaler again; sleep 5; done"
+"""The head's containers are not restarted in place (its pod is replaced), so the autoscaler starts itself again."""
+_RESOURCES: Final = {"cpu": "500m", "memory": "512Mi"}
+_LOGS: Final = {"name": "ray-logs", "mountPath": "/tmp/ray"}  # noqa: S108 - the pod's
+
+
+def autoscaler_container(cluster: Cluster, head_pod: str) -> Object:
+    """Return the container that scales the cluster, as `autoscalerOptions` want it."""
+    options = cluster.spec.autoscaler_options or AutoscalerOptions()
+    container: Object = {
+        "name": CONTAINER,
+        "image": options.image or cluster.settings.image,
+        "imagePullPolicy": options.image_pull_policy or "IfNotPresent",
+        "command": options.command or ["/bin/bash", "-c", "--"],
+        "args": options.args or [COMMAND],
+        "env": merged(options.env, [], [*_environment(cluster, head_pod), *authentication(cluster)]),
+        "resources": options.resources or {"limits": dict(_RESOURCES), "requests": dict(_RESOURCES)},
+        "volumeMounts": [_LOGS, *options.volume_mounts],
+    }
+    if options.env_from:
+        container["envFrom"] = options.env_from
+    if options.security_context is not None:
+        container["securityContext"] = options.security_context
+    return container
+
+
+def _environment(cluster: Cluster, head_pod: str) -> list[Object]:
+    return [
+        {"name": "RAY_CLUSTER_NAME", "value": cluster.name},
+        {"name": "RAY_CLUSTER_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+        {"name": "RAY_HEAD_POD_NAME", "value": head_pod},
+        {"name": "KUBERAY_CRD_VER", "value": "v1"},
+    ]

@@ -1,0 +1,1 @@
+"""RayJob -> a cluster, a job on it, and what remains of both."""

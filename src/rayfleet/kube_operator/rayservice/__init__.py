@@ -1,0 +1,1 @@
+"""RayService -> Serve applications on a cluster that is replaced without an outage."""

@@ -1,0 +1,256 @@
+"""A RayService as it is seen -> what is to be done, and its status.
+
+goal changed -> another cluster (pending) -> it runs what is wanted -> it serves (active), the old one goes later
+serve configuration changed -> the cluster that serves is told
+counts changed, groups added -> the cluster that serves is changed in place
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from rayfleet.config.rayio.rayservice import ServiceUpgradeType
+from rayfleet.kube_operator.conditions import Condition, holds
+from rayfleet.kube_operator.raycluster.cluster import Cluster
+from rayfleet.kube_operator.raycluster.names import CLUSTER_LABEL, HEAD, IS_RAY_NODE_LABEL, NODE_TYPE_LABEL, SERVE_LABEL
+from rayfleet.kube_operator.raycluster.reconcile import OURS
+from rayfleet.kube_operator.raycluster.status import HEAD_READY
+from rayfleet.kube_operator.rayservice.clusters import Clusters, choose
+from rayfleet.kube_operator.rayservice.serve import (
+    configure,
+    is_configured,
+    probe,
+    proxy_probe,
+    wanted_config,
+)
+from rayfleet.kube_operator.rayservice.services import head_service_of, serve_service_of
+from rayfleet.kube_operator.rayservice.state import (
+    NAME_MAX,
+    RETIRED_ANNOTATION,
+    Service,
+    fact_of,
+    matches,
+    new_cluster,
+    pods_of,
+    url_of,
+)
+from rayfleet.kube_operator.rayservice.status import READY, SUSPENDED, SUSPENDING, UPGRADING, noted, renamed, status_of
+from rayfleet.kube_operator.reconciling import (
+    Action,
+    Create,
+    Delete,
+    Emit,
+    EventType,
+    Observed,
+    Patch,
+    Probe,
+    Reconciled,
+    Related,
+)
+from rayfleet.kube_operator.settings import OperatorSettings
+from rayfleet.wire.kube.objects import (
+    POD,
+    RAY_CLUSTER,
+    RAY_SERVICE,
+    SERVICE,
+    Kind,
+    Object,
+    annotations_of,
+    is_leaving,
+    key_of,
+    labels_of,
+    uid_of,
+)
+
+FINALIZER: Final = "ray.io/rayservice-finalizer"
+
+
+def reconcile(seen: Observed, settings: OperatorSettings) -> Reconciled:
+    """Decide what a RayService needs. Pure."""
+    service = Service.read(seen, settings)
+    if service.spec.managed_by not in OURS:
+        return Reconciled()
+    if is_leaving(seen.thing):
+        return _leaving(service)
+    halted = _halted(service)
+    if halted is not None:
+        return halted
+    wanted = choose(service)
+    if wanted != Clusters(service.active_name, service.pending_name):
+        return Reconciled(status=renamed(service, wanted))  # names are written before anything is made under them
+    return _serving(service, wanted)
+
+
+def _halted(service: Service) -> Reconciled | None:
+    """Return what is done for a service that does not serve now, None for one that does."""
+    found = list(problems(service))
+    if found:
+        text = "; ".join(found)
+        said = Condition(READY, holds=False, reason="ValidationFailed", message=text)
+        told = Emit(EventType.WARNING, "InvalidRayServiceSpec", text)
+        return Reconciled((told,), noted(service, [said]))
+    if holds(service.thing, SUSPENDING):
+        return _suspending(service)
+    if service.spec.suspend:
+        said = Condition(SUSPENDING, holds=True, reason="SuspendRequested")
+        return Reconciled() if holds(service.thing, SUSPENDED) else Reconciled(status=noted(service, [said]))
+    return None
+
+
+def related(thing: Object) -> tuple[Related, ...]:
+    """Return what a RayService depends on beside what it owns: the pods of the cluster that serves."""
+    active = ((thing.get("status") or {}).get("activeServiceStatus") or {}).get("rayClusterName")
+    return (Related(POD, {IS_RAY_NODE_LABEL: "yes", CLUSTER_LABEL: active}),) if active else ()
+
+
+def problems(service: Service) -> Iterator[str]:
+    """Yield what is wrong, each with what to do."""
+    if len(service.name) > NAME_MAX:
+        yield f"metadata.name must have at most {NAME_MAX} characters: the names of its clusters are longer"
+    try:
+        wanted_config(service.spec.serve_config_v2)
+    except ValueError as error:
+        yield str(error)
+    own = service.spec.ray_cluster_config
+    if own.upgrade_strategy is not None:
+        yield "rayClusterConfig.upgradeStrategy is for RayClusters of their own; use upgradeStrategy of the RayService"
+    if own.auth_options is not None and own.auth_options.enable_k8s_token_auth:
+        yield "rayClusterConfig.authOptions.enableK8sTokenAuth does not work with a RayService; use mode: token"
+    if service.spec.ray_cluster_deletion_delay_seconds < 0:
+        yield "rayClusterDeletionDelaySeconds must not be negative"
+    strategy = service.spec.upgrade_strategy
+    if strategy is not None and strategy.type is ServiceUpgradeType.INCREMENTAL:
+        yield "upgradeStrategy NewClusterWithIncrementalUpgrade is not available; use NewCluster"
+
+
+# ---- serving ---------------------------------------------------------------------------------------------------------
+
+
+def _serving(service: Service, wanted: Clusters) -> Reconciled:
+    active, pending = service.cluster(wanted.active), service.cluster(wanted.pending)
+    told = pending or active  # while another is on its way, the one that serves is left as it is
+    actions: list[Action] = []
+    probes: list[Probe] = []
+    if wanted.pending and pending is None:
+        actions.append(Create(RAY_CLUSTER, new_cluster(service, wanted.pending), failure="FailedCreateRayCluster"))
+    for cluster in (one for one in (active, pending) if one is not None):
+        if holds(cluster, HEAD_READY):
+            probes.append(probe(url_of(service, cluster)))
+            actions += _configured(service, cluster) if cluster is told else []
+    if active is not None:
+        actions += [*_in_place(service, active), *_services(service, active)]
+        traffic, asked = _traffic(service, active)
+        actions += traffic
+        probes += asked
+    retiring, again_s = _retiring(service, wanted)
+    actions += retiring
+    return Reconciled(tuple(actions), status_of(service, wanted), again_s, tuple(probes))
+
+
+def _configured(service: Service, cluster: Object) -> Iterator[Action]:
+    fact = fact_of(service, cluster)
+    config = wanted_config(service.spec.serve_config_v2)
+    if fact is not None and not fact.error and not is_configured(fact, config):
+        yield configure(url_of(service, cluster), config)
+
+
+def _in_place(service: Service, active: Object) -> Iterator[Action]:
+    """Yield the patch of what changes without another cluster; counts that an autoscaler sets stay its own."""
+    spec = service.cluster_spec
+    if not matches(active, spec):
+        return
+    wanted = spec.get("workerGroupSpecs") or []
+    there = {group["groupName"]: group for group in active["spec"].get("workerGroupSpecs") or []}
+    kept = ("replicas", "scaleStrategy") if spec.get("enableInTreeAutoscaling") else ("scaleStrategy",)
+    groups = [
+        {**group, **{name: there[group["groupName"]][name] for name in kept if name in there[group["groupName"]]}}
+        if group["groupName"] in there
+        else group
+        for group in wanted
+    ]
+    if groups != (active["spec"].get("workerGroupSpecs") or []):
+        patch: list[dict[str, object]] = [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": active["metadata"].get("resourceVersion")},
+            {"op": "add", "path": "/spec/workerGroupSpecs", "value": groups},
+        ]
+        yield Patch(RAY_CLUSTER, key_of(active), patch)
+
+
+def _services(service: Service, active: Object) -> Iterator[Action]:
+    """Yield what has the service's names lead to the cluster that serves."""
+    cluster = Cluster.read(active, service.settings)
+    for wanted in (head_service_of(service, cluster), serve_service_of(service, cluster)):
+        there = next((one for one in service.seen.all(SERVICE) if key_of(one) == key_of(wanted)), None)
+        if there is None:
+            yield Create(SERVICE, wanted, failure="FailedCreateService")
+        elif there["spec"].get("selector") != wanted["spec"]["selector"]:
+            # A merge would leave labels that the new cluster's pods have not; the selector is replaced as a whole.
+            selector: dict[str, object] = {"op": "add", "path": "/spec/selector", "value": wanted["spec"]["selector"]}
+            yield Patch(SERVICE, key_of(there), [selector])
+
+
+def _traffic(service: Service, active: Object) -> tuple[list[Action], list[Probe]]:
+    """Return what lets traffic to the head, or keeps it away: its proxy is not behind a probe of its own."""
+    for pod in pods_of(service, active):
+        if labels_of(pod).get(NODE_TYPE_LABEL) != HEAD or not (address := (pod.get("status") or {}).get("podIP")):
+            continue
+        asked = proxy_probe(str(address))
+        answers = service.seen.facts.get(asked.key) is True and not service.spec.exclude_head_pod_from_serve_svc
+        label = "true" if answers else "false"
+        if labels_of(pod).get(SERVE_LABEL) == label:
+            return [], [asked]
+        return [Patch(POD, key_of(pod), {"metadata": {"labels": {SERVE_LABEL: label}}})], [asked]
+    return [], []
+
+
+def _retiring(service: Service, wanted: Clusters) -> tuple[list[Action], float | None]:
+    """Return what ends clusters that no longer serve: those that did, some time later; others at once."""
+    delay_s, now = float(service.spec.ray_cluster_deletion_delay_seconds), service.seen.now
+    actions: list[Action] = []
+    waits = []
+    for cluster in service.seen.all(RAY_CLUSTER):
+        if key_of(cluster).name in (wanted.active, wanted.pending) or is_leaving(cluster):
+            continue
+        retired = annotations_of(cluster).get(RETIRED_ANNOTATION)
+        if retired is None:
+            patch: dict[str, object] = {"metadata": {"annotations": {RETIRED_ANNOTATION: f"{now:.0f}"}}}
+            actions.append(Patch(RAY_CLUSTER, key_of(cluster), patch))
+            waits.append(delay_s)
+        elif now - float(retired) >= delay_s:
+            actions.append(_delete(RAY_CLUSTER, cluster, "another cluster serves"))
+        else:
+            waits.append(float(retired) + delay_s - now)
+    return actions, min(waits, default=None)
+
+
+# ---- the rest --------------------------------------------------------------------------------------------------------
+
+
+def _suspending(service: Service) -> Reconciled:
+    """Take everything away before it may come back."""
+    things = [(kind, one) for kind in (RAY_CLUSTER, SERVICE) for one in service.seen.all(kind)]
+    if things:
+        going = tuple(_delete(kind, one, "the service is suspended") for kind, one in things if not is_leaving(one))
+        return Reconciled(going)
+    said = [
+        Condition(SUSPENDING, holds=False, reason="SuspendComplete"),
+        Condition(SUSPENDED, holds=True, reason="SuspendComplete"),
+        Condition(READY, holds=False, reason="SuspendComplete"),
+        Condition(UPGRADING, holds=False, reason="NoActiveCluster"),
+    ]
+    nothing: Any = {"activeServiceStatus": {}, "pendingServiceStatus": {}, "numServeEndpoints": 0, "serviceStatus": ""}
+    return Reconciled(status=noted(service, said, **nothing))
+
+
+def _leaving(service: Service) -> Reconciled:
+    """Let go of a service that another operator has held: what it owns goes with it."""
+    finalizers = service.thing["metadata"].get("finalizers") or []
+    rest = [name for name in finalizers if name != FINALIZER]
+    if rest == finalizers:
+        return Reconciled()
+    return Reconciled((Patch(RAY_SERVICE, key_of(service.thing), {"metadata": {"finalizers": rest}}),))
+
+
+def _delete(kind: Kind, thing: Object, why: str) -> Delete:
+    return Delete(kind, key_of(thing), uid_of(thing), why)

@@ -1,0 +1,176 @@
+"""A RayService and what is seen of it: its active cluster, and the one that is to take its place."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rayfleet.config.rayio.rayservice import RayServiceSpec, ServiceUpgradeType
+from rayfleet.kube_operator.raycluster.cluster import Cluster
+from rayfleet.kube_operator.raycluster.names import (
+    CLUSTER_LABEL,
+    ORIGIN_KIND_LABEL,
+    ORIGIN_NAME_LABEL,
+    digest,
+    label_value,
+    trimmed,
+)
+from rayfleet.kube_operator.rayservice.serve import ServeFact, probe
+from rayfleet.kube_operator.reconciling import Observed
+from rayfleet.kube_operator.settings import OperatorSettings
+from rayfleet.wire.kube.objects import (
+    POD,
+    RAY_CLUSTER,
+    RAY_SERVICE,
+    Object,
+    annotations_of,
+    is_leaving,
+    key_of,
+    labels_of,
+    uid_of,
+)
+
+NAME_MAX: Final = 47
+GOAL_ANNOTATION: Final = "ray.io/hash-without-replicas-and-workers-to-delete"
+GROUPS_ANNOTATION: Final = "ray.io/num-worker-groups"
+RETIRED_ANNOTATION: Final = "rayfleet.io/retired-at"
+"""Since when a cluster no longer serves (seconds since the epoch): its end is due some time later."""
+_SCALED: Final = ("replicas", "minReplicas", "maxReplicas", "scaleStrategy")
+"""Parts of a worker group that change without another cluster."""
+_POD_DETAILS: Final = ("tolerations", "schedulingGates")
+
+
+@dataclass(frozen=True)
+class Service:
+    """A RayService resource with its spec read, and what is seen of it."""
+
+    thing: Object
+    spec: RayServiceSpec
+    seen: Observed
+    settings: OperatorSettings
+
+    @classmethod
+    def read(cls, seen: Observed, settings: OperatorSettings) -> Service:
+        """Read a resource. Raises pydantic.ValidationError."""
+        return cls(seen.thing, RayServiceSpec.model_validate(seen.thing["spec"]), seen, settings)
+
+    @property
+    def name(self) -> str:
+        """Return the resource's name."""
+        return key_of(self.thing).name
+
+    @property
+    def namespace(self) -> str:
+        """Return the resource's namespace."""
+        return key_of(self.thing).namespace
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """Return the status as it was last written."""
+        return self.thing.get("status") or {}
+
+    @property
+    def active_name(self) -> str:
+        """Return the name of the cluster that serves, "" when none does."""
+        return str((self.status.get("activeServiceStatus") or {}).get("rayClusterName", ""))
+
+    @property
+    def pending_name(self) -> str:
+        """Return the name of the cluster that is to serve, "" when none is."""
+        return str((self.status.get("pendingServiceStatus") or {}).get("rayClusterName", ""))
+
+    @property
+    def upgrades(self) -> bool:
+        """Say whether another cluster takes the place of one whose spec has changed."""
+        strategy = self.spec.upgrade_strategy
+        return strategy is None or strategy.type is not ServiceUpgradeType.NONE
+
+    def cluster(self, name: str) -> Object | None:
+        """Return a cluster of this service."""
+        return next((one for one in self.seen.all(RAY_CLUSTER) if name and key_of(one).name == name), None)
+
+    def fresh_name(self) -> str:
+        """Return a name for another cluster: the same until the status has changed."""
+        names = (self.active_name, self.pending_name, self.thing["metadata"].get("resourceVersion", ""))
+        return f"{trimmed(self.name, NAME_MAX)}-{digest(uid_of(self.thing), goal_hash(self.cluster_spec), *names)}"
+
+    @property
+    def cluster_spec(self) -> Object:
+        """Return the spec of the cluster that is wanted now, as it was written."""
+        spec: Object = self.thing["spec"]["rayClusterConfig"]
+        return spec
+
+    def owner_reference(self) -> Object:
+        """Return what objects of this service carry, so that they go with it."""
+        return {
+            "apiVersion": RAY_SERVICE.api_version,
+            "kind": RAY_SERVICE.name,
+            "name": self.name,
+            "uid": uid_of(self.thing),
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+
+
+def new_cluster(service: Service, name: str) -> Object:
+    """Return a RayCluster for the spec that is wanted now."""
+    spec = copy.deepcopy(service.cluster_spec)
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": service.namespace,
+            "labels": (service.thing["metadata"].get("labels") or {})
+            | {ORIGIN_NAME_LABEL: label_value(service.name), ORIGIN_KIND_LABEL: RAY_SERVICE.name},
+            "annotations": {
+                GOAL_ANNOTATION: goal_hash(spec),
+                GROUPS_ANNOTATION: str(len(spec.get("workerGroupSpecs") or ())),
+            },
+            "ownerReferences": [service.owner_reference()],
+        },
+        "spec": spec,
+    }
+
+
+def matches(cluster: Object, spec: Object) -> bool:
+    """Say whether a cluster is as wanted, but for what changes in place: counts, and groups added at the end."""
+    made_for = annotations_of(cluster)
+    if made_for.get(GOAL_ANNOTATION) == goal_hash(spec):
+        return True
+    before = made_for.get(GROUPS_ANNOTATION, "")
+    groups = spec.get("workerGroupSpecs") or []
+    if not before.isdecimal() or len(groups) <= int(before):
+        return False
+    return made_for.get(GOAL_ANNOTATION) == goal_hash({**spec, "workerGroupSpecs": groups[: int(before)]})
+
+
+def goal_hash(spec: Object) -> str:
+    """Return what stands for a cluster's spec without that which changes in place."""
+    plain = copy.deepcopy({key: value for key, value in spec.items() if key != "upgradeStrategy"})
+    for group in (plain.get("headGroupSpec") or {}, *(plain.get("workerGroupSpecs") or ())):
+        for name in _SCALED:
+            group.pop(name, None)
+        pod = (group.get("template") or {}).get("spec") or {}
+        for name in _POD_DETAILS:
+            pod.pop(name, None)
+    return digest(json.dumps(plain, sort_keys=True), length=24)
+
+
+def pods_of(service: Service, cluster: Object | None) -> list[Object]:
+    """Return the pods of the cluster that serves; none of any other."""
+    if cluster is None:
+        return []
+    pods = service.seen.related.get(POD, ())
+    return [pod for pod in pods if labels_of(pod).get(CLUSTER_LABEL) == key_of(cluster).name and not is_leaving(pod)]
+
+
+def fact_of(service: Service, cluster: Object) -> ServeFact | None:
+    """Return what a cluster's Serve said last, None when it was not asked yet."""
+    fact = service.seen.facts.get(probe(url_of(service, cluster)).key)
+    return fact if isinstance(fact, ServeFact) else None
+
+
+def url_of(service: Service, cluster: Object) -> str:
+    """Return where a cluster's dashboard is, which Serve is told through."""
+    return f"http://{Cluster.read(cluster, service.settings).dashboard}"

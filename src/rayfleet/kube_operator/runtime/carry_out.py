@@ -1,0 +1,79 @@
+"""Reconciled -> calls to the API server; what it refuses becomes data for the next look."""
+
+from __future__ import annotations
+
+import structlog
+
+from rayfleet.kube_operator.reconciling import Action, Call, Create, Delete, Emit, EventType, Failure, Patch
+from rayfleet.kube_operator.runtime.events import EventWriter
+from rayfleet.kube_operator.runtime.servers import ServerError, Servers
+from rayfleet.wire.kube.errors import AlreadyExists, Conflict, KubeError, NotFound, Unavailable
+from rayfleet.wire.kube.kube import Kube
+from rayfleet.wire.kube.objects import Kind, Object, key_of
+
+log = structlog.get_logger()
+
+
+class Hand:
+    """Carries out actions for one operator."""
+
+    def __init__(self, kube: Kube, events: EventWriter, servers: Servers) -> None:
+        """Take the ways to the API server, to people, and to the clusters' own servers."""
+        self._kube = kube
+        self._events = events
+        self._servers = servers
+
+    async def carry_out(self, thing: Object, actions: tuple[Action, ...]) -> tuple[Failure, ...]:
+        """Do all of `actions` for a resource, in order; return what was refused.
+
+        Raises:
+            Unavailable: the API server does not answer; the rest was not tried.
+        """
+        failures = []
+        for action in actions:
+            try:
+                await self._do(thing, action)
+            except Unavailable:
+                raise
+            except Conflict as error:
+                log.info("changed_meanwhile", about=str(key_of(thing)), error=str(error))
+            except (KubeError, ServerError) as error:
+                failure = Failure(getattr(action, "failure", "Failed"), str(error), type(error).__name__)
+                failures.append(failure)
+                await self._events.tell(thing, Emit(EventType.WARNING, failure.reason, failure.message))
+        return tuple(failures)
+
+    async def write_status(self, kind: Kind, thing: Object, status: Object) -> None:
+        """Make `status` the resource's, unless it has changed since it was seen; nothing is written for no change.
+
+        Raises:
+            Conflict, Unavailable and other KubeErrors.
+        """
+        if status == (thing.get("status") or {}):
+            return
+        version = thing["metadata"]["resourceVersion"]
+        patch: list[dict[str, object]] = [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": version},
+            {"op": "add", "path": "/status", "value": status},
+        ]
+        await self._kube.patch(kind, key_of(thing), patch, "status")
+
+    async def _do(self, thing: Object, action: Action) -> None:
+        match action:
+            case Create():
+                try:
+                    await self._kube.create(action.kind, action.thing)
+                except AlreadyExists:
+                    log.debug("exists_already", kind=action.kind.plural, name=key_of(action.thing).name)
+            case Delete():
+                log.info("deleting", kind=action.kind.plural, name=str(action.key), why=action.why)
+                try:
+                    await self._kube.delete(action.kind, action.key, uid=action.uid, grace_s=action.grace_s)
+                except NotFound:
+                    log.debug("gone_already", kind=action.kind.plural, name=str(action.key))
+            case Patch():
+                await self._kube.patch(action.kind, action.key, action.patch, action.subresource)
+            case Emit():
+                await self._events.tell(thing, action)
+            case Call():
+                await self._servers.call(action)

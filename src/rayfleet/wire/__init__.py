@@ -1,0 +1,1 @@
+"""Protocols that several rooms above speak: no decisions are made here."""

@@ -1,0 +1,292 @@
+"""A RayService's clusters: the first, the next one, and what changes without another."""
+
+import copy
+from collections.abc import Hashable
+from typing import Any
+
+import pytest
+from tests.unit.kube_operator.raycluster.clusters import NOW, group, made, raycluster
+
+from rayfleet.kube_operator.conditions import timestamp
+from rayfleet.kube_operator.rayservice.reconcile import reconcile
+from rayfleet.kube_operator.rayservice.serve import ServeFact, probe, proxy_probe
+from rayfleet.kube_operator.rayservice.state import RETIRED_ANNOTATION, Service, new_cluster
+from rayfleet.kube_operator.reconciling import Call, Create, Delete, Observed, Patch, Reconciled
+from rayfleet.kube_operator.settings import OperatorSettings
+from rayfleet.wire.kube.objects import POD, RAY_CLUSTER, SERVICE, Kind, Object, key_of
+
+SETTINGS = OperatorSettings()
+CONFIG = "applications:\n- name: fruit\n  import_path: fruit:app\n  deployments: [{name: Mango, num_replicas: 2}]\n"
+HEAD_READY = {"type": "HeadPodReady", "status": "True", "reason": "x", "lastTransitionTime": timestamp(NOW)}
+
+
+def rayservice(status: Object | None = None, config: str = CONFIG, meta: Object | None = None, **more: Any) -> Object:
+    spec = {"serveConfigV2": config, "rayClusterConfig": raycluster(group())["spec"], **more}
+    metadata = {"name": "shop", "namespace": "team", "uid": "uid-shop", "generation": 1, "resourceVersion": "7"}
+    return {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayService",
+        "metadata": metadata | (meta or {}),
+        "spec": spec,
+        "status": status or {},
+    }
+
+
+def serving(active: str = "", pending: str = "") -> Object:
+    return {
+        "activeServiceStatus": {"rayClusterName": active} if active else {},
+        "pendingServiceStatus": {"rayClusterName": pending} if pending else {},
+    }
+
+
+def cluster_for(thing: Object, name: str, annotations: Object | None = None, *, up: bool = True) -> Object:
+    """Return the cluster that was made for a service as it is, under that name."""
+    service = Service.read(Observed(thing, NOW), SETTINGS)
+    made_for = copy.deepcopy(new_cluster(service, name))
+    made_for["metadata"] |= {"uid": f"uid-{name}", "resourceVersion": "3"}
+    made_for["metadata"]["annotations"] |= annotations or {}
+    made_for["status"] = {"conditions": [HEAD_READY] if up else []}
+    return made_for
+
+
+def url(name: str) -> str:
+    return f"http://{name}-head-svc.team.svc.cluster.local:8265"
+
+
+def running(name: str, status: str = "RUNNING", config: Object | None = None) -> tuple[Hashable, object]:
+    told = config or {
+        "name": "fruit",
+        "import_path": "fruit:app",
+        "deployments": [{"name": "Mango", "num_replicas": 2}],
+    }
+    fact = ServeFact(
+        {"fruit": {"status": status, "deployed_app_config": told, "deployments": {"Mango": {"status": "HEALTHY"}}}}
+    )
+    return probe(url(name)).key, fact
+
+
+def look(thing: Object, *owned: tuple[Kind, Object], facts: Any = (), pods: tuple[Object, ...] = ()) -> Reconciled:
+    things: dict[Kind, tuple[Object, ...]] = {}
+    for kind, one in owned:
+        things[kind] = (*things.get(kind, ()), one)
+    return reconcile(Observed(thing, NOW, things, related={POD: pods}, facts=dict(facts)), SETTINGS)
+
+
+def names(done: Reconciled) -> tuple[str, str]:
+    """Return which clusters the status names as active and pending."""
+    assert done.status is not None
+    return tuple(
+        (done.status.get(f"{which}ServiceStatus") or {}).get("rayClusterName", "") for which in ("active", "pending")
+    )
+
+
+def did(done: Reconciled, kind: type) -> list[Any]:
+    return [action for action in done.actions if isinstance(action, kind)]
+
+
+def condition(done: Reconciled, kind: str) -> tuple[str, str]:
+    assert done.status is not None
+    return next((one["status"], one["reason"]) for one in done.status["conditions"] if one["type"] == kind)
+
+
+class TestFirstCluster:
+    def test_its_name_is_written_before_it_is_made(self) -> None:
+        done = look(rayservice())
+        active, pending = names(done)
+        assert (active, pending.startswith("shop-"), done.actions) == ("", True, ())
+        made_now = look(rayservice(serving(pending=pending)))
+        (create,) = did(made_now, Create)
+        assert (create.kind, key_of(create.thing).name) == (RAY_CLUSTER, pending)
+
+    def test_serve_is_told_once_the_head_answers(self) -> None:
+        thing = rayservice(serving(pending="c1"))
+        assert look(thing, (RAY_CLUSTER, cluster_for(thing, "c1", up=False))).probes == ()
+        asked = look(thing, (RAY_CLUSTER, cluster_for(thing, "c1")))
+        assert ([one.target for one in asked.probes], did(asked, Call)) == ([url("c1")], [])
+        empty = {probe(url("c1")).key: ServeFact()}
+        (call,) = did(look(thing, (RAY_CLUSTER, cluster_for(thing, "c1")), facts=empty), Call)
+        assert (call.target, call.arguments["applications"][0]["name"]) == (url("c1"), "fruit")
+        silent = {probe(url("c1")).key: ServeFact(error="no route")}
+        assert did(look(thing, (RAY_CLUSTER, cluster_for(thing, "c1")), facts=silent), Call) == []
+
+    def test_it_serves_when_all_that_is_wanted_runs(self) -> None:
+        thing = rayservice(serving(pending="c1"))
+        mine = (RAY_CLUSTER, cluster_for(thing, "c1"))
+        assert names(look(thing, mine, facts=[running("c1", "DEPLOYING")])) == ("", "c1")
+        assert names(look(thing, mine, facts=[running("c1")])) == ("c1", "")
+        other = {"name": "fruit", "import_path": "fruit:old"}
+        assert names(look(thing, mine, facts=[running("c1", config=other)])) == ("", "c1")
+
+    def test_services_lead_to_it_and_the_status_says_so(self) -> None:
+        thing = rayservice(serving(active="c1"))
+        done = look(thing, (RAY_CLUSTER, cluster_for(thing, "c1")), facts=[running("c1")])
+        services = {key_of(one.thing).name: one.thing["spec"]["selector"] for one in did(done, Create)}
+        assert services["shop-head-svc"]["ray.io/cluster"] == "c1"
+        assert services["shop-serve-svc"] == {"ray.io/cluster": "c1", "ray.io/serve": "true"}
+        assert done.status is not None
+        applications = done.status["activeServiceStatus"]["applicationStatuses"]
+        assert applications == {
+            "fruit": {"status": "RUNNING", "serveDeploymentStatuses": {"Mango": {"status": "HEALTHY"}}}
+        }
+        assert condition(done, "Ready") == ("False", "Initializing")
+        assert condition(done, "UpgradeInProgress") == ("False", "NoPendingCluster")
+
+
+class TestUpgrade:
+    OLD = rayservice(serving(active="c1"))
+    NEW = rayservice(serving(active="c1"), rayClusterConfig=raycluster(group(), rayVersion="2.61.0")["spec"])
+
+    def test_another_cluster_is_made_beside_the_one_that_serves(self) -> None:
+        """KubeRay's scenario 51."""
+        c1 = (RAY_CLUSTER, cluster_for(self.OLD, "c1"))
+        active, pending = names(look(self.NEW, c1))
+        assert (active, pending != "") == ("c1", True)
+        upgrading = {**self.NEW, "status": serving("c1", "c2")}
+        c2 = (RAY_CLUSTER, cluster_for(self.NEW, "c2"))
+        done = look(upgrading, c1, c2, facts=[running("c1"), (probe(url("c2")).key, ServeFact())])
+        assert condition(done, "UpgradeInProgress") == ("True", "BothActivePendingClustersExist")
+        assert [call.target for call in did(done, Call)] == [url("c2")]
+        assert did(done, Delete) == []
+        assert names(look(upgrading, c1, c2, facts=[running("c1"), running("c2")])) == ("c2", "")
+
+    def test_the_old_one_goes_some_time_after_the_switch(self) -> None:
+        """KubeRay's scenario 53."""
+        switched = {**self.NEW, "status": serving("c2")}
+        c2 = (RAY_CLUSTER, cluster_for(self.NEW, "c2"))
+        done = look(switched, (RAY_CLUSTER, cluster_for(self.OLD, "c1")), c2)
+        (patch,) = [one for one in did(done, Patch) if one.key.name == "c1"]
+        assert patch.patch == {"metadata": {"annotations": {RETIRED_ANNOTATION: f"{NOW:.0f}"}}}
+        assert done.again_s == 60.0
+        for ago_s, gone in ((59, []), (60, ["c1"])):
+            retired = cluster_for(self.OLD, "c1", {RETIRED_ANNOTATION: f"{NOW - ago_s:.0f}"})
+            later = look(switched, (RAY_CLUSTER, retired), c2)
+            assert [one.key.name for one in did(later, Delete)] == gone
+
+    def test_the_names_follow_the_switch(self) -> None:
+        before = look(self.OLD, (RAY_CLUSTER, cluster_for(self.OLD, "c1")))
+        services = [(SERVICE, one.thing) for one in did(before, Create)]
+        switched = {**self.NEW, "status": serving("c2")}
+        done = look(switched, (RAY_CLUSTER, cluster_for(self.NEW, "c2")), *services)
+        selectors = [one.patch[0]["value"]["ray.io/cluster"] for one in did(done, Patch) if one.kind == SERVICE]
+        assert selectors == ["c2", "c2"]
+
+    def test_taken_back_half_way_the_one_that_serves_goes_on(self) -> None:
+        half_way = {**self.OLD, "status": serving("c1", "c2")}
+        c1, c2 = cluster_for(self.OLD, "c1"), cluster_for(self.NEW, "c2")
+        assert names(look(half_way, (RAY_CLUSTER, c1), (RAY_CLUSTER, c2), facts=[running("c2")])) == ("c1", "")
+
+    def test_without_upgrades_only_serve_is_told(self) -> None:
+        """KubeRay's scenario 55."""
+        still = {**self.NEW, "spec": {**self.NEW["spec"], "upgradeStrategy": {"type": "None"}}}
+        assert names(look(still, (RAY_CLUSTER, cluster_for(self.OLD, "c1")))) == ("c1", "")
+
+
+class TestInPlace:
+    def test_another_serve_configuration_goes_to_the_same_cluster(self) -> None:
+        """KubeRay's scenario 54."""
+        thing = rayservice(serving(active="c1"), config=CONFIG.replace("num_replicas: 2", "num_replicas: 5"))
+        done = look(thing, (RAY_CLUSTER, cluster_for(thing, "c1")), facts=[running("c1")])
+        assert [call.arguments["applications"][0]["deployments"] for call in did(done, Call)] == [
+            [{"name": "Mango", "num_replicas": 5}]
+        ]
+        assert names(done) == ("c1", "")
+
+    @pytest.mark.parametrize(
+        ("groups", "patched"),
+        [((group(replicas=4),), True), ((group(), group("more")), True), ((group(),), False)],
+    )
+    def test_counts_and_groups_at_the_end_change_the_same_cluster(
+        self, groups: tuple[Object, ...], patched: bool
+    ) -> None:
+        before = rayservice(serving(active="c1"))
+        after = rayservice(serving(active="c1"), rayClusterConfig=raycluster(*groups)["spec"])
+        done = look(after, (RAY_CLUSTER, cluster_for(before, "c1")))
+        assert names(done) == ("c1", "")
+        assert any(one.kind == RAY_CLUSTER for one in did(done, Patch)) is patched
+
+    def test_what_an_autoscaler_set_stays(self) -> None:
+        scaled = raycluster(group(), enableInTreeAutoscaling=True)["spec"]
+        thing = rayservice(serving(active="c1"), rayClusterConfig=scaled)
+        cluster = cluster_for(thing, "c1")
+        cluster["spec"]["workerGroupSpecs"][0]["replicas"] = 7
+        assert did(look(thing, (RAY_CLUSTER, cluster)), Patch) == []
+
+
+def head_labels(done: Reconciled) -> list[str]:
+    return [one.patch["metadata"]["labels"]["ray.io/serve"] for one in did(done, Patch) if one.kind == POD]
+
+
+class TestTraffic:
+    def test_the_head_gets_traffic_while_its_proxy_answers(self) -> None:
+        """KubeRay's scenario 57."""
+        thing = rayservice(serving(active="c1"))
+        cluster = cluster_for(thing, "c1")
+        pods = tuple(one for kind, one in made(cluster) if kind == POD)
+        key = proxy_probe("10.244.1.2").key
+        labels = []
+        for fact in ({}, {key: True}, {key: False}):
+            done = look(thing, (RAY_CLUSTER, cluster), facts=fact, pods=pods)
+            labels += head_labels(done)
+        assert labels == ["false", "true", "false"]
+        kept_out = {**thing, "spec": {**thing["spec"], "excludeHeadPodFromServeSvc": True}}
+        done = look(kept_out, (RAY_CLUSTER, cluster), facts={key: True}, pods=pods)
+        assert [one.patch["metadata"]["labels"]["ray.io/serve"] for one in did(done, Patch) if one.kind == POD] == [
+            "false"
+        ]
+
+    def test_it_is_ready_while_somebody_serves(self) -> None:
+        thing = rayservice(serving(active="c1"))
+        cluster = cluster_for(thing, "c1")
+        pods = tuple(one for kind, one in made(cluster) if kind == POD)
+        done = look(thing, (RAY_CLUSTER, cluster), pods=pods)
+        assert condition(done, "Ready") == ("True", "NonZeroServeEndpoints")
+        assert done.status is not None
+        assert (done.status["numServeEndpoints"], done.status["serviceStatus"]) == (1, "Running")
+        lost = look({**thing, "status": done.status}, (RAY_CLUSTER, cluster))
+        assert condition(lost, "Ready") == ("False", "ZeroServeEndpoints")
+
+
+class TestSuspend:
+    """KubeRay's scenario 59."""
+
+    def test_everything_goes_before_it_is_suspended(self) -> None:
+        thing = rayservice(serving(active="c1"), suspend=True)
+        asked = look(thing, (RAY_CLUSTER, cluster_for(thing, "c1")))
+        assert asked.actions == ()
+        assert condition(asked, "Suspending") == ("True", "SuspendRequested")
+        suspending = {**thing, "status": asked.status}
+        going = look(suspending, (RAY_CLUSTER, cluster_for(thing, "c1")))
+        assert [one.key.name for one in did(going, Delete)] == ["c1"]
+        gone = look(suspending)
+        assert condition(gone, "Suspended") == ("True", "SuspendComplete")
+        assert names(gone) == ("", "")
+        assert look({**thing, "status": gone.status}).actions == ()
+        resumed = look({**rayservice(), "status": gone.status})
+        assert names(resumed)[1] != ""
+
+
+@pytest.mark.parametrize(
+    ("thing", "says"),
+    [
+        (rayservice(config="a: ["), "serveConfigV2 is no YAML"),
+        (rayservice(config="a: 1"), "a list of applications"),
+        (rayservice(meta={"name": "s" * 48}), "at most 47"),
+        (rayservice(upgradeStrategy={"type": "NewClusterWithIncrementalUpgrade"}), "use NewCluster"),
+    ],
+)
+def test_what_cannot_work_is_said(thing: Object, says: str) -> None:
+    """KubeRay's scenario 60."""
+    done = look(thing)
+    assert condition(done, "Ready") == ("False", "ValidationFailed")
+    assert done.status is not None
+    assert any(says in one["message"] for one in done.status["conditions"])
+
+
+def test_a_service_that_somebody_else_manages_is_left_alone() -> None:
+    assert look(rayservice(managedBy="kueue.x-k8s.io/multikueue")) == Reconciled()
+
+
+def test_a_cluster_that_somebody_deleted_is_replaced() -> None:
+    thing = rayservice(serving(active="c1"))
+    active, pending = names(look(thing))
+    assert (active, pending != "") == ("", True)

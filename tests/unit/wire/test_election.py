@@ -1,0 +1,100 @@
+"""Who may work: one at a time, the next soon after it, and nobody who could not say that it still lives."""
+
+import asyncio
+
+import pytest
+
+from rayfleet.testing.fake_kube import FakeKube
+from rayfleet.testing.virtual_time import VirtualClock, run_virtual
+from rayfleet.wire.kube.election import GIVE_UP_S, LEASE_S, RENEW_S, Candidate, LeadershipLost, lead
+from rayfleet.wire.kube.errors import KubeError, Unavailable
+from rayfleet.wire.kube.objects import Key, Kind, Object
+
+LEASE_KEY = Key("system", "operator")
+
+
+class Work:
+    """Notes when it begins and ends."""
+
+    def __init__(self) -> None:
+        self.log: list[tuple[str, str, float]] = []
+
+    async def __call__(self, word: str) -> None:
+        loop = asyncio.get_running_loop()
+        self.log.append(("begin", word, loop.time()))
+        try:
+            await asyncio.sleep(10**6)
+        finally:
+            self.log.append(("end", word, loop.time()))
+
+
+def candidate(name: str) -> Candidate:
+    return Candidate(LEASE_KEY, name, VirtualClock().now)
+
+
+def test_one_works_and_the_other_begins_when_it_has_stopped() -> None:
+    async def main() -> list[tuple[str, str, float]]:
+        kube, work = FakeKube(), Work()
+        first = asyncio.create_task(lead(kube, candidate("a"), work))
+        await asyncio.sleep(1)
+        second = asyncio.create_task(lead(kube, candidate("b"), work))
+        await asyncio.sleep(100)
+        first.cancel()
+        await asyncio.sleep(RENEW_S)
+        second.cancel()
+        await asyncio.gather(first, second, return_exceptions=True)
+        return work.log
+
+    log = run_virtual(main())
+    assert [(what, word) for what, word, _ in log] == [
+        ("begin", "a-1"),
+        ("end", "a-1"),
+        ("begin", "b-2"),
+        ("end", "b-2"),
+    ]
+    assert log[2][2] - log[1][2] <= RENEW_S
+
+
+def test_after_a_holder_that_was_killed_the_next_waits_out_its_time() -> None:
+    async def main() -> float:
+        kube, work = FakeKube(), Work()
+        held = {"holderIdentity": "dead", "leaseDurationSeconds": int(LEASE_S), "leaseTransitions": 4}
+        from rayfleet.wire.kube.objects import LEASE
+
+        await kube.create(LEASE, {"metadata": {"namespace": "system", "name": "operator"}, "spec": held})
+        task = asyncio.create_task(lead(kube, candidate("b"), work))
+        await asyncio.sleep(60)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert work.log[0][1] == "b-5"
+        return work.log[0][2]
+
+    assert LEASE_S <= run_virtual(main()) <= LEASE_S + RENEW_S
+
+
+def test_who_cannot_renew_stops_before_anybody_else_may_begin() -> None:
+    async def main() -> tuple[float, float]:
+        kube, work = FakeKube(), Work()
+        gone = False
+
+        def refuse(_verb: str, _kind: Kind, _thing: Object) -> KubeError | None:
+            return Unavailable("no route to host") if gone else None
+
+        kube.refuse = refuse
+        task = asyncio.create_task(lead(kube, candidate("a"), work))
+        await asyncio.sleep(30)
+        gone, cut_at = True, asyncio.get_running_loop().time()
+        with pytest.raises(LeadershipLost):
+            await task
+        return cut_at, work.log[-1][2]
+
+    cut_at, ended_at = run_virtual(main())
+    assert ended_at - cut_at <= GIVE_UP_S + RENEW_S < LEASE_S
+
+
+def test_work_that_fails_ends_the_leadership_with_its_own_error() -> None:
+    async def fail(_word: str) -> None:
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        run_virtual(lead(FakeKube(), Candidate(LEASE_KEY, "a", lambda: 0.0), fail))
