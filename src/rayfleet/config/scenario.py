@@ -202,6 +202,7 @@ def _claim(name: str, rows: list[MachineForm], policy: Policy) -> Claim:
         accepted=first.accepted,
         head=first.head,
         foreign=first.foreign,
+        found=first.found,
         drifted=first.drifted,
         make=first.make,
         drain=_drain(first),

@@ -153,6 +153,7 @@ class MachineForm(Form):
     phase: Phase = Phase.READY
     head: Flag = False
     foreign: Flag = False
+    found: Flag = False
     drifted: Flag = False
     make: Text = ""
     accepted: Flag = True

@@ -195,6 +195,7 @@ def _claim(claim: Claim, policy: Policy) -> Json:
         "phase": claim.phase.value,
         "head": claim.head,
         "foreign": claim.foreign,
+        "found": claim.found,
         "drifted": claim.drifted,
         "make": claim.make,
         "accepted": claim.accepted,
@@ -218,8 +219,8 @@ def _claim(claim: Claim, policy: Policy) -> Json:
 
 
 _CLAIM_DEFAULTS: Json = {
-    "phase": Phase.READY.value, "head": False, "foreign": False, "drifted": False, "make": "", "accepted": True,
-    "batch": "", "since": 0.0, "created": 0.0, "listed_at": None, "retry_at": None, "unseen_since": None,
+    "phase": Phase.READY.value, "head": False, "foreign": False, "found": False, "drifted": False, "make": "",
+    "accepted": True, "batch": "", "since": 0.0, "created": 0.0, "listed_at": None, "retry_at": None, "unseen_since": None,
     "ending": None, "reuse": False,
 }  # fmt: skip
 

@@ -80,6 +80,7 @@ SCENARIO_TEXTS: Final[dict[str, dict[str, str]]] = {
         "phase": "Where it is in its life.",
         "head": "Carries the head.",
         "foreign": "Was joined by hand: counts as capacity, is never released.",
+        "found": "Somebody else asked for it, at a place without tags: it may have its start.",
         "drifted": "Its configuration is outdated.",
         "make": "As what it was launched; where it is given, `drifted` follows from comparing it with the pool.",
         "accepted": "Whether the provider has said yes to its launch.",

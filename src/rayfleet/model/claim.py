@@ -115,6 +115,7 @@ class Claim:
     unknown to a reachable engine since then. `usd_per_hour` is per host. `head`: carries the head, is
     never released but by a shutdown.
     `make`: as what it was launched (`Pool.make`), "" when that is not known; `drifted`: not as its pool is now.
+    `found`: somebody else asked for it, at a place whose machines carry no tags; it was there before the claim.
     `foreign`: joined by hand; capacity that is never released and not counted in limits.
     `standby`: STANDBY, or RELEASING after it: it works for nobody and counts in no maximum; `usd_per_hour` is what it
     costs so. `reuse`: its machines were on standby and are started for it.
@@ -130,6 +131,7 @@ class Claim:
     accepted: bool = True
     head: bool = False
     foreign: bool = False
+    found: bool = False
     drifted: bool = False
     make: str = ""
     drain: Drain | None = None
@@ -145,11 +147,6 @@ class Claim:
     def pool(self) -> str:
         """Return the name of the claim's pool."""
         return self.offer.pool
-
-    @property
-    def by_others(self) -> bool:
-        """Say whether somebody else asked for it, at a place without tags: its batch is only its own name."""
-        return self.batch == self.id
 
     @property
     def count(self) -> int:

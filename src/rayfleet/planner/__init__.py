@@ -121,7 +121,7 @@ def _scale(draft: Draft) -> tuple[tuple[Placement, ...], dict[str, Reason]]:
 
 def _finish(draft: Draft, placements: tuple[Placement, ...], why: dict[str, Reason]) -> Plan:
     return Plan(
-        launches=tuple(draft.launches),
+        launches=tuple(sorted(draft.launches, key=lambda launch: launch.standby is not None)),
         drains=tuple(draft.drains),
         releases=tuple(draft.releases),
         unmet=tuple(draft.unmet),

@@ -50,7 +50,8 @@ def write_launches(draft: Draft, layout: Layout) -> tuple[Placement, ...]:
         offers.setdefault(made.variant.key, []).append(made)
     loads = _loads(layout, offers)
     numbers = np.zeros(layout.capacity.size, np.int64)
-    number = sum(launch.count for launch in draft.launches)
+    # Those that are to wait come last in the plan: they carry no work, and may still be taken back.
+    number = sum(launch.count for launch in draft.launches if launch.standby is None)
     rests = draft.on_standby() if offers else []
     for key, mades in offers.items():
         why = _reason(draft, mades, loads[key])

@@ -246,7 +246,7 @@ class Layout:
         held: set[int] = set()
         for some, among in by_patience(self.draft, self.room, wanted, self.variants):
             for piece, selector in some if among is not self.variants else ():
-                self.settle(piece, selector, Manner(spread=errand.spread))
+                self.settle(piece, selector, Manner(spread=errand.spread, only=self._beside(starting)))
             held |= self._launch(some, among, errand, starting)
         return held
 
@@ -338,12 +338,7 @@ class Layout:
     def _serve(self, errand: Errand, starting: dict[OfferKey, list[int]]) -> None:
         """Place items; `starting`: replicas that stand for new ones."""
         pieces = errand.pieces
-        only = None
-        if starting:
-            only = np.ones(self.capacity.size, np.bool_)
-            hosts = {key: variant.hosts for key, variant in self._by_key().items()}
-            for key, columns in starting.items():
-                only[[column + host for column in columns for host in range(hosts[key])]] = False
+        only = self._beside(starting)
         held: set[int] = set()
         for round_ in range(max((len(piece.selectors) for piece in pieces), default=0)):
             asked = [(piece, piece.selectors[round_]) for piece in pieces if round_ < len(piece.selectors)]
@@ -351,6 +346,16 @@ class Layout:
                 self.settle(piece, selector, Manner(spread=errand.spread or piece.spread, only=self._grown(only)))
             free = [(piece, selector) for piece, selector in asked if id(piece) not in held]
             held |= self.launch(free, errand, starting)
+
+    def _beside(self, starting: dict[OfferKey, list[int]]) -> Mask | None:
+        """Return the mask of all hosts but replicas that stand for new ones; None: all."""
+        if not starting:
+            return None
+        only = np.ones(self.capacity.size, np.bool_)
+        hosts = {key: variant.hosts for key, variant in self._by_key().items()}
+        for key, columns in starting.items():
+            only[[column + host for column in columns for host in range(hosts[key])]] = False
+        return only
 
     def _grown(self, only: Mask | None) -> Mask | None:
         """Return the mask for the table as long as it is now: new hosts are meant too."""

@@ -76,7 +76,7 @@ def let_go(
     old = [draft.claims[c.id] for c in draft.snapshot.claims if c.id in draft.claims]
     workers = [c for c in old if not c.head and not c.foreign]
     # What somebody else asked for may have its start: it is let go when it has been idle, like what is there already.
-    _cancel(draft, spare, [c for c in workers if c.phase in STARTING and not c.by_others])
+    _cancel(draft, spare, [c for c in workers if c.phase in STARTING and not c.found])
     _drain_idle(draft, spare, [c for c in workers if c.phase is Phase.READY and c.id not in draft.outgoing])
     return spare.why
 

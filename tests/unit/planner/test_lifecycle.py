@@ -1,6 +1,7 @@
 """A claim's life, fact by fact. The numbers D2-38 to D2-69 are explained in README.md beside this file."""
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -408,8 +409,17 @@ def test_machines_without_a_claim_are_adopted() -> None:
 
 
 def test_an_adopted_machine_that_nobody_needs_is_judged_like_any_other() -> None:
-    adopted = sound_plan(snapshot(CPU1, strays=(Stray("i-9", OfferKey("cpu1")),)))
+    adopted = sound_plan(snapshot(CPU1, strays=(Stray("i-9", OfferKey("cpu1"), "old"),)))
     assert leaving(planned(CPU1, *adopted.claims)) == {"cpu1-101": ReasonCode.UNNEEDED}
+
+
+def test_an_adopted_machine_that_somebody_else_asked_for_may_have_its_start() -> None:
+    """Where machines carry no tags, a person has wanted it: it leaves when it has been idle, not before it is up."""
+    adopted = sound_plan(snapshot(CPU1, strays=(Stray("i-9", OfferKey("cpu1")),)))
+    assert leaving(planned(CPU1, *adopted.claims)) == {}
+    (claim,) = adopted.claims
+    idle = replace(claim, phase=Phase.READY, hosts=tuple(replace(host, idle_s=61.0) for host in claim.hosts))
+    assert leaving(planned(CPU1, idle)) == {"cpu1-101": ReasonCode.IDLE}
 
 
 def test_an_adopted_machine_of_a_removed_pool_leaves() -> None:
