@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 DEFAULT_IMAGE: Final = "rayfleet:latest"
-
-
-class Autoscaling(StrEnum):
-    """Where autoscalers run: beside each head, or all in the operator."""
-
-    SIDECAR = "sidecar"
-    CENTRAL = "central"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +17,6 @@ class OperatorSettings:
 
     image: str = DEFAULT_IMAGE
     cluster_domain: str = "cluster.local"
-    autoscaling: Autoscaling = Autoscaling.SIDECAR
     init_container: bool = True
     probes: bool = True
     login_shell: bool = False

@@ -25,7 +25,6 @@ from rayfleet.kube_operator.raycluster.start_command import (
     start_command,
     start_params,
 )
-from rayfleet.kube_operator.settings import Autoscaling
 from rayfleet.wire.kube.objects import Object
 
 SHARED_MEMORY: Final = "shared-mem"
@@ -40,9 +39,8 @@ def head_pod(cluster: Cluster, *token: object) -> Object:
     pod = _pod(cluster, cluster.head, HEAD_SLOT, *token)
     if cluster.autoscaled:
         pod["spec"].setdefault("serviceAccountName", names.trimmed(cluster.name, names.LABEL_MAX))
-        if _has_sidecar(cluster):
-            _share(pod, RAY_LOGS, LOGS_PATH, {"emptyDir": {}})
-            pod["spec"]["containers"].append(autoscaler_container(cluster, pod["metadata"]["name"]))
+        _share(pod, RAY_LOGS, LOGS_PATH, {"emptyDir": {}})
+        pod["spec"]["containers"].append(autoscaler_container(cluster, pod["metadata"]["name"]))
     return pod
 
 
@@ -58,12 +56,6 @@ def worker_pod(cluster: Cluster, group: WorkerGroupSpec, slot: Slot, *token: obj
             _wait_for_head(cluster, pod["spec"]["containers"][0]),
         ]
     return pod
-
-
-def _has_sidecar(cluster: Cluster) -> bool:
-    """Say whether the autoscaler runs beside this head; a cluster may choose otherwise than its operator."""
-    place = cluster.annotations.get("rayfleet.io/autoscaler", cluster.settings.autoscaling)
-    return place != Autoscaling.CENTRAL
 
 
 def _pod(cluster: Cluster, group: GroupSpec, slot: Slot, *token: object) -> Object:
