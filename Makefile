@@ -110,6 +110,10 @@ check: setup ## Lint, format, types, layers, spelling
 	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/codespell
 
+.PHONY: charts
+charts: setup ## Package the Helm charts, with an index, into dist/charts (URL=... where they will be)
+	@$(BIN)/python scripts/charts.py packages $(if $(URL),--url '$(URL)')
+
 .PHONY: format
 format: setup ## Let ruff repair and format what it can
 	@$(BIN)/ruff check --fix .
