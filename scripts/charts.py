@@ -50,7 +50,7 @@ def find_helm() -> str:
     places += sorted((cache.expanduser() / "kubernetes").glob("*/helm"), key=lambda one: one.stat().st_mtime)
     found = [place for place in places if place.exists()]
     if not found:
-        raise Problem("helm is needed: install it from your distribution or https://helm.sh, or have make test-kubernetes fetch one")
+        raise Problem("helm is needed: install it (https://helm.sh), or have make test-kubernetes fetch one")
     return str(found[-1])
 
 
