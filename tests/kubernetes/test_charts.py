@@ -16,9 +16,7 @@ import pytest
 from tests.kubernetes.waiting import eventually
 
 from rayfleet.testing.kubernetes.access import Access, kubeconfig
-from rayfleet.testing.kubernetes.background import Background
 from rayfleet.testing.kubernetes.control_plane import CommandFailed, ControlPlane
-from rayfleet.testing.kubernetes.kubelet import StatusKubelet
 
 pytestmark = pytest.mark.kubernetes
 
