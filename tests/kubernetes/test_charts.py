@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests.kubernetes.waiting import eventually
+from tests.unit.deploy.cases import CLUSTERS, of_kind
 
 from rayfleet.testing.kubernetes.access import Access, kubeconfig
 from rayfleet.testing.kubernetes.control_plane import CommandFailed, ControlPlane
@@ -34,6 +35,15 @@ def names(plane: ControlPlane, namespace: str, kinds: str, selector: str = "") -
     """Return kind/name of what there is."""
     chosen = ("-l", selector) if selector else ()
     return plane.kubectl("-n", namespace, "get", kinds, "-o", "name", *chosen).split()
+
+
+def covers(given: Any, wanted: Any) -> bool:
+    """Say whether everything that is wanted is there; the API server adds defaults."""
+    if isinstance(wanted, dict):
+        return isinstance(given, dict) and all(covers(given.get(key), value) for key, value in wanted.items())
+    if isinstance(wanted, list):
+        return isinstance(given, list) and len(given) == len(wanted) and all(map(covers, given, wanted))
+    return bool(given == wanted)
 
 
 def token_of(plane: ControlPlane, namespace: str, account: str) -> str:
@@ -117,6 +127,23 @@ def test_from_install_to_uninstall(plane: ControlPlane, namespace: str, tmp_path
     everything = "deployments,poddisruptionbudgets,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings"
     assert names(plane, namespace, everything, "app.kubernetes.io/instance=op") == []
     assert len(names(plane, namespace, "crd")) >= 4
+
+
+@pytest.mark.usefixtures("definitions")
+def test_the_api_server_takes_every_cluster_that_the_chart_makes(plane: ControlPlane, namespace: str) -> None:
+    """By our CustomResourceDefinitions; it drops nothing of them."""
+    plane.kubectl("create", "-f", f"{OPERATOR}/crds")
+    for case in CLUSTERS:
+        (wanted,) = of_kind(case.golden.read_text(encoding="utf-8"), "RayCluster")
+        wanted["metadata"]["namespace"] = namespace
+
+        def taken(body: str = json.dumps(wanted)) -> dict[str, Any]:
+            answer: dict[str, Any] = json.loads(
+                plane.kubectl("create", "--dry-run=server", "--validate=false", "-o", "json", "-f", "-", stdin=body)
+            )
+            return answer
+
+        assert covers(eventually(taken)["spec"], wanted["spec"]), case.name
 
 
 @pytest.mark.usefixtures("definitions")

@@ -56,6 +56,7 @@ CLUSTERS: Final = (
     ),
     Case("cluster-eci", "ray-cluster", (*FIRST, "-f", str(VALUES / "eci.yaml"))),
     Case("cluster-kuberay-values", "ray-cluster", ("prod", "-n", "team", "-f", str(VALUES / "kuberay.yaml"))),
+    Case("cluster-beside-kuberay", "ray-cluster", ("demo", "-f", str(VALUES / "beside-kuberay.yaml"))),
     Case(
         "cluster-monitors",
         "ray-cluster",

@@ -1,5 +1,6 @@
 """What the charts make, without helm: the golden manifests say what our own code takes, and what the charts promise."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import rayfleet
 from rayfleet.config.rayio.crds import definitions, schema
 from rayfleet.config.rayio.policy import policy_of
 from rayfleet.config.rayio.raycluster import RayClusterSpec
+from rayfleet.kube_operator.main import operator_settings
 from rayfleet.kube_operator.permissions import GRANTED, OWN, WATCHED, rules
 from rayfleet.kube_operator.raycluster.reconcile import reconcile
 from rayfleet.kube_operator.reconciling import Create, Observed
@@ -44,6 +46,12 @@ def unknown(part: dict[str, Any], value: Any, path: str = "") -> Iterator[str]:
             yield f"{path}.{key}"
         else:
             yield from unknown(further, one, f"{path}.{key}")
+
+
+def has(values: dict[str, Any], path: list[str]) -> bool:
+    """Say whether a chart has the value."""
+    first, *rest = path
+    return first in values and (not rest or has(values[first], rest))
 
 
 class TestClusters:
@@ -203,6 +211,28 @@ class TestFiles:
     def test_every_golden_belongs_to_a_case(self) -> None:
         folder = CASES[0].golden.parent
         assert {path.name for path in folder.iterdir()} == {case.golden.name for case in CASES}
+
+    def test_every_value_that_is_typed_in_the_documentation_is_one_of_the_charts(self) -> None:
+        text = (ROOT / "docs" / "kubernetes-install.md").read_text(encoding="utf-8")
+        values = [
+            documents((chart / "values.yaml").read_text(encoding="utf-8"))[0] for chart in sorted(CHARTS.iterdir())
+        ]
+        typed = set(re.findall(r"--set ([\w.]+)=", text))
+        assert {"armsPrometheus.enable", "gcsFaultTolerance.enable", "image.repository"} <= typed
+        assert {one for one in typed if not any(has(chart, one.split(".")) for chart in values)} == set()
+        table = text.partition("| value | means")[2].partition("\n\n")[0]
+        named = set(re.findall(r"`([a-z][\w]+)[.`]", table))
+        (operator,) = (one for one in values if "watchNamespace" in one)
+        assert {one for one in named if one not in operator} - {"appVersion", "rayfleet"} == set()
+
+    def test_every_switch_of_the_operator_is_documented_and_works(self) -> None:
+        text = (ROOT / "docs" / "kubernetes-install.md").read_text(encoding="utf-8")
+        switches = set(re.findall(r"`(ENABLE_\w+)`", text))
+        assert len(switches) == 5
+        for switch in switches:
+            on, off = (operator_settings({switch: value}, None) for value in ("true", "false"))
+            assert on != off, switch
+        assert operator_settings({"CLUSTER_DOMAIN": "corp"}, None).cluster_domain == "corp"
 
     @pytest.mark.parametrize("name", ["operator", "ray"])
     def test_images_are_made_of_what_there_is_and_run_without_root(self, name: str) -> None:
