@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.kubernetes.operating import apply_crds
 from tests.kubernetes.waiting import eventually
 from tests.unit.deploy.cases import CLUSTERS, of_kind
 
@@ -84,14 +85,18 @@ def assert_nothing_was_refused(log: Path) -> None:
     assert [line for line in text.splitlines() if any(word in line for word in REFUSED)] == []
 
 
+def definitions_there(plane: ControlPlane) -> list[str]:
+    return [name for name in names(plane, "default", "crd") if name.endswith(".ray.io")]
+
+
 @pytest.fixture
-def definitions(plane: ControlPlane) -> Iterator[None]:
-    """Take the CustomResourceDefinitions away at the end: helm leaves them."""
-    yield
-    plane.kubectl("delete", "-f", f"{OPERATOR}/crds", "--ignore-not-found")
+def no_definitions(plane: ControlPlane) -> None:
+    """Take the CustomResourceDefinitions of tests before away, so that the chart has to bring them."""
+    for name in definitions_there(plane):
+        plane.kubectl("delete", name)
 
 
-@pytest.mark.usefixtures("kubelet", "definitions")
+@pytest.mark.usefixtures("kubelet", "no_definitions")
 @pytest.mark.parametrize("watching", ["everywhere", "one namespace"])
 def test_from_install_to_uninstall(plane: ControlPlane, namespace: str, tmp_path: Path, watching: str) -> None:
     """With the rights of the chart's roles, and none else, clusters come, scale, are suspended and go."""
@@ -126,27 +131,21 @@ def test_from_install_to_uninstall(plane: ControlPlane, namespace: str, tmp_path
     plane.helm("uninstall", "op", "-n", namespace)
     everything = "deployments,poddisruptionbudgets,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings"
     assert names(plane, namespace, everything, "app.kubernetes.io/instance=op") == []
-    assert len(names(plane, namespace, "crd")) >= 4
+    assert len(definitions_there(plane)) == 4, "what people have of these must not go with the operator"
 
 
-@pytest.mark.usefixtures("definitions")
 def test_the_api_server_takes_every_cluster_that_the_chart_makes(plane: ControlPlane, namespace: str) -> None:
     """By our CustomResourceDefinitions; it drops nothing of them."""
-    plane.kubectl("create", "-f", f"{OPERATOR}/crds")
+    apply_crds(plane)
     for case in CLUSTERS:
         (wanted,) = of_kind(case.golden.read_text(encoding="utf-8"), "RayCluster")
         wanted["metadata"]["namespace"] = namespace
 
-        def taken(body: str = json.dumps(wanted)) -> dict[str, Any]:
-            answer: dict[str, Any] = json.loads(
-                plane.kubectl("create", "--dry-run=server", "--validate=false", "-o", "json", "-f", "-", stdin=body)
-            )
-            return answer
-
-        assert covers(eventually(taken)["spec"], wanted["spec"]), case.name
+        trial = ("create", "--dry-run=server", "--validate=false", "-o", "json", "-f", "-")
+        taken = json.loads(plane.kubectl(*trial, stdin=json.dumps(wanted)))
+        assert covers(taken["spec"], wanted["spec"]), case.name
 
 
-@pytest.mark.usefixtures("definitions")
 def test_the_account_of_one_namespace_may_do_nothing_elsewhere(plane: ControlPlane, namespace: str) -> None:
     plane.helm("install", "op", OPERATOR, "-n", namespace, "--set", "singleNamespaceInstall=true")
 
@@ -182,4 +181,4 @@ def test_plain_manifests_are_applied_and_deleted(plane: ControlPlane, tmp_path: 
     made = names(plane, "rayfleet-system", "deployments,serviceaccounts,poddisruptionbudgets", "app.kubernetes.io/name")
     assert len(made) == 3
     plane.kubectl("delete", "-k", str(tmp_path), "--wait=false")
-    eventually(lambda: not names(plane, "rayfleet-system", "deployments"))
+    eventually(lambda: not names(plane, "rayfleet-system", "deployments") and not definitions_there(plane))
