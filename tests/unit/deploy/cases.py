@@ -60,7 +60,11 @@ CLUSTERS: Final = (
     Case(
         "cluster-monitors",
         "ray-cluster",
-        ("demo", *_set("podMonitor.enabled=true", "serviceMonitor.enabled=true", "worker.disabled=true")),
+        (
+            "demo",
+            *_set("podMonitor.enabled=true", "serviceMonitor.enabled=true", "worker.disabled=true"),
+            *_set("head.enableInTreeAutoscaling=false", "image.tag=nightly"),
+        ),
     ),
 )
 OPERATORS: Final = (

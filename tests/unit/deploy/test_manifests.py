@@ -67,6 +67,27 @@ class TestClusters:
         pods = [action.thing for action in done.actions if isinstance(action, Create) and action.kind == POD]
         replicas = sum(group.replicas * group.num_of_hosts for group in spec.worker_group_specs)
         assert len(pods) == 1 + replicas
+        for pod in pods:
+            mounted = {one["name"] for part in pod["spec"]["containers"] for one in part.get("volumeMounts", ())}
+            assert mounted <= {one["name"] for one in pod["spec"]["volumes"]}, "no API server would take it"
+
+    def test_the_version_of_ray_is_that_of_the_image(self) -> None:
+        """Probes and commands go by it, and nobody should have to say it twice."""
+        versions = {one.name: cluster(one.name)["spec"].get("rayVersion") for one in CLUSTERS}
+        assert versions["cluster"] == "2.60.0"
+        assert versions["cluster-kuberay-values"] == "2.55.1"
+        assert versions["cluster-monitors"] is None
+
+    def test_the_autoscaler_sees_what_ray_writes_where_a_volume_of_the_users_is_mounted(self) -> None:
+        thing = cluster("cluster-kuberay-values")
+        thing["metadata"]["uid"] = "u"
+        done = reconcile(Observed(thing, 0.0, incarnation="one"), OperatorSettings())
+        head = next(one.thing for one in done.actions if isinstance(one, Create) and one.kind == POD)
+        mounts = {
+            part["name"]: {one["mountPath"]: one["name"] for one in part.get("volumeMounts", ())}
+            for part in head["spec"]["containers"]
+        }
+        assert mounts["ray-head"]["/tmp/ray"] == mounts["autoscaler"]["/tmp/ray"] == "log-volume"
 
     def test_the_schema_would_not_take_anything(self) -> None:
         thing = cluster("cluster")

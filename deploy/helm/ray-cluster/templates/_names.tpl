@@ -18,3 +18,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "ray-cluster.redisSecret" -}}
 {{- .Values.gcsFaultTolerance.secretName | default (printf "%s-raycluster-redis" (include "ray-cluster.fullname" .)) -}}
 {{- end -}}
+
+{{/* The version that the tag of the head's image begins with: 2.60.0 of 2.60.0-py311-gpu. */}}
+{{- define "ray-cluster.tagVersion" -}}
+{{- $tag := get (.Values.head.image | default dict) "tag" | default .Values.image.tag -}}
+{{- regexFind "^[0-9]+\\.[0-9]+\\.[0-9]+" (toString $tag) -}}
+{{- end -}}
