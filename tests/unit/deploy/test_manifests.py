@@ -1,5 +1,6 @@
 """What the charts make, without helm: the golden manifests say what our own code takes, and what the charts promise."""
 
+import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 from scripts import charts, crds
+from tests.simulation.kubernetes import Stage, on_stage
 from tests.unit.deploy.cases import CASES, CHARTS, CLUSTERS, OPERATORS, ROOT, Case, documents, of_kind
 
 import rayfleet
@@ -16,11 +18,8 @@ from rayfleet.config.rayio.policy import policy_of
 from rayfleet.config.rayio.raycluster import RayClusterSpec
 from rayfleet.kube_operator.main import operator_settings
 from rayfleet.kube_operator.permissions import GRANTED, OWN, WATCHED, rules
-from rayfleet.kube_operator.raycluster.reconcile import reconcile
-from rayfleet.kube_operator.reconciling import Create, Observed
-from rayfleet.kube_operator.settings import OperatorSettings
 from rayfleet.testing.recording_kube import rights_of
-from rayfleet.wire.kube.objects import POD
+from rayfleet.wire.kube.objects import POD, RAY_CLUSTER, Object
 
 EVERY_RIGHT = rights_of(rules((*WATCHED, *GRANTED)))
 TO_LEAD = rights_of(rules(OWN))
@@ -31,6 +30,18 @@ def cluster(name: str) -> dict[str, Any]:
     case = next(one for one in CLUSTERS if one.name == name)
     (found,) = of_kind(case.golden.read_text(encoding="utf-8"), "RayCluster")
     return found
+
+
+def pods_of(thing: Object) -> list[Object]:
+    """Return the pods that our operator makes for a RayCluster."""
+
+    async def act(stage: Stage) -> list[Object]:
+        await stage.kube.create(RAY_CLUSTER, thing)
+        await asyncio.sleep(30)
+        return [*stage.kube.things(POD)]
+
+    pods: list[Object] = on_stage(act)
+    return pods
 
 
 def unknown(part: dict[str, Any], value: Any, path: str = "") -> Iterator[str]:
@@ -62,9 +73,7 @@ class TestClusters:
         assert list(unknown(schema(RayClusterSpec), thing["spec"])) == []
         spec = RayClusterSpec.model_validate(thing["spec"])
         assert [pool.name for pool in policy_of(spec).pools] == [one.group_name for one in spec.worker_group_specs]
-        thing["metadata"]["uid"] = "u"
-        done = reconcile(Observed(thing, 0.0, incarnation="one"), OperatorSettings())
-        pods = [action.thing for action in done.actions if isinstance(action, Create) and action.kind == POD]
+        pods = pods_of(thing)
         replicas = sum(group.replicas * group.num_of_hosts for group in spec.worker_group_specs)
         assert len(pods) == 1 + replicas
         for pod in pods:
@@ -79,10 +88,8 @@ class TestClusters:
         assert versions["cluster-monitors"] is None
 
     def test_the_autoscaler_sees_what_ray_writes_where_a_volume_of_the_users_is_mounted(self) -> None:
-        thing = cluster("cluster-kuberay-values")
-        thing["metadata"]["uid"] = "u"
-        done = reconcile(Observed(thing, 0.0, incarnation="one"), OperatorSettings())
-        head = next(one.thing for one in done.actions if isinstance(one, Create) and one.kind == POD)
+        pods = pods_of(cluster("cluster-kuberay-values"))
+        (head,) = (pod for pod in pods if pod["metadata"]["labels"]["ray.io/node-type"] == "head")
         mounts = {
             part["name"]: {one["mountPath"]: one["name"] for one in part.get("volumeMounts", ())}
             for part in head["spec"]["containers"]
@@ -134,9 +141,7 @@ class TestClusters:
         (monitor,) = of_kind(case.golden.read_text(encoding="utf-8"), "PodMonitor")
         wanted = monitor["spec"]["selector"]["matchLabels"]
         thing = cluster(name)
-        thing["metadata"]["uid"] = "u"
-        done = reconcile(Observed(thing, 0.0, incarnation="one"), OperatorSettings())
-        pods = [action.thing for action in done.actions if isinstance(action, Create) and action.kind == POD]
+        pods = pods_of(thing)
         assert pods
         assert all(wanted.items() <= pod["metadata"]["labels"].items() for pod in pods)
         (port,) = {one["port"] for one in monitor["spec"]["podMetricsEndpoints"]}
@@ -274,12 +279,9 @@ class TestFiles:
         logtail = config["spec"]["logtailConfig"]
         assert logtail["configName"] == config["metadata"]["name"]
         assert logtail["inputDetail"]["logPath"].startswith("/tmp/ray/session_")
-        thing = cluster("cluster")
-        thing["metadata"]["uid"] = "u"
-        done = reconcile(Observed(thing, 0.0, incarnation="one"), OperatorSettings())
-        for action in done.actions:
-            if isinstance(action, Create) and action.kind == POD:
-                labels = action.thing["metadata"]["labels"]
-                chosen = logtail["inputDetail"]["advanced"]["k8s"]
-                assert chosen["IncludeK8sLabel"].items() <= labels.items()
-                assert chosen["ExternalK8sLabelTag"].keys() <= labels.keys()
+        chosen = logtail["inputDetail"]["advanced"]["k8s"]
+        pods = pods_of(cluster("cluster"))
+        assert pods
+        for pod in pods:
+            assert chosen["IncludeK8sLabel"].items() <= pod["metadata"]["labels"].items()
+            assert chosen["ExternalK8sLabelTag"].keys() <= pod["metadata"]["labels"].keys()
