@@ -161,7 +161,7 @@ def test_the_account_of_one_namespace_may_do_nothing_elsewhere(plane: ControlPla
         assert may("patch", "leases", namespace)
         assert not may("create", "pods", "default")
         assert not may("list", "rayclusters", "default")
-        for resource in ("secrets", "configmaps", "nodes"):
+        for resource in ("configmaps", "deployments", "nodes"):
             assert not may("get", resource, namespace)
         assert not may("escalate", "roles", namespace)
     finally:
