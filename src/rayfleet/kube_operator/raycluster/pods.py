@@ -16,6 +16,7 @@ from rayfleet.kube_operator.raycluster.cluster import Cluster, group_name
 from rayfleet.kube_operator.raycluster.environment import init_environment, node_environment
 from rayfleet.kube_operator.raycluster.names import HEAD_SLOT, Slot
 from rayfleet.kube_operator.raycluster.probes import node_probes
+from rayfleet.kube_operator.raycluster.sidecar import CONTAINER as AUTOSCALER
 from rayfleet.kube_operator.raycluster.sidecar import autoscaler_container
 from rayfleet.kube_operator.raycluster.start_command import (
     METRICS_PORT,
@@ -41,7 +42,7 @@ def head_pod(cluster: Cluster, *token: object) -> Object:
         pod["spec"].setdefault("serviceAccountName", names.trimmed(cluster.name, names.LABEL_MAX))
         _share(pod, RAY_LOGS, LOGS_PATH, {"emptyDir": {}})
         pod["spec"]["containers"].append(autoscaler_container(cluster, pod["metadata"]["name"]))
-    return pod
+    return _seeing_logs(pod)
 
 
 def worker_pod(cluster: Cluster, group: WorkerGroupSpec, slot: Slot, *token: object) -> Object:
@@ -55,6 +56,17 @@ def worker_pod(cluster: Cluster, group: WorkerGroupSpec, slot: Slot, *token: obj
             *pod["spec"].get("initContainers", ()),
             _wait_for_head(cluster, pod["spec"]["containers"][0]),
         ]
+    return pod
+
+
+def _seeing_logs(pod: Object) -> Object:
+    """Have the autoscaler see the folder that Ray writes to, also where the template mounts another volume there."""
+    ray, *others = pod["spec"]["containers"]
+    folder = next((mount for mount in ray.get("volumeMounts") or () if mount["mountPath"] == LOGS_PATH), None)
+    for container in others:
+        if folder is not None and container["name"] == AUTOSCALER:
+            mounts = container["volumeMounts"]
+            container["volumeMounts"] = [folder if mount["name"] == RAY_LOGS else mount for mount in mounts]
     return pod
 
 
