@@ -31,6 +31,7 @@ _SWITCHES: Final = {
     "ENABLE_LOGIN_SHELL": "login_shell",
     "ENABLE_RANDOM_POD_DELETE": "random_pod_delete",
     "ENABLE_RAY_HEAD_CLUSTER_IP_SERVICE": "head_cluster_ip",
+    "ENABLE_GCS_FT_REDIS_CLEANUP": "redis_cleanup",
 }
 """KubeRay's environment variables of an operator -> our settings."""
 

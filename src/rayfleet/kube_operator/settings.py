@@ -31,3 +31,4 @@ class OperatorSettings:
     login_shell: bool = False
     random_pod_delete: bool = False
     head_cluster_ip: bool = False
+    redis_cleanup: bool = True

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
+from rayfleet.kube_operator.raycluster.authentication import authentication
 from rayfleet.kube_operator.raycluster.cluster import Cluster
 from rayfleet.kube_operator.raycluster.names import CLUSTER_LABEL, GROUP_LABEL
+from rayfleet.kube_operator.raycluster.storage import storage_environment
 from rayfleet.wire.kube.objects import Object
-
-AUTH_KEY: Final = "auth_token"
 
 
 def node_environment(cluster: Cluster, container: Object, start: str, *, head: bool) -> list[Object]:
@@ -22,6 +20,7 @@ def node_environment(cluster: Cluster, container: Object, start: str, *, head: b
         _value("RAY_DASHBOARD_ENABLE_K8S_DISK_USAGE", "1"),
         *_autoscaler(cluster, head=head),
         *authentication(cluster),
+        *storage_environment(cluster, head=head),
     ]
     managed = [
         _field("RAY_CLUSTER_NAME", f"metadata.labels['{CLUSTER_LABEL}']"),
@@ -36,19 +35,6 @@ def node_environment(cluster: Cluster, container: Object, start: str, *, head: b
 def init_environment(cluster: Cluster, container: Object) -> list[Object]:
     """Return the variables of a worker's init container."""
     return merged(container.get("env") or [], [], [*_head_address(cluster, head=False), *authentication(cluster)])
-
-
-def authentication(cluster: Cluster) -> list[Object]:
-    """Return the variables by which Ray asks for, and shows, the cluster's token."""
-    options = cluster.spec.auth_options
-    if options is None or not cluster.token_auth:
-        return []
-    mode = _value("RAY_AUTH_MODE", "token")
-    if options.enable_k8s_token_auth:
-        path = "/var/run/secrets/ray.io/serviceaccount/token"
-        return [mode, _value("RAY_ENABLE_K8S_TOKEN_AUTH", "true"), _value("RAY_AUTH_TOKEN_PATH", path)]
-    secret = {"secretKeyRef": {"name": options.secret_name or cluster.name, "key": AUTH_KEY}}
-    return [mode, {"name": "RAY_AUTH_TOKEN", "valueFrom": secret}]
 
 
 def merged(given: list[Object], managed: list[Object], defaults: list[Object]) -> list[Object]:
