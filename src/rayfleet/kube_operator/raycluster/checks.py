@@ -169,6 +169,11 @@ def _autoscaler(cluster: Cluster) -> Iterator[str]:
         return
     if not cluster.autoscaled:
         yield "idleTerminationOptions needs the autoscaler, which sees who is idle; set enableInTreeAutoscaling: true"
+    if not options or not options.command:
+        yield (
+            "idleTerminationOptions is carried out by Ray's own autoscaler only; remove it, or run that one by"
+            " autoscalerOptions.image and command"
+        )
     if (idle.timeout_seconds or 0) <= 0:
         yield "idleTerminationOptions.timeoutSeconds is missing; give the seconds after which an idle cluster goes"
 
