@@ -146,6 +146,11 @@ def _authentication(cluster: Cluster) -> Iterator[str]:
     yield from _since(cluster, f"{where}.enableK8sTokenAuth", K8S_TOKEN_SINCE)
     if options.secret_name:
         yield f"{where}.enableK8sTokenAuth takes tokens of Kubernetes; leave secretName out"
+    if cluster.autoscaled and not _brings_autoscaler(cluster):
+        yield (
+            f"{where}.enableK8sTokenAuth does not work with the autoscaler beside the head; use mode: token alone, or"
+            " Ray's own autoscaler by autoscalerOptions.image and command"
+        )
     if cluster.made_by:
         yield f"{where}.enableK8sTokenAuth does not work with a {cluster.made_by}; use mode: token alone"
 
@@ -169,13 +174,19 @@ def _autoscaler(cluster: Cluster) -> Iterator[str]:
         return
     if not cluster.autoscaled:
         yield "idleTerminationOptions needs the autoscaler, which sees who is idle; set enableInTreeAutoscaling: true"
-    if not options or not options.command:
+    if not _brings_autoscaler(cluster):
         yield (
             "idleTerminationOptions is carried out by Ray's own autoscaler only; remove it, or run that one by"
             " autoscalerOptions.image and command"
         )
     if (idle.timeout_seconds or 0) <= 0:
         yield "idleTerminationOptions.timeoutSeconds is missing; give the seconds after which an idle cluster goes"
+
+
+def _brings_autoscaler(cluster: Cluster) -> bool:
+    """Say whether another autoscaler than ours is to run beside the head."""
+    options = cluster.spec.autoscaler_options
+    return options is not None and bool(options.command)
 
 
 def _origin(cluster: Cluster) -> Iterator[str]:

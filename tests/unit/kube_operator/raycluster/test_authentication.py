@@ -13,7 +13,8 @@ TOKEN = {"mode": "token"}
 
 
 def start(*things: Any, **options: Any) -> Reconciled:
-    cluster = raycluster(group(), enableInTreeAutoscaling=True, authOptions={**TOKEN, **options})
+    scaling = {"enableInTreeAutoscaling": True, "autoscalerOptions": {"command": ["ray", "kuberay-autoscaler"]}}
+    cluster = raycluster(group(), authOptions={**TOKEN, **options}, **scaling)
     return look(cluster, *things, fresh_secret="guess me")
 
 

@@ -60,6 +60,7 @@ def variable(name: str) -> Object:
         ({"authOptions": {**TOKEN, "enableK8sTokenAuth": True}, "rayVersion": "2.54.0"}, "Ray 2.55"),
         ({"authOptions": {**TOKEN, "enableK8sTokenAuth": True, "secretName": "mine"}}, "leave secretName out"),
         ({"authOptions": {**TOKEN, "enableK8sTokenAuth": True}, "meta": OF_JOB}, "RayJob"),
+        ({"authOptions": {**TOKEN, "enableK8sTokenAuth": True}, **V2}, "beside the head"),
         ({"gcsFaultToleranceOptions": {}}, "redisAddress is missing"),
         ({"gcsFaultToleranceOptions": {**REDIS, "storage": {}}}, "backend: rocksdb"),
         ({"gcsFaultToleranceOptions": {**REDIS, "backend": "rocksdb"}}, "redisAddress is for backend: redis"),
