@@ -30,8 +30,14 @@ def authentication(cluster: Cluster) -> list[Object]:
             {"name": "RAY_ENABLE_K8S_TOKEN_AUTH", "value": "true"},
             {"name": "RAY_AUTH_TOKEN_PATH", "value": f"{TOKEN_MOUNT['mountPath']}/{_TOKEN_FILE}"},
         ]
-    secret = {"secretKeyRef": {"name": options.secret_name or cluster.name, "key": AUTH_KEY}}
+    secret = {"secretKeyRef": {"name": token_secret(cluster), "key": AUTH_KEY}}
     return [mode, {"name": "RAY_AUTH_TOKEN", "valueFrom": secret}]
+
+
+def token_secret(cluster: Cluster) -> str:
+    """Return the name of the Secret that holds the token; "": no token is asked for."""
+    options = cluster.spec.auth_options
+    return (options.secret_name or cluster.name) if options is not None and cluster.token_auth else ""
 
 
 def auth_secret(cluster: Cluster, fresh: str) -> Iterator[tuple[Kind, Object]]:

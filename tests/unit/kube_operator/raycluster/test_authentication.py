@@ -13,7 +13,10 @@ TOKEN = {"mode": "token"}
 
 
 def start(*things: Any, **options: Any) -> Reconciled:
-    scaling = {"enableInTreeAutoscaling": True, "autoscalerOptions": {"command": ["ray", "kuberay-autoscaler"]}}
+    scaling: dict[str, Any] = {
+        "enableInTreeAutoscaling": True,
+        "autoscalerOptions": {"command": ["ray", "kuberay-autoscaler"]},
+    }
     cluster = raycluster(group(), authOptions={**TOKEN, **options}, **scaling)
     return look(cluster, *things, fresh_secret="guess me")
 

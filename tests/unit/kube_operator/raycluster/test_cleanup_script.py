@@ -22,7 +22,18 @@ Ask = Callable[..., str]
 def ask(tmp_path: Path) -> Iterator[tuple[Ask, int]]:
     """Ask a Redis of the test's own; and its port."""
     (port,) = free_ports(1)
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--requirepass", PASSWORD, "--save", "", "--dir", tmp_path]
+    options = [
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--requirepass",
+        PASSWORD,
+        "--save",
+        "",
+        "--dir",
+        str(tmp_path),
+    ]
     server = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
     environment = {**os.environ, "REDISCLI_AUTH": PASSWORD}
 
