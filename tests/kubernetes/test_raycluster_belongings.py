@@ -111,3 +111,10 @@ def test_what_is_wrong_is_told_in_status_and_events(desk: Desk) -> None:
     eventually(lambda: "maxReplicas" in desk.get("raycluster", "demo").get("status", {}).get("reason", ""))
     assert [one["reason"] for one in desk.get("events")["items"]] == ["InvalidRayClusterSpec"]
     assert desk.names("pods") == []
+
+
+def test_a_namespace_goes_with_a_cluster_that_has_keys_in_redis(desk: Desk) -> None:
+    desk.apply(raycluster(group("small", 1), gcsFaultToleranceOptions={"redisAddress": "redis:6379"}))
+    desk.until_state("ready")
+    desk.kubectl("delete", "namespace", desk.namespace, "--wait=false")
+    eventually(lambda: desk.names("rayclusters") == [])

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from rayfleet.config.rayio.policy import group_resources
 from rayfleet.config.rayio.quantity import quantity
 from rayfleet.config.rayio.raycluster import AuthMode, GroupSpec, WorkerGroupSpec
 from rayfleet.kube_operator.raycluster.cluster import Cluster
@@ -25,7 +26,6 @@ K8S_TOKEN_SINCE: Final = (2, 55)
 AUTOSCALER_VERSIONS: Final = (None, "", "v1", "v2")
 
 _DNS_NAME: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-_GROUP_NAME: Final = re.compile(r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?")
 _LABEL_KEY: Final = re.compile(r"([a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?")
 _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?)?")
 _FLAGS: Final = {"CPU": "num-cpus", "GPU": "num-gpus", "memory": "memory"}
@@ -62,14 +62,16 @@ def _groups(cluster: Cluster) -> Iterator[str]:
         yield from _worker_group(where, group)
         yield from _any_group(where, group)
         yield from _restart(cluster, where, group)
+        if cluster.autoscaled:
+            yield from _parameters(where, group)
         if group.suspend and cluster.autoscaled:
             yield f"{where}.suspend would fight with the autoscaler; set maxReplicas: 0, or no autoscaling"
 
 
 def _worker_group(where: str, group: WorkerGroupSpec) -> Iterator[str]:
     name = group.group_name
-    if not _GROUP_NAME.fullmatch(name) or len(name) > LABEL_MAX:
-        yield f"{where}.groupName is part of pods' names; use at most {LABEL_MAX} lower-case letters, digits and dashes"
+    if not name or not _LABEL_VALUE.fullmatch(name):
+        yield f"{where}.groupName is a label of its pods; use at most {LABEL_MAX} letters, digits and dashes"
     if name == HEAD_GROUP:
         yield f"{where}.groupName is the head's; choose another"
     counts = {"replicas": group.replicas, "minReplicas": group.min_replicas, "maxReplicas": group.max_replicas}
@@ -119,6 +121,14 @@ def _said_twice(where: str, group: GroupSpec) -> Iterator[str]:
             yield f"{where}.resources.{name} and rayStartParams.{flag} say the same thing; give one of them"
     if group.labels and "labels" in group.ray_start_params:
         yield f"{where}.labels and rayStartParams.labels say the same thing; give one of them"
+
+
+def _parameters(where: str, group: WorkerGroupSpec) -> Iterator[str]:
+    """Yield what the autoscaler cannot read of a group."""
+    try:
+        group_resources(group.model_copy(update={"template": {}, "resources": {}}))
+    except ValueError as error:
+        yield f"{where}.rayStartParams cannot be read by the autoscaler ({error}); correct its resources"
 
 
 def _restart(cluster: Cluster, where: str, group: GroupSpec) -> Iterator[str]:

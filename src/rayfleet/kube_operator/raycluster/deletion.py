@@ -23,6 +23,8 @@ from rayfleet.wire.kube.objects import JOB, POD, RAY_CLUSTER, Object, is_leaving
 
 TIMEOUT_S: Final = 300.0
 JOB_LIMIT_S: Final = 300
+_NAMESPACE_ENDS: Final = "because it is being terminated"
+"""Part of what the API server says where nothing can be created any more: no Job will ever be."""
 _RESOURCES: Final = {"cpu": "200m", "memory": "256Mi"}
 _POD_FIELDS: Final = (
     "imagePullSecrets",
@@ -69,6 +71,8 @@ def leaving(cluster: Cluster, seen: Observed) -> Reconciled:
     if not {names.REDIS_FINALIZER, names.IDLE_FINALIZER}.intersection(finalizers):
         return Reconciled()
     left_s = moment(cluster.thing["metadata"]["deletionTimestamp"]) + _timeout_s(cluster) - seen.now
+    if any(_NAMESPACE_ENDS in failure.message for failure in seen.failures):
+        left_s = 0.0
     rest = [one for one in finalizers if not _is_done(one, cluster, seen, overdue=left_s <= 0)]
     actions: list[Action] = [*_pods(seen)]
     if names.REDIS_FINALIZER in rest and not _has_head(seen) and not seen.all(JOB):

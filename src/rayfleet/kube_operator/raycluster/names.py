@@ -79,8 +79,13 @@ def digest(*parts: object, length: int = _HASH_LENGTH) -> str:
 
 def pod_name(cluster: str, slot: Slot, *token: object) -> str:
     """Return the name of the pod that is to stand in `slot`; `token` tells it from all that stood there before."""
-    middle = HEAD if slot == HEAD_SLOT else f"{slot.group}-{WORKER}"
+    middle = HEAD if slot == HEAD_SLOT else group_word(slot.group)
     return trimmed(f"{cluster}-{middle}-{digest(slot, *token)}", POD_NAME_MAX)
+
+
+def group_word(group: str) -> str:
+    """Return what stands for a group in names of objects, which know no capitals and underscores."""
+    return f"{group.lower().replace('_', '-')}-{WORKER}"
 
 
 def head_service_name(owner: str) -> str:

@@ -33,7 +33,7 @@ def network_policies(cluster: Cluster) -> Iterator[tuple[Kind, Object]]:
         name = group.group_name
         pods = {names.NODE_TYPE_LABEL: names.WORKER, names.GROUP_LABEL: name}
         rules = of_groups.get(name, options.worker)
-        yield NETWORK_POLICY, _policy(cluster, options, f"{name}-{names.WORKER}", pods, rules)
+        yield NETWORK_POLICY, _policy(cluster, options, names.group_word(name), pods, rules)
 
 
 def _policy(

@@ -17,7 +17,7 @@ from tests.unit.kube_operator.raycluster.clusters import (
 from rayfleet.kube_operator.raycluster.checks import problems
 from rayfleet.kube_operator.raycluster.cluster import Cluster
 from rayfleet.kube_operator.reconciling import Emit
-from rayfleet.wire.kube.objects import Object
+from rayfleet.wire.kube.objects import NETWORK_POLICY, Object
 
 OF_JOB = {"labels": {"ray.io/originated-from-crd": "RayJob"}}
 REDIS = {"redisAddress": "redis:6379"}
@@ -119,7 +119,8 @@ def test_a_wrong_cluster_is_told_what_to_do(spec: dict[str, Any], said: str) -> 
         ({"idleTimeoutSeconds": -1}, "idleTimeoutSeconds must not"),
         ({"template": {"spec": {"containers": []}}}, "template.spec.containers is empty"),
         ({"groupName": "headgroup"}, "is the head's"),
-        ({"groupName": "GPU_Group"}, "lower-case"),
+        ({"groupName": "gpu group"}, "is a label"),
+        ({"groupName": ""}, "is a label"),
         ({"resources": {"CPU": "many"}}, "no amount"),
     ],
 )
@@ -135,6 +136,20 @@ def test_groups_need_names_of_their_own() -> None:
     ]
 
 
+def test_resources_that_the_autoscaler_cannot_read_are_told() -> None:
+    broken = group("small", rayStartParams={"resources": "{A: 1"})
+    (found,) = wrong(broken, enableInTreeAutoscaling=True)
+    assert "rayStartParams cannot be read" in found
+
+
+def test_capitals_of_a_group_are_in_its_label_and_not_in_names() -> None:
+    cluster = raycluster(group("GPU_Group"), networkPolicy={})
+    (worker,) = [pod for pod in created(look(cluster)) if "worker" in pod["metadata"]["name"]]
+    assert worker["metadata"]["name"].startswith("demo-gpu-group-worker-")
+    assert worker["metadata"]["labels"]["ray.io/group"] == "GPU_Group"
+    assert [one["metadata"]["name"] for one in created(look(cluster), NETWORK_POLICY)][1] == "demo-gpu-group-worker"
+
+
 def test_a_group_is_not_suspended_beside_an_autoscaler() -> None:
     (found,) = wrong(group("small", suspend=True), enableInTreeAutoscaling=True)
     assert "would fight with the autoscaler" in found
@@ -148,6 +163,8 @@ def test_a_group_is_not_suspended_beside_an_autoscaler() -> None:
         ({"idleTimeoutSeconds": 30, "priority": 7}, {"rayVersion": "2.46.0", "enableInTreeAutoscaling": True}),
         ({"template": pods(restartPolicy="Always")}, {"enableInTreeAutoscaling": True}),
         ({"resources": {"CPU": "2"}, "rayStartParams": {"num-gpus": "1"}}, {}),
+        ({"groupName": "GPU_Group"}, {}),
+        ({"rayStartParams": {"resources": '\'"{\\"A\\": 1}"\''}}, {"enableInTreeAutoscaling": True}),
         ({}, {"authOptions": TOKEN, "rayVersion": "2.52.0"}),
         ({}, {"tlsOptions": {"enabled": False}}),
         ({}, {"gcsFaultToleranceOptions": {"backend": "rocksdb"}}),

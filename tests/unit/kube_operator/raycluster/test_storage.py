@@ -20,7 +20,7 @@ from tests.unit.kube_operator.raycluster.clusters import (
 
 from rayfleet.kube_operator.conditions import timestamp
 from rayfleet.kube_operator.raycluster.deletion import SCRIPT
-from rayfleet.kube_operator.reconciling import Create, Emit, Patch, Reconciled
+from rayfleet.kube_operator.reconciling import Create, Emit, Failure, Patch, Reconciled
 from rayfleet.wire.kube.objects import JOB, POD, VOLUME_CLAIM, Kind, Object, labels_of
 
 REDIS_FINALIZER = "ray.io/gcs-ft-redis-cleanup-finalizer"
@@ -176,6 +176,14 @@ class TestCleanUp:
         assert [one.reason for one in done.actions if isinstance(one, Emit)] == ["RedisCleanupTimedOut"]
         patient = {"annotations": {"ray.io/gcs-ft-deletion-timeout": "900"}}
         assert self.finalizers(self.leave(*things, ago_s=301, **patient)) is None
+
+    def test_a_namespace_that_is_being_deleted_is_not_held(self) -> None:
+        text = "unable to create new content in namespace team because it is being terminated"
+        cluster = with_redis({"deletionTimestamp": timestamp(NOW)})
+        done = look(cluster, failures=(Failure("FailedCreateRedisCleanupJob", text, "Forbidden"),))
+        assert self.finalizers(done) == []
+        quota = look(cluster, failures=(Failure("FailedCreateRedisCleanupJob", "exceeded quota", "Forbidden"),))
+        assert self.finalizers(quota) is None
 
     def test_without_redis_there_is_nothing_to_clean(self) -> None:
         cluster = held(group(), meta={"deletionTimestamp": timestamp(NOW)})
