@@ -68,7 +68,8 @@ def operator_settings(environment: Mapping[str, str], image: str | None) -> Oper
     }
     settings = OperatorSettings(**given)  # type: ignore[arg-type]  # all switches are booleans
     domain = environment.get("CLUSTER_DOMAIN") or settings.cluster_domain
-    return replace(settings, cluster_domain=domain, image=image or environment.get("RAYFLEET_IMAGE") or settings.image)
+    image = image or environment.get("RAYFLEET_IMAGE") or settings.image
+    return replace(settings, cluster_domain=domain, image=image, namespace=environment.get("POD_NAMESPACE", ""))
 
 
 async def _operate(started: Started) -> None:

@@ -20,7 +20,8 @@ class Autoscaling(StrEnum):
 class OperatorSettings:
     """Switches of the operator, each with KubeRay's default where KubeRay has it.
 
-    `image`: of the containers that the operator adds. `cluster_domain`: of the names of services.
+    `image`: of the containers that the operator adds. `cluster_domain`: of the names of services. `namespace`: of the
+    operator's own pod, "" where it is none.
     """
 
     image: str = DEFAULT_IMAGE
@@ -32,3 +33,4 @@ class OperatorSettings:
     random_pod_delete: bool = False
     head_cluster_ip: bool = False
     redis_cleanup: bool = True
+    namespace: str = ""

@@ -1,10 +1,12 @@
 """Ingress, network policies and pods follow the spec where they are to, and nothing else does."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.unit.kube_operator.raycluster.clusters import (
+    SETTINGS,
     as_seen,
     container,
     created,
@@ -102,6 +104,16 @@ class TestNetworkPolicies:
         assert found["demo-a-worker"]["egress"][1:] == [dns]
         assert found["demo-b-worker"]["egress"][1:] == [web]
         assert found["demo-head"]["ingress"][1:] == [web]
+
+    def test_the_operator_may_ask_the_head(self) -> None:
+        settings = replace(SETTINGS, namespace="ray-system")
+        done = look(raycluster(group("a"), networkPolicy={}), settings=settings)
+        head, worker = (one["spec"] for one in created(done, NETWORK_POLICY))
+        (rule,) = head["ingress"][1:]
+        assert rule["ports"] == [{"protocol": "TCP", "port": 8265}]
+        (operator,) = rule["from"]
+        assert operator["namespaceSelector"] == {"matchLabels": {"kubernetes.io/metadata.name": "ray-system"}}
+        assert worker["ingress"][1:] == []
 
     def test_they_go_with_the_field_and_with_their_group(self) -> None:
         cluster = raycluster(group("a"), group("b"), networkPolicy={})
