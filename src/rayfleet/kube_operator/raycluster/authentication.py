@@ -1,4 +1,4 @@
-"""Ray's token: where it comes from, and how it reaches every container that needs it."""
+"""Where Ray's token comes from: a Secret of the cluster's own, or Kubernetes. `environment` tells Ray about it."""
 
 from __future__ import annotations
 
@@ -7,37 +7,15 @@ from collections.abc import Iterator
 from typing import Final
 
 from rayfleet.kube_operator.raycluster.cluster import Cluster
+from rayfleet.kube_operator.raycluster.environment import AUTH_KEY
 from rayfleet.kube_operator.raycluster.volumes import share
 from rayfleet.wire.kube.objects import SECRET, Kind, Object
 
-AUTH_KEY: Final = "auth_token"
 TOKEN_VOLUME: Final = "ray-token"  # noqa: S105 - a volume's name
 TOKEN_MOUNT: Final = {"mountPath": "/var/run/secrets/ray.io/serviceaccount", "readOnly": True}
 _TOKEN_FILE: Final = "token"  # noqa: S105 - a file's name
 _TOKEN_LIFE_S: Final = 3600
 """The kubelet writes a new one well before that."""
-
-
-def authentication(cluster: Cluster) -> list[Object]:
-    """Return the variables by which Ray asks for, and shows, the cluster's token."""
-    options = cluster.spec.auth_options
-    if options is None or not cluster.token_auth:
-        return []
-    mode = {"name": "RAY_AUTH_MODE", "value": "token"}
-    if options.enable_k8s_token_auth:
-        return [
-            mode,
-            {"name": "RAY_ENABLE_K8S_TOKEN_AUTH", "value": "true"},
-            {"name": "RAY_AUTH_TOKEN_PATH", "value": f"{TOKEN_MOUNT['mountPath']}/{_TOKEN_FILE}"},
-        ]
-    secret = {"secretKeyRef": {"name": token_secret(cluster), "key": AUTH_KEY}}
-    return [mode, {"name": "RAY_AUTH_TOKEN", "valueFrom": secret}]
-
-
-def token_secret(cluster: Cluster) -> str:
-    """Return the name of the Secret that holds the token; "": no token is asked for."""
-    options = cluster.spec.auth_options
-    return (options.secret_name or cluster.name) if options is not None and cluster.token_auth else ""
 
 
 def auth_secret(cluster: Cluster, fresh: str) -> Iterator[tuple[Kind, Object]]:

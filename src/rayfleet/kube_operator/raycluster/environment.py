@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from rayfleet.kube_operator.raycluster.authentication import authentication
 from rayfleet.kube_operator.raycluster.cluster import Cluster
 from rayfleet.kube_operator.raycluster.names import CLUSTER_LABEL, GROUP_LABEL
 from rayfleet.kube_operator.raycluster.storage import storage_environment
 from rayfleet.wire.kube.objects import Object
 
+AUTH_KEY: Final = "auth_token"
 _SERVING: Final = {
     "RAY_timeout_ms_task_wait_for_death_info": "0",
     "RAY_gcs_server_request_timeout_seconds": "5",
@@ -45,6 +45,19 @@ def node_environment(cluster: Cluster, container: Object, start: str, *, head: b
 def init_environment(cluster: Cluster, container: Object) -> list[Object]:
     """Return the variables of a worker's init container."""
     return merged(container.get("env") or [], [], [*_head_address(cluster, head=False), *authentication(cluster)])
+
+
+def authentication(cluster: Cluster) -> list[Object]:
+    """Return the variables by which Ray asks for, and shows, the cluster's token."""
+    options = cluster.spec.auth_options
+    if options is None or not cluster.token_auth:
+        return []
+    mode = _value("RAY_AUTH_MODE", "token")
+    if options.enable_k8s_token_auth:
+        path = "/var/run/secrets/ray.io/serviceaccount/token"
+        return [mode, _value("RAY_ENABLE_K8S_TOKEN_AUTH", "true"), _value("RAY_AUTH_TOKEN_PATH", path)]
+    secret = {"secretKeyRef": {"name": options.secret_name or cluster.name, "key": AUTH_KEY}}
+    return [mode, {"name": "RAY_AUTH_TOKEN", "valueFrom": secret}]
 
 
 def merged(given: list[Object], managed: list[Object], defaults: list[Object]) -> list[Object]:

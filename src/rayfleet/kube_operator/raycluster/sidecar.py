@@ -5,14 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from rayfleet.config.rayio.raycluster import AutoscalerOptions
-from rayfleet.kube_operator.raycluster.authentication import (
-    TOKEN_MOUNT,
-    TOKEN_VOLUME,
-    authentication,
-    takes_kubernetes_token,
-)
+from rayfleet.kube_operator.raycluster.authentication import TOKEN_MOUNT, TOKEN_VOLUME, takes_kubernetes_token
 from rayfleet.kube_operator.raycluster.cluster import Cluster
-from rayfleet.kube_operator.raycluster.environment import merged
+from rayfleet.kube_operator.raycluster.environment import authentication, merged
 from rayfleet.wire.kube.objects import Object
 
 CONTAINER: Final = "autoscaler"

@@ -14,9 +14,8 @@ from ruamel.yaml import YAML
 
 from rayfleet.config.rayio.rayjob import RayJobSpec, SubmissionMode
 from rayfleet.kube_operator.raycluster import names
-from rayfleet.kube_operator.raycluster.authentication import authentication
 from rayfleet.kube_operator.raycluster.cluster import DASHBOARD_PORT, Cluster
-from rayfleet.kube_operator.raycluster.environment import merged
+from rayfleet.kube_operator.raycluster.environment import authentication, merged
 from rayfleet.kube_operator.rayjob.state import Run
 from rayfleet.kube_operator.reconciling import Call
 from rayfleet.wire.kube.objects import RAY_JOB, Object, uid_of

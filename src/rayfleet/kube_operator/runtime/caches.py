@@ -127,10 +127,6 @@ class Caches:
             found[one.kind] = (*found.get(one.kind, ()), *matching)
         return found
 
-    def clusters_of(self, namespace: str) -> tuple[Object, ...]:
-        """Return the RayClusters of a namespace."""
-        return self.stores[RAY_CLUSTER].by(NAMESPACE, namespace)
-
     def departed(self, uid: str) -> Mapping[str, int]:
         """Return how many pods of each slot of a cluster were seen to leave."""
         return self._departed.get(uid, {})

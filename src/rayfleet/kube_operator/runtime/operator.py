@@ -29,7 +29,6 @@ from rayfleet.kube_operator.runtime.carry_out import Hand
 from rayfleet.kube_operator.runtime.events import EventWriter
 from rayfleet.kube_operator.runtime.prober import Prober
 from rayfleet.kube_operator.runtime.servers import HttpServers, Servers
-from rayfleet.kube_operator.runtime.tokens import Tokens
 from rayfleet.kube_operator.settings import OperatorSettings
 from rayfleet.wire.kube.errors import Conflict, KubeError
 from rayfleet.wire.kube.kube import Kube
@@ -61,15 +60,14 @@ RESYNC_S: Final = 600.0
 class Edges:
     """What an operator is put together from.
 
-    `incarnation`: a word that no operator before had. `servers`: those of the clusters; None: over HTTP.
-    `fresh_secret`: gives a word that nobody can guess.
+    `incarnation`: a word that no operator before had. `fresh_secret`: gives a word that nobody can guess.
     """
 
     kube: Kube
     settings: OperatorSettings
     incarnation: str
     now: Callable[[], float]
-    servers: Servers | None = None
+    servers: Servers = field(default_factory=HttpServers)
     namespaces: tuple[str | None, ...] = (None,)
     workers: int = 16
     fresh_secret: Callable[[], str] = secrets.token_urlsafe
@@ -88,10 +86,8 @@ class Operator:
         edges = self.edges
         self.caches = Caches(edges.kube, edges.namespaces, self._changed)
         self._events = EventWriter(edges.kube, edges.now)
-        tokens = Tokens(edges.kube, self.caches.clusters_of, edges.settings)
-        servers = edges.servers or HttpServers(tokens.of)
-        self._hand = Hand(edges.kube, self._events, servers)
-        self._prober = Prober(servers, self.queue.add)
+        self._hand = Hand(edges.kube, self._events, edges.servers)
+        self._prober = Prober(edges.servers, self.queue.add)
 
     async def run(self) -> None:
         """Reconcile for ever."""

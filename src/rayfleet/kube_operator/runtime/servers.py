@@ -10,11 +10,7 @@ import aiohttp
 from rayfleet.kube_operator.rayjob.reconcile import JobFact
 from rayfleet.kube_operator.rayservice.serve import ServeFact
 from rayfleet.kube_operator.reconciling import Call, Probe
-from rayfleet.wire.kube.errors import KubeError
 
-TokenOf = Callable[[str], Awaitable[str]]
-"""Return the token that a URL's cluster asks for, "" for none. May raise KubeError."""
-Ask = Callable[[str, str], Awaitable[Any]]
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10.0)
 _NOT_FOUND: Final = 404
 _ERRORS: Final = 400
@@ -48,40 +44,19 @@ class Servers(Protocol):
 class HttpServers:
     """The servers where the cluster's names lead to them."""
 
-    def __init__(self, token: TokenOf) -> None:
-        """Take what knows the token of each cluster."""
-        self._token = token
-
     async def ask(self, probe: Probe) -> object:
         """Return the answer to a probe."""
-        return await _QUESTIONS[probe.call](self._request, probe.target, probe.about)
+        return await _QUESTIONS[probe.call](probe.target, probe.about)
 
     async def call(self, call: Call) -> None:
         """Have something done."""
         method, path, body = _CALLS[call.call](call.arguments)
-        await self._request(method, f"{call.target}{path}", body)
-
-    async def _request(self, method: str, url: str, body: Any = None) -> Any:
-        try:
-            token = await self._token(url)
-        except KubeError as error:
-            raise ServerError(f"{url} needs a token, and its Secret cannot be read: {error}") from error
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=_TIMEOUT, headers=headers) as session,
-                session.request(method, url, json=body) as answer,
-            ):
-                if answer.status >= _ERRORS:
-                    raise ServerError(f"{url} says {answer.status}: {(await answer.text())[:300]}", answer.status)
-                return await answer.json() if answer.content_type == "application/json" else {}
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise ServerError(f"{url} does not answer: {str(error) or type(error).__name__}") from error
+        await _request(method, f"{call.target}{path}", body)
 
 
-async def _job_status(request: Ask, target: str, job_id: str) -> JobFact:
+async def _job_status(target: str, job_id: str) -> JobFact:
     try:
-        answer = await request("GET", f"{target}/api/jobs/{job_id}")
+        answer = await _request("GET", f"{target}/api/jobs/{job_id}")
     except ServerError as error:
         return JobFact() if error.code == _NOT_FOUND else JobFact(error=str(error))
     return JobFact(
@@ -92,15 +67,15 @@ async def _job_status(request: Ask, target: str, job_id: str) -> JobFact:
     )
 
 
-async def _serve_applications(request: Ask, target: str, _about: str) -> ServeFact:
+async def _serve_applications(target: str, _about: str) -> ServeFact:
     try:
-        answer = await request("GET", f"{target}/api/serve/applications/")
+        answer = await _request("GET", f"{target}/api/serve/applications/")
     except ServerError as error:
         return ServeFact(error=str(error))
     return ServeFact(answer.get("applications") or {})
 
 
-async def _serve_proxy(_request: Ask, target: str, _about: str) -> bool:
+async def _serve_proxy(target: str, _about: str) -> bool:
     try:
         async with aiohttp.ClientSession(timeout=_TIMEOUT) as session, session.get(f"{target}/-/healthz") as answer:
             return answer.status < _ERRORS
@@ -110,7 +85,7 @@ async def _serve_proxy(_request: Ask, target: str, _about: str) -> bool:
 
 Request = tuple[str, str, Any]
 
-_QUESTIONS: Final[Mapping[str, Callable[[Ask, str, str], Awaitable[object]]]] = {
+_QUESTIONS: Final[Mapping[str, Callable[[str, str], Awaitable[object]]]] = {
     "job_status": _job_status,
     "serve_applications": _serve_applications,
     "serve_proxy": _serve_proxy,
@@ -120,6 +95,19 @@ _CALLS: Final[Mapping[str, Callable[[Mapping[str, object]], Request]]] = {
     "put_serve_config": lambda arguments: ("PUT", "/api/serve/applications/", dict(arguments)),
     "stop_job": lambda arguments: ("POST", f"/api/jobs/{arguments['job_id']}/stop", None),
 }
+
+
+async def _request(method: str, url: str, body: Any = None) -> Any:
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=_TIMEOUT) as session,
+            session.request(method, url, json=body) as answer,
+        ):
+            if answer.status >= _ERRORS:
+                raise ServerError(f"{url} says {answer.status}: {(await answer.text())[:300]}", answer.status)
+            return await answer.json() if answer.content_type == "application/json" else {}
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise ServerError(f"{url} does not answer: {str(error) or type(error).__name__}") from error
 
 
 def _seconds(milliseconds: object) -> float | None:
