@@ -110,7 +110,7 @@ def _quantities(where: str, amounts: Mapping[str, object]) -> Iterator[str]:
         try:
             quantity(value)
         except ValueError:
-            yield f"{where}.{name}: {value} is no amount; write one such as 2, 500m or 4Gi"
+            yield f"{where}.{name}: {value} must be a quantity such as 2, 500m or 4Gi"
 
 
 def _said_twice(where: str, group: GroupSpec) -> Iterator[str]:

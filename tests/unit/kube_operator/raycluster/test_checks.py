@@ -52,7 +52,7 @@ def variable(name: str) -> Object:
         ({"headGroupSpec": head(resources={"X": 1}, rayStartParams={"resources": "'{}'"})}, "rayStartParams.resources"),
         ({"headGroupSpec": head(labels={"a": "b"}, rayStartParams={"labels": "a=c"})}, "rayStartParams.labels"),
         ({"headGroupSpec": head(labels={"a": "b c"})}, "no label"),
-        ({"headGroupSpec": head(template={"spec": {"containers": [container("ray", cpu="lots")]}})}, "no amount"),
+        ({"headGroupSpec": head(template={"spec": {"containers": [container("ray", cpu="lots")]}})}, "must be a quantity"),
         ({"headGroupSpec": head(template=pods(restartPolicy="Always")), **V2}, "must be Never"),
         ({"authOptions": TOKEN, "rayVersion": "2.51.1"}, "Ray 2.52"),
         ({"authOptions": TOKEN, "rayVersion": ""}, "rayVersion"),
@@ -121,7 +121,7 @@ def test_a_wrong_cluster_is_told_what_to_do(spec: dict[str, Any], said: str) -> 
         ({"groupName": "headgroup"}, "is the head's"),
         ({"groupName": "gpu group"}, "is a label"),
         ({"groupName": ""}, "is a label"),
-        ({"resources": {"CPU": "many"}}, "no amount"),
+        ({"resources": {"CPU": "many"}}, "must be a quantity"),
     ],
 )
 def test_a_wrong_group_is_told_by_its_name(more: dict[str, Any], said: str) -> None:
