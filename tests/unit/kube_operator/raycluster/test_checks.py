@@ -52,7 +52,10 @@ def variable(name: str) -> Object:
         ({"headGroupSpec": head(resources={"X": 1}, rayStartParams={"resources": "'{}'"})}, "rayStartParams.resources"),
         ({"headGroupSpec": head(labels={"a": "b"}, rayStartParams={"labels": "a=c"})}, "rayStartParams.labels"),
         ({"headGroupSpec": head(labels={"a": "b c"})}, "no label"),
-        ({"headGroupSpec": head(template={"spec": {"containers": [container("ray", cpu="lots")]}})}, "must be a quantity"),
+        (
+            {"headGroupSpec": head(template={"spec": {"containers": [container("ray", cpu="lots")]}})},
+            "must be a quantity",
+        ),
         ({"headGroupSpec": head(template=pods(restartPolicy="Always")), **V2}, "must be Never"),
         ({"authOptions": TOKEN, "rayVersion": "2.51.1"}, "Ray 2.52"),
         ({"authOptions": TOKEN, "rayVersion": ""}, "rayVersion"),
