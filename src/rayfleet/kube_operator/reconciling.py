@@ -42,7 +42,8 @@ class Observed:
     names (its secrets, selected clusters). `facts`: answers to earlier probes. `now`: seconds since the epoch.
     `incarnation`: of the operator, never the same twice; `departed`: how many pods of a slot this operator has seen
     go - together they make the name of a new pod one that no earlier pod had, and one that does not change until the
-    pod is seen. `failures`: what the last pass could not do.
+    pod is seen. `failures`: what the last pass could not do. `fresh_secret`: a word that nobody can guess, another one
+    each time, for what must be made once.
     """
 
     thing: Object
@@ -53,6 +54,7 @@ class Observed:
     incarnation: str = ""
     departed: Mapping[str, int] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
+    fresh_secret: str = field(default="", repr=False)
 
     def all(self, kind: Kind) -> tuple[Object, ...]:
         """Return what is owned of a kind."""

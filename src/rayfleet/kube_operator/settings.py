@@ -12,7 +12,8 @@ DEFAULT_IMAGE: Final = "rayfleet:latest"
 class OperatorSettings:
     """Switches of the operator, each with KubeRay's default where KubeRay has it.
 
-    `image`: of the containers that the operator adds. `cluster_domain`: of the names of services.
+    `image`: of the containers that the operator adds. `cluster_domain`: of the names of services. `namespace`: of the
+    operator's own pod, "" where it is none.
     """
 
     image: str = DEFAULT_IMAGE
@@ -22,3 +23,5 @@ class OperatorSettings:
     login_shell: bool = False
     random_pod_delete: bool = False
     head_cluster_ip: bool = False
+    redis_cleanup: bool = True
+    namespace: str = ""

@@ -6,9 +6,16 @@ from typing import Final
 
 from rayfleet.kube_operator.raycluster.cluster import Cluster
 from rayfleet.kube_operator.raycluster.names import CLUSTER_LABEL, GROUP_LABEL
+from rayfleet.kube_operator.raycluster.storage import storage_environment
 from rayfleet.wire.kube.objects import Object
 
 AUTH_KEY: Final = "auth_token"
+_SERVING: Final = {
+    "RAY_timeout_ms_task_wait_for_death_info": "0",
+    "RAY_gcs_server_request_timeout_seconds": "5",
+    "RAY_SERVE_KV_TIMEOUT_S": "5",
+}
+"""What has Serve notice sooner that its head is away: requests wait meanwhile."""
 
 
 def node_environment(cluster: Cluster, container: Object, start: str, *, head: bool) -> list[Object]:
@@ -22,6 +29,8 @@ def node_environment(cluster: Cluster, container: Object, start: str, *, head: b
         _value("RAY_DASHBOARD_ENABLE_K8S_DISK_USAGE", "1"),
         *_autoscaler(cluster, head=head),
         *authentication(cluster),
+        *storage_environment(cluster, head=head),
+        *(_value(name, value) for name, value in _SERVING.items() if cluster.of_service),
     ]
     managed = [
         _field("RAY_CLUSTER_NAME", f"metadata.labels['{CLUSTER_LABEL}']"),

@@ -12,6 +12,7 @@ from typing import Final
 
 from rayfleet.config.rayio.raycluster import GroupSpec, WorkerGroupSpec
 from rayfleet.kube_operator.raycluster import names
+from rayfleet.kube_operator.raycluster.authentication import mount_kubernetes_token
 from rayfleet.kube_operator.raycluster.cluster import Cluster, group_name
 from rayfleet.kube_operator.raycluster.environment import init_environment, node_environment
 from rayfleet.kube_operator.raycluster.names import HEAD_SLOT, Slot
@@ -21,14 +22,14 @@ from rayfleet.kube_operator.raycluster.sidecar import autoscaler_container
 from rayfleet.kube_operator.raycluster.start_command import (
     METRICS_PORT,
     container_command,
-    container_limits,
-    container_requests,
     start_command,
     start_params,
 )
+from rayfleet.kube_operator.raycluster.storage import mount_storage, storage_annotations, storage_params
+from rayfleet.kube_operator.raycluster.upkeep import recreate_hash, recreates
+from rayfleet.kube_operator.raycluster.volumes import share, share_memory
 from rayfleet.wire.kube.objects import Object
 
-SHARED_MEMORY: Final = "shared-mem"
 RAY_LOGS: Final = "ray-logs"
 LOGS_PATH: Final = "/tmp/ray"  # noqa: S108 - in the pod, where Ray writes
 WAIT_CONTAINER: Final = "wait-gcs-ready"
@@ -38,9 +39,10 @@ _WAIT_RESOURCES: Final = {"cpu": "200m", "memory": "256Mi"}
 def head_pod(cluster: Cluster, *token: object) -> Object:
     """Return the head's pod. `token` makes its name one that no earlier pod had."""
     pod = _pod(cluster, cluster.head, HEAD_SLOT, *token)
+    mount_storage(cluster, pod)
     if cluster.autoscaled:
         pod["spec"].setdefault("serviceAccountName", names.trimmed(cluster.name, names.LABEL_MAX))
-        _share(pod, RAY_LOGS, LOGS_PATH, {"emptyDir": {}})
+        share(pod, RAY_LOGS, {"mountPath": LOGS_PATH}, {"emptyDir": {}})
         pod["spec"]["containers"].append(autoscaler_container(cluster, pod["metadata"]["name"]))
     return _seeing_logs(pod)
 
@@ -101,7 +103,9 @@ def _metadata(cluster: Cluster, group: GroupSpec, slot: Slot, template: Object, 
         "labels": labels,
         "ownerReferences": [cluster.owner_reference()],
     }
-    annotations = (given.get("annotations") or {}) | _inherited(cluster)
+    annotations = (given.get("annotations") or {}) | _inherited(cluster) | storage_annotations(cluster)
+    if recreates(cluster):
+        annotations[names.RECREATE_HASH_ANNOTATION] = recreate_hash(cluster)
     return metadata | ({"annotations": annotations} if annotations else {})
 
 
@@ -125,7 +129,7 @@ def _replica_labels(group: WorkerGroupSpec, slot: Slot) -> dict[str, str]:
 def _make_node(cluster: Cluster, group: GroupSpec, pod: Object, *, head: bool) -> None:
     """Make a Ray node of the pod's first container."""
     container = pod["spec"]["containers"][0]
-    params = start_params(cluster, group, container, head=head)
+    params = start_params(cluster, group, container, head=head) | (storage_params(cluster) if head else {})
     start = start_command(params, head=head)
     overwrite = pod["metadata"].get("annotations", {}).get(names.OVERWRITE_COMMAND_ANNOTATION) == "true"
     container |= container_command(cluster, container, start, overwrite=overwrite)
@@ -135,7 +139,8 @@ def _make_node(cluster: Cluster, group: GroupSpec, pod: Object, *, head: bool) -
         for name, probe in node_probes(cluster, head=head).items():
             container.setdefault(name, probe)
     if "plasma-directory" not in params:
-        _share_memory(pod)
+        share_memory(pod)
+    mount_kubernetes_token(cluster, pod)
 
 
 def _ports(container: Object) -> list[Object]:
@@ -143,30 +148,6 @@ def _ports(container: Object) -> list[Object]:
     if not any(port.get("name") == "metrics" for port in ports):
         ports.append({"name": "metrics", "containerPort": METRICS_PORT})
     return ports
-
-
-def _share_memory(pod: Object) -> None:
-    """Give Ray's object store memory to live in, unless the template has: as much as the container may use."""
-    container = pod["spec"]["containers"][0]
-    if any(mount["mountPath"] == "/dev/shm" for mount in container.get("volumeMounts") or ()):  # noqa: S108 - the pod's
-        return
-    size = container_limits(container).get("memory", container_requests(container).get("memory"))
-    volume: Object = {"medium": "Memory"} | ({"sizeLimit": size} if size is not None else {})
-    _share(pod, SHARED_MEMORY, "/dev/shm", {"emptyDir": volume})  # noqa: S108 - the pod's
-
-
-def _share(pod: Object, name: str, path: str, volume: Object) -> None:
-    """Mount a volume into the Ray container, if the template has not."""
-    container = pod["spec"]["containers"][0]
-    mounts = container.get("volumeMounts") or []
-    if not any(mount["mountPath"] == path for mount in mounts):
-        container["volumeMounts"] = [*mounts, {"name": name, "mountPath": path}]
-        volumes = pod["spec"].get("volumes") or []
-        pod["spec"]["volumes"] = [*volumes, *([] if _named(volumes, name) else [{"name": name, **volume}])]
-
-
-def _named(things: list[Object], name: str) -> bool:
-    return any(thing["name"] == name for thing in things)
 
 
 def _wait_for_head(cluster: Cluster, container: Object) -> Object:

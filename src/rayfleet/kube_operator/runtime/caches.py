@@ -14,7 +14,9 @@ from rayfleet.kube_operator.reconciling import Related
 from rayfleet.wire.kube.informer import Followed, Informer
 from rayfleet.wire.kube.kube import Kube
 from rayfleet.wire.kube.objects import (
+    INGRESS,
     JOB,
+    NETWORK_POLICY,
     POD,
     RAY_CLUSTER,
     RAY_CRON_JOB,
@@ -22,8 +24,10 @@ from rayfleet.wire.kube.objects import (
     RAY_SERVICE,
     ROLE,
     ROLE_BINDING,
+    SECRET,
     SERVICE,
     SERVICE_ACCOUNT,
+    VOLUME_CLAIM,
     Key,
     Kind,
     Object,
@@ -61,6 +65,10 @@ OWNED: Final = {
     ROLE: CLUSTER_LABEL,
     ROLE_BINDING: CLUSTER_LABEL,
     JOB: CLUSTER_LABEL,
+    SECRET: CLUSTER_LABEL,
+    VOLUME_CLAIM: CLUSTER_LABEL,
+    INGRESS: CLUSTER_LABEL,
+    NETWORK_POLICY: CLUSTER_LABEL,
 }
 """Kinds that are owned, with the selector of those that are ours."""
 

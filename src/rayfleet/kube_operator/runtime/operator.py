@@ -8,6 +8,7 @@ API server --watch--> caches --(whom it concerns)--> queue --> observe -> reconc
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,6 +17,7 @@ import structlog
 from pydantic import ValidationError
 
 from rayfleet.kube_operator.raycluster.reconcile import reconcile as reconcile_raycluster
+from rayfleet.kube_operator.raycluster.storage import related_to_storage
 from rayfleet.kube_operator.raycronjob.reconcile import reconcile as reconcile_raycronjob
 from rayfleet.kube_operator.rayjob.reconcile import reconcile as reconcile_rayjob
 from rayfleet.kube_operator.rayjob.reconcile import related as related_to_rayjob
@@ -45,7 +47,7 @@ class Controller:
 
 
 CONTROLLERS: Final[Mapping[Kind, Controller]] = {
-    RAY_CLUSTER: Controller(reconcile_raycluster),
+    RAY_CLUSTER: Controller(reconcile_raycluster, related_to_storage),
     RAY_JOB: Controller(reconcile_rayjob, related_to_rayjob),
     RAY_SERVICE: Controller(reconcile_rayservice, related_to_rayservice),
     RAY_CRON_JOB: Controller(reconcile_raycronjob),
@@ -56,7 +58,10 @@ RESYNC_S: Final = 600.0
 
 @dataclass(frozen=True)
 class Edges:
-    """What an operator is put together from. `incarnation`: a word that no operator before had."""
+    """What an operator is put together from.
+
+    `incarnation`: a word that no operator before had. `fresh_secret`: gives a word that nobody can guess.
+    """
 
     kube: Kube
     settings: OperatorSettings
@@ -65,6 +70,7 @@ class Edges:
     servers: Servers = field(default_factory=HttpServers)
     namespaces: tuple[str | None, ...] = (None,)
     workers: int = 16
+    fresh_secret: Callable[[], str] = secrets.token_urlsafe
 
 
 @dataclass
@@ -157,4 +163,5 @@ class Operator:
             incarnation=self.edges.incarnation,
             departed=self.caches.departed(uid),
             failures=self._failures.get(subject, ()),
+            fresh_secret=self.edges.fresh_secret(),
         )
