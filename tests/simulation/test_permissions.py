@@ -13,9 +13,12 @@ from tests.unit.kube_operator.raycluster.clusters import group, raycluster
 
 import rayfleet.kube_operator
 from rayfleet.kube_operator.permissions import GRANTED, OWN, WATCHED, rules
+from rayfleet.kube_operator.raycluster.cluster import Cluster
 from rayfleet.kube_operator.rayjob.reconcile import JobFact
 from rayfleet.kube_operator.rayservice.serve import APPLICATIONS, CONFIGURE, PROXY, ServeFact
 from rayfleet.kube_operator.reconciling import Call, Probe
+from rayfleet.kube_operator.runtime.tokens import Tokens
+from rayfleet.kube_operator.settings import OperatorSettings
 from rayfleet.testing.fake_kube import FakeKube
 from rayfleet.testing.recording_kube import RecordingKube, Right, rights_of
 from rayfleet.testing.virtual_time import VirtualClock, run_virtual
@@ -79,6 +82,24 @@ async def run_clusters(stage: Stage) -> None:
     await stage.kube.delete(RAY_CLUSTER, cluster)
 
 
+async def run_guarded_clusters(stage: Stage) -> None:
+    """A cluster with a token, rules for its network, an Ingress and a volume changes its mind about two of them."""
+    spec = raycluster(group())["spec"] | {
+        "authOptions": {"mode": "token"},
+        "networkPolicy": {"mode": "DenyAll"},
+        "gcsFaultToleranceOptions": {"backend": "rocksdb"},
+    }
+    spec["headGroupSpec"] |= {"enableIngress": True}
+    cluster = await make(stage, RAY_CLUSTER, "guarded", spec)
+    (thing,) = (one for one in stage.kube.things(RAY_CLUSTER) if one["metadata"]["name"] == "guarded")
+    url = f"http://{Cluster.read(thing, OperatorSettings()).dashboard}"
+    assert await Tokens(stage.door, lambda _namespace: (thing,), OperatorSettings()).of(url)
+    await change(stage, RAY_CLUSTER, cluster, networkPolicy={"mode": "DenyAllIngress"})
+    await change(stage, RAY_CLUSTER, cluster, headGroupSpec={"ingressOptions": {"host": "ray.example.com"}})
+    await change(stage, RAY_CLUSTER, cluster, networkPolicy=None, headGroupSpec={"enableIngress": False})
+    await stage.kube.delete(RAY_CLUSTER, cluster)
+
+
 async def run_jobs(stage: Stage) -> None:
     """A job succeeds and its cluster loses its workers, then goes; another is suspended; the third deletes itself."""
     spec = {"entrypoint": "true", "submissionMode": "HTTPMode", "rayClusterSpec": raycluster(group())["spec"]}
@@ -130,7 +151,7 @@ def needed() -> RecordingKube:
         recording = RecordingKube(stage.kube)
         stage.door, stage.servers = recording, Busy()
         await stage.start()
-        for run in (run_clusters, run_jobs, run_services, run_cron_jobs):
+        for run in (run_clusters, run_guarded_clusters, run_jobs, run_services, run_cron_jobs):
             await run(stage)
             await asyncio.sleep(60)
         return recording

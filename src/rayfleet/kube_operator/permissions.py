@@ -14,8 +14,10 @@ from typing import Final
 
 from rayfleet.wire.kube.objects import (
     EVENT,
+    INGRESS,
     JOB,
     LEASE,
+    NETWORK_POLICY,
     POD,
     RAY_CLUSTER,
     RAY_CRON_JOB,
@@ -23,8 +25,10 @@ from rayfleet.wire.kube.objects import (
     RAY_SERVICE,
     ROLE,
     ROLE_BINDING,
+    SECRET,
     SERVICE,
     SERVICE_ACCOUNT,
+    VOLUME_CLAIM,
     Kind,
     Object,
 )
@@ -63,6 +67,9 @@ WATCHED: Final = (
     Permission(ROLE, (*_FOLLOWED, "create")),
     Permission(ROLE_BINDING, (*_FOLLOWED, "create")),
     Permission(JOB, (*_FOLLOWED, "create", "delete")),
+    Permission(SECRET, ("get", *_FOLLOWED, "create")),
+    Permission(VOLUME_CLAIM, (*_FOLLOWED, "create")),
+    *(Permission(kind, (*_FOLLOWED, "create", "patch", "delete")) for kind in (INGRESS, NETWORK_POLICY)),
     Permission(EVENT, ("create",)),
 )
 """In every namespace that the operator looks after."""
