@@ -32,6 +32,10 @@ $(FLOOR_VENV)/.ready: requirements/ray-floor.lock pyproject.toml scripts/make_ve
 	@scripts/make_venv.sh $(FLOOR_VENV) requirements/ray-floor.lock
 	@touch $@
 
+$(VENV)/.mutants-ready: requirements/mutants.lock $(VENV)/.ready
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/mutants.lock
+	@touch $@
+
 .PHONY: lock
 lock: ## Write requirements/*.lock anew (UPGRADE=1 takes newer versions)
 	@UPGRADE=$(UPGRADE) scripts/lock.sh
@@ -79,6 +83,12 @@ test-guides: setup ## Type in what the users' guides show, and compare
 chaos: setup ## The slow tests: faults in real clusters, many at once, and hours of dense faults on virtual time
 	@$(PYTEST) tests -q -m 'slow and not guides' $(ARGS)
 
+# Hours on one core for all of the planner; by file, or by the end of the mutants' numbers for a sample, see docs/mutants.md.
+.PHONY: mutants
+mutants: $(VENV)/.mutants-ready ## Change the planner in small ways: does a test fail? (ARGS='"rayfleet.planner.limits.*"' for one file)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" nice -n 19 $(BIN)/mutmut run --max-children 1 $(ARGS)
+	@$(BIN)/python scripts/mutants.py --diffs
+
 .PHONY: bench
 bench: setup ## Measure against Ray's own autoscaler, in one run, as ratios
 	@$(BIN)/python -m benchmarks $(ARGS)
@@ -108,5 +118,5 @@ docs-serve: $(VENV)/.docs-ready ## Show the documentation on this machine while 
 
 .PHONY: clean
 clean: ## Remove environments, caches and everything built
-	rm -rf $(VENV) $(FLOOR_VENV) site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(FLOOR_VENV) site build dist mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -22,6 +22,7 @@ mkdir -p requirements
 compile pyproject.toml --output-file requirements/runtime.lock
 compile pyproject.toml --group dev --constraint requirements/runtime.lock --output-file requirements/dev.lock
 compile --group docs --constraint requirements/dev.lock --output-file requirements/docs.lock
+compile --group mutants --constraint requirements/dev.lock --output-file requirements/mutants.lock
 # The oldest supported Ray, under the same tools; only the tests that touch Ray run on it (`make test-matrix`).
 echo "ray==2.52.0" >"$work/floor.txt"
 compile pyproject.toml --group dev --constraint "$work/floor.txt" --output-file requirements/ray-floor.lock

@@ -1,6 +1,6 @@
-"""The generated parts of the reference: commands, reasons, configuration. Made from the code while the docs are built.
+"""The generated parts of the reference: commands, reasons, configuration, scenario; from the code, as docs are built.
 
-python scripts/reference_pages.py commands|reasons|configuration      prints one of them
+python scripts/reference_pages.py commands|reasons|configuration|scenario prints one of them
 """
 
 import json
@@ -8,13 +8,28 @@ import re
 import string
 import sys
 from collections.abc import Callable, Iterator
+from enum import StrEnum
 from typing import Any
 
 from typer.main import get_command
 
 from rayfleet.cli.app import app
-from rayfleet.config import cluster_schema, settings_schema
-from rayfleet.model import TEXTS, Disruption, Market, ReasonCode
+from rayfleet.config import cluster_schema, scenario_schema, settings_schema
+from rayfleet.model import (
+    TEXTS,
+    Disruption,
+    MachineFact,
+    Market,
+    NodeFact,
+    OrderKind,
+    OutcomeKind,
+    Phase,
+    ReasonCode,
+    ReleaseMode,
+    StandbyMode,
+    Strategy,
+    Trouble,
+)
 from rayfleet.model.meanings import SECTIONS, Meaning
 from rayfleet.wiring import registry
 
@@ -154,11 +169,7 @@ def properties(section_of: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 def kind(of: dict[str, Any]) -> str:
     """Return in words what a key takes; a section is a link to its table."""
     if "$ref" in of:
-        name = of["$ref"].rsplit("/", 1)[-1]
-        words = {of_words.__name__: of_words for of_words in (Market, Disruption)}.get(name)
-        if words is not None:
-            return " or ".join(f"`{word}`" for word in words)
-        return f"[{title(name)}](#{title(name).lower().replace(' ', '-')})"
+        return referred(of["$ref"].rsplit("/", 1)[-1])
     if "anyOf" in of:
         return ", ".join(dict.fromkeys(kind(one) for one in of["anyOf"]))
     if of.get("type") == "array":
@@ -167,6 +178,23 @@ def kind(of: dict[str, Any]) -> str:
     if of.get("type") == "object":
         return f"names to: {kind(values)}" if isinstance(values, dict) else "any keys"
     return {"string": "text", "integer": "whole number", "boolean": "true or false"}.get(of["type"], str(of["type"]))
+
+
+def referred(name: str) -> str:
+    """Return in words what a key takes that has a type of its own: its values, or a link to its table."""
+    words = {of_words.__name__: of_words for of_words in WORDS}.get(name)
+    if name == ReasonCode.__name__:
+        return "[code](reasons.md)"
+    if words is not None:
+        return " or ".join(f"`{word}`" for word in words)
+    return f"[{title(name)}](#{title(name).lower().replace(' ', '-')})"
+
+
+WORDS: tuple[type[StrEnum], ...] = (
+    Market, Disruption, MachineFact, NodeFact, OrderKind, OutcomeKind, Phase, ReleaseMode, StandbyMode, Strategy,
+    Trouble,
+)  # fmt: skip
+"""Types whose values are written out where a key takes them."""
 
 
 def default(of: dict[str, Any]) -> str:
@@ -181,6 +209,65 @@ def title(name: str) -> str:
     """Return a section's name as a heading: `NodeTypeForm` is `Node type`."""
     words = re.sub("(?<!^)([A-Z])", r" \1", name.removesuffix("Form"))
     return words.capitalize()
+
+
+# ---- scenario ---------------------------------------------------------------------------------------------------
+
+
+def scenario() -> str:
+    """Return the keys of scenario files, section by section, from their schema."""
+    whole = scenario_schema()
+    parts = ["## A scenario file", keys_with_units(whole)]
+    for name in sections(whole):
+        found = whole["$defs"][name]
+        parts += [f"### {title(name)}", escaped(found.get("description", "")), keys_with_units(found)]
+    return "\n\n".join(parts)
+
+
+def keys_with_units(section_of: dict[str, Any]) -> str:
+    """Return the table of a section's keys, each with its unit."""
+    needed = section_of.get("required", [])
+    rows = [
+        (key, kind(of), unit(key, of), "required" if key in needed else given(of), escaped(of.get("description", "")))
+        for key, of in properties(section_of)
+    ]
+    head = ["| key | type | unit | default | meaning |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *(f"| `{key}` | {' | '.join(cells)} |" for key, *cells in rows)])
+
+
+def unit(key: str, of: dict[str, Any]) -> str:
+    """Return the unit of a key: it is the end of its name; resources have those of Ray."""
+    if key in RESOURCES:
+        return "cores, bytes, pieces"
+    if key in MOMENTS or "_timeout_s" in key:
+        return "s"
+    if "$ref" in json.dumps(of) or not re.search("integer|number", json.dumps(of)):
+        return ""
+    return next((words for end, words in UNITS.items() if key.endswith(end)), "")
+
+
+RESOURCES = frozenset({"resources", "shape", "used", "total", "max_resources", "usage"})
+MOMENTS = frozenset({"now", "at", "until", "since", "created", "deadline", "listed_at", "retry_at", "asked_at",
+                     "unseen_since", "interrupt_at", "launched_at", "spent_at"})  # fmt: skip
+UNITS = {
+    "usd_per_hour": "USD/h", "usd_per_day": "USD/day", "usd": "USD", "add": "USD/h", "_per_min": "machines/min",
+    "_workers": "machines", "_per_replica": "machines", "nodes": "machines", "_percent": "%", "percent": "%",
+    "_s": "s", "hosts": "machines", "_utilization": "share, 0 to 1", "_threshold": "share, 0 to 1", "_margin": "share",
+    "_speed": "per ready machine", "effort": "steps", "count": "pieces", "multiply": "factor", "weight": "share",
+    "failures": "failures", "launched_last_min": "machines", "min_workers": "machines",
+}  # fmt: skip
+"""End of a name -> unit; the first that fits."""
+
+
+def given(of: dict[str, Any]) -> str:
+    """Return the default of a key as a file would say it."""
+    value = of.get("default", "missing")
+    if value == "missing":
+        mapping = any(one.get("type") == "object" for one in of.get("anyOf", [of]))
+        return "`{}`" if mapping else "`[]`" if of.get("type") == "array" else ""
+    if isinstance(value, dict):
+        return "its keys' own" if value else "`{}`"
+    return f"`{value}`" if isinstance(value, str) and value else f"`{json.dumps(value)}`"
 
 
 # ---- all --------------------------------------------------------------------------------------------------------
@@ -205,7 +292,9 @@ def escaped(text: str) -> str:
     return "".join(part if part.startswith("`") else re.sub(r"([<*_|\[])", r"\\\1", part) for part in parts)
 
 
-PARTS: dict[str, Callable[[], str]] = {"commands": commands, "reasons": reasons, "configuration": configuration}
+PARTS: dict[str, Callable[[], str]] = {
+    "commands": commands, "reasons": reasons, "configuration": configuration, "scenario": scenario
+}  # fmt: skip
 
 
 def filled(page: str, markdown: str) -> str:

@@ -37,9 +37,12 @@ from rayfleet.model import (
     Pool,
     Reason,
     ReasonCode,
+    ReleaseMode,
     RequestedDemand,
     Resources,
     Snapshot,
+    Standby,
+    StandbyMode,
     Strategy,
     Stray,
     TaskDemand,
@@ -74,6 +77,8 @@ class Values:
     maximums: Drawn
     priorities: Drawn
     hosts: Drawn
+    standby: Drawn
+    standby_prices: Drawn
     idle_timeouts: Drawn
     times: Drawn
     texts: Drawn
@@ -126,6 +131,8 @@ LIKELY = Values(
     maximums=st.none() | st.integers(0, 8),
     priorities=st.sampled_from([0, 0, 1]),
     hosts=st.sampled_from([1, 1, 1, 2]),
+    standby=st.sampled_from([None, None, None, Standby(1), Standby(3), Standby(percent=50.0, mode=StandbyMode.BOOTED)]),
+    standby_prices=st.sampled_from([0.0, 0.25]),
     idle_timeouts=st.sampled_from([None, None, 10.0]),
     times=st.sampled_from([1.0, 2.0]),
     texts=st.just(""),
@@ -166,6 +173,9 @@ ANY = Values(
     maximums=st.none() | st.integers(0, 100),
     priorities=st.integers(-5, 5),
     hosts=st.integers(1, 4),
+    standby=st.none()
+    | st.builds(Standby, st.integers(0, 9), st.floats(0, 1e4), st.sampled_from(StandbyMode), st.none() | SPANS),
+    standby_prices=SPANS,
     idle_timeouts=st.none() | SPANS,
     times=MOMENTS,
     texts=TEXTS,
@@ -188,6 +198,7 @@ def pools(draw: st.DrawFn, of: Values, name: str) -> Pool:
         zone=of.zones,
         region=of.regions,
         provider=of.providers,
+        standby_usd_per_hour=of.standby_prices,
     )
     return Pool(
         name=name,
@@ -198,6 +209,7 @@ def pools(draw: st.DrawFn, of: Values, name: str) -> Pool:
         priority=draw(of.priorities),
         hosts_per_replica=draw(of.hosts),
         idle_timeout_s=draw(of.idle_timeouts),
+        standby=draw(of.standby),
         offers=draw(several(offers, 2, least=1)),
     )
 
@@ -241,7 +253,9 @@ def likely(draw: st.DrawFn, *, quiet: bool = False) -> Snapshot:
     among = [draw(pools(LIKELY, f"p{number}")) for number in range(draw(st.integers(1, 3)))]
     have = [draw(_likely_claim(number, among)) for number in range(draw(st.integers(0, 5)))]
     if quiet:
-        have = [_without_facts(claim) for claim in have if claim.phase is Phase.READY and not claim.drifted]
+        have = [
+            _without_facts(claim) for claim in have if claim.phase in {Phase.READY, Phase.STANDBY} and not claim.drifted
+        ]
     policy = Policy(
         pools=tuple(among),
         max_workers=draw(LIKELY.maximums),
@@ -283,6 +297,8 @@ def _likely_claim(draw: st.DrawFn, number: int, among: list[Pool]) -> Claim:
     name = f"{pool.name}-{number}"
     since = draw(st.sampled_from([500.0, 900.0, 999.5]))
     why = reason(ReasonCode.IDLE, idle_s=70.0, idle_timeout_s=60.0)
+    mode = draw(st.sampled_from(ReleaseMode)) if phase is Phase.DRAINING else ReleaseMode.END
+    waits = phase is Phase.STANDBY or (phase is Phase.RELEASING and draw(st.integers(0, 3)) == 0)
     return Claim(
         id=name,
         offer=draw(st.sampled_from(pool.offers)).key(pool.name),
@@ -294,15 +310,19 @@ def _likely_claim(draw: st.DrawFn, number: int, among: list[Pool]) -> Claim:
         accepted=draw(st.booleans()),
         foreign=phase is Phase.READY and draw(st.integers(0, 9)) == 0,
         drifted=draw(st.integers(0, 9)) == 0,
-        drain=Drain(why, since, 1100.0) if phase is Phase.DRAINING else None,
+        drain=Drain(why, since, 1100.0, mode) if phase is Phase.DRAINING else None,
         listed_at=draw(st.sampled_from([None, 998.0])),
+        standby=waits,
+        usd_per_hour=draw(st.sampled_from([0.0, 0.25])) if waits else None,
+        reuse=phase is Phase.REQUESTED and draw(st.integers(0, 3)) == 0,
     )
 
 
 @st.composite
 def _likely_hosts(draw: st.DrawFn, name: str, pool: Pool, phase: Phase) -> tuple[Host, ...]:
     share = draw(st.sampled_from([0.0, 0.0, 0.25, 1.0])) if phase is Phase.READY else 0.0
-    facts = draw(st.sampled_from([(None, None), (MachineFact.PRESENT, NodeFact.ALIVE)]))
+    machine = MachineFact.STANDBY if phase is Phase.STANDBY else MachineFact.PRESENT
+    facts = draw(st.sampled_from([(None, None), (machine, NodeFact.ALIVE)]))
     if draw(st.integers(0, 5)) == 0:
         facts = (draw(st.sampled_from([None, *MachineFact])), draw(st.sampled_from([None, *NodeFact])))
     return tuple(
@@ -315,6 +335,7 @@ def _likely_hosts(draw: st.DrawFn, name: str, pool: Pool, phase: Phase) -> tuple
             used=Resources({name: int(units * share) for name, units in pool.resources.items()}),
             idle_s=0.0 if share else draw(st.sampled_from([0.0, 30.0, 500.0])),
             do_not_disrupt=draw(st.integers(0, 9)) == 0,
+            trouble=draw(st.sampled_from([None, None, *Trouble])) if facts[0] and phase is Phase.REQUESTED else None,
         )
         for host in host_ids(name, pool.hosts_per_replica)
     )
@@ -322,7 +343,18 @@ def _likely_hosts(draw: st.DrawFn, name: str, pool: Pool, phase: Phase) -> tuple
 
 def _without_facts(claim: Claim) -> Claim:
     hosts = tuple(Host(id=h.id, used=h.used, idle_s=h.idle_s) for h in claim.hosts)
-    return Claim(claim.id, claim.offer, hosts=hosts, since=900.0, created=900.0, batch=claim.id, foreign=claim.foreign)
+    return Claim(
+        claim.id,
+        claim.offer,
+        claim.phase,
+        hosts,
+        since=900.0,
+        created=900.0,
+        batch=claim.id,
+        foreign=claim.foreign,
+        standby=claim.standby,
+        usd_per_hour=claim.usd_per_hour,
+    )
 
 
 # ---- recordable snapshots ----------------------------------------------------------------------------------------
@@ -331,7 +363,11 @@ MAYBE_MOMENTS = st.none() | MOMENTS
 ORIGINS = st.builds(OfferKey, NAMES, ANY.providers, ANY.regions, ANY.zones, st.none() | ANY.markets)
 SCOPES = ORIGINS | st.just(OfferKey(""))
 ANY_POOLS = st.builds(
-    replace, NAMES.flatmap(lambda name: pools(ANY, name)), max_age_s=st.none() | SPANS, restartable=st.booleans()
+    replace,
+    NAMES.flatmap(lambda name: pools(ANY, name)),
+    max_age_s=st.none() | SPANS,
+    restartable=st.booleans(),
+    boot_timeout_s=st.none() | SPANS,
 )
 BUDGETS = st.builds(
     DisruptionBudget,
@@ -378,6 +414,7 @@ def _any_host(name: str) -> st.SearchStrategy[Host]:
         interrupt_at=MAYBE_MOMENTS,
         do_not_disrupt=st.booleans(),
         message=TEXTS,
+        trouble=st.none() | st.sampled_from(Trouble),
     )
 
 
@@ -398,12 +435,14 @@ def _any_claim(name: str) -> st.SearchStrategy[Claim]:
         foreign=st.booleans(),
         drifted=st.booleans(),
         make=st.sampled_from(["", "{CPU: 1} {} x1"]),
-        drain=st.none() | st.builds(Drain, reason=REASONS, asked_at=MOMENTS, deadline=MOMENTS),
+        drain=st.none() | st.builds(Drain, REASONS, MOMENTS, MOMENTS, st.sampled_from(ReleaseMode)),
         ending=st.none() | REASONS,
         retry_at=MAYBE_MOMENTS,
         usd_per_hour=ANY.prices,
         listed_at=MAYBE_MOMENTS,
         unseen_since=MAYBE_MOMENTS,
+        standby=st.booleans(),
+        reuse=st.booleans(),
     )
 
 
@@ -420,7 +459,7 @@ RECORDABLE = st.builds(
     ),
     orders=several(orders(ANY, NAMES, TEXTS, TEXTS), 2),
     outcomes=several(outcomes(ANY, NAMES, st.none() | SCOPES, MOMENTS), 2),
-    strays=several(st.builds(Stray, NAMES, SCOPES, TEXTS, MOMENTS, st.booleans()), 2),
+    strays=several(st.builds(Stray, NAMES, SCOPES, TEXTS, MOMENTS, st.booleans(), st.booleans()), 2),
     in_flight=several(NAMES, 2),
     listed_at=st.dictionaries(NAMES, MOMENTS, max_size=2).map(FrozenMap),
     serial=st.integers(0, 10**6),

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from rayfleet.contracts import Engine, Ledger, Provider, ProviderContext, ProviderKind
+from rayfleet.contracts import Engine, KeepsStandby, Ledger, Provider, ProviderContext, ProviderKind
 from rayfleet.loop import EngineSink, Parts, Reconciler, close_parts
 from rayfleet.model import Policy
 
@@ -71,17 +71,19 @@ def build(spec: ClusterSpec, folder: Path, ray: RaySettings) -> Assembly:
     from rayfleet.reports.log import Log
 
     engine = RayEngine(ray)
+    provider = _provider(spec, folder, engine)
     series = DemandSeries(folder / SERIES_FILE, spec.policy.forecast) if spec.policy.forecast else None
     parts = Parts(
         cluster=spec.name,
         policy=spec.policy,
-        providers={spec.provider: _provider(spec, folder, engine)},
+        providers={spec.provider: provider},
         engine=engine,
         ledger=SqliteLedger(folder / LEDGER_FILE),
         plan=plan,
         sinks=(History(folder / HISTORY_FILE), EngineSink(engine), Log(), *([series] if series else [])),
         check=check,
         expect=series.expect if series else None,
+        standby={spec.provider: cast("KeepsStandby", provider)} if registry()[spec.provider].standby else {},
     )
     return Assembly(Reconciler(parts), parts)
 

@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("rayfleet.testing.conformance")
+pytest.register_assert_rewrite("rayfleet.testing.conformance", "rayfleet.testing.standby_conformance")

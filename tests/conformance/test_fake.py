@@ -7,8 +7,10 @@ from functools import partial
 import pytest
 
 from rayfleet.contracts import Denied, Flaky, LaunchRequest, OutOfStock, Provider, ProviderError, QuotaReached
-from rayfleet.testing.conformance import CLUSTER, Case, ProviderConformance, Trouble
+from rayfleet.model import StandbyMode
+from rayfleet.testing.conformance import CLUSTER, Case, Trouble
 from rayfleet.testing.fake_provider import FakePlace, FakeProvider, ManualClock
+from rayfleet.testing.standby_conformance import StandbyConformance
 
 
 class FakeCase(Case):
@@ -52,9 +54,14 @@ class FakeCase(Case):
 
 
 @pytest.mark.parametrize(("boot_s", "listing_delay_s"), [(0.0, 0.0), (3.0, 0.0), (2.0, 1.0)])
-class TestFake(ProviderConformance):
+class TestFake(StandbyConformance):
     """The whole suite, at once and with delays."""
 
     @pytest.fixture
     def case(self, boot_s: float, listing_delay_s: float) -> Case:
         return FakeCase(boot_s, listing_delay_s)
+
+    @pytest.fixture(params=list(StandbyMode))
+    def mode(self, request: pytest.FixtureRequest) -> StandbyMode:
+        mode: StandbyMode = request.param
+        return mode

@@ -11,7 +11,8 @@ from tests.conformance.machines import Fleet, fleet
 
 from rayfleet.contracts import Flaky, LaunchRequest, Provider, ProviderError
 from rayfleet.providers.process.identity import MACHINES_FOLDER
-from rayfleet.testing.conformance import CLUSTER, Case, ProviderConformance, Trouble
+from rayfleet.testing.conformance import CLUSTER, Case, Trouble
+from rayfleet.testing.standby_conformance import StandbyConformance
 
 
 class ProcessCase(Case):
@@ -47,7 +48,7 @@ class ProcessCase(Case):
             new_file.unlink(missing_ok=True)
 
 
-class TestProcess(ProviderConformance):
+class TestProcess(StandbyConformance):
     """The whole suite."""
 
     @pytest.fixture

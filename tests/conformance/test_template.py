@@ -23,7 +23,8 @@ from rayfleet.model import Pool
 from rayfleet.providers._template import PROVIDER, Settings
 from rayfleet.providers._template.place import Place, place_at
 from rayfleet.providers._template.provider import CLUSTER_TAG
-from rayfleet.testing.conformance import CLUSTER, Case, ProviderConformance, Trouble
+from rayfleet.testing.conformance import CLUSTER, Case, Trouble
+from rayfleet.testing.standby_conformance import StandbyConformance
 
 _FRESH = itertools.count()
 CODES: Mapping[str, type[ProviderError]] = {
@@ -71,7 +72,7 @@ class TemplateCase(Case):
         yield
 
 
-class TestTemplate(ProviderConformance):
+class TestTemplate(StandbyConformance):
     """The whole suite."""
 
     @pytest.fixture

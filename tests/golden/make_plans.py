@@ -17,6 +17,8 @@ from rayfleet.model import (
     Quota,
     Schedule,
     Snapshot,
+    Standby,
+    StandbyMode,
     Trouble,
     Window,
 )
@@ -58,6 +60,18 @@ def scenarios() -> dict[str, Snapshot]:
             claim("gpu-1", "gpu", Phase.REQUESTED),
             claim("old-1", "old", used={"CPU": 1}),
             orders=(Order("o1", OrderKind.SCALE, "small", "4", "ann"),),
+        ),
+        "standby": snapshot(
+            replace(POOLS[0], standby=Standby(2)),
+            replace(POOLS[2], standby=Standby(1, mode=StandbyMode.BOOTED, max_age_s=600.0)),
+            claim("small-1", "small", used={"CPU": 2}),
+            claim("small-2", POOLS[0].offers[1].key("small"), Phase.STANDBY, machine_id="i-2", usd_per_hour=0.0),
+            claim("small-3", "small", Phase.STANDBY, drifted=True, usd_per_hour=0.0),
+            claim("gpu-1", "gpu", used={"CPU": 8}),
+            claim("gpu-2", "gpu", idle_s=99.0, labels={"gone": "soon"}),
+            claim("gpu-3", "gpu", Phase.STANDBY, since=300.0, usd_per_hour=3.0),
+            tasks(9, {"tier": "batch"}, CPU=1, memory=4e9),
+            max_usd_per_hour=10.0,
         ),
         "ahead of demand": snapshot(
             *POOLS,

@@ -93,6 +93,24 @@ def test_a_machine_is_launched_as_soon_as_the_rest_of_the_money_lasts_until_midn
     run_virtual(story())
 
 
+def test_a_restart_forgets_no_launch_of_the_minute_even_if_it_failed() -> None:
+    other = replace(CPU4, name="other", offers=(Offer(2.0),))
+
+    async def story() -> None:
+        world = World(replace(POLICY, pools=(CPU4, other), max_launches_per_min=3))
+        world.provider.fail("launch", OutOfStock("none left"), pool="cpu4")
+        world.engine.submit(CPU1, count=40, run_s=600)
+        async with world.controller():
+            await world.until(lambda: world.memory.record.backoffs)
+        assert not world.claims
+        async with world.controller():
+            await asyncio.sleep(50.0)
+            assert world.provider.count("launch") == 1
+            await world.until(lambda: len(world.place.existing()) == 3, within_s=30)
+
+    run_virtual(story())
+
+
 def test_launches_that_fail_count_against_the_rate() -> None:
     async def story() -> None:
         world = World(replace(POLICY, max_launches_per_min=3, timeouts=Timeouts(backoff_first_s=15.0)))

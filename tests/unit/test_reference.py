@@ -14,7 +14,10 @@ from typer.main import get_command
 import rayfleet
 from rayfleet import contracts, model
 from rayfleet.cli.app import app
+from rayfleet.config import scenario_schema
 from rayfleet.config.cluster_form import ClusterForm, NodeTypeForm
+from rayfleet.config.forms import Form
+from rayfleet.config.scenario_texts import SCENARIO_TEXTS
 from rayfleet.model import ReasonCode
 from rayfleet.model.meanings import MEANINGS
 from rayfleet.wiring import registry
@@ -27,7 +30,7 @@ def written(page: str) -> str:
     return (DOCS / "reference" / f"{page}.md").read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="module", params=["commands", "reasons", "configuration"])
+@pytest.fixture(scope="module", params=["commands", "reasons", "configuration", "scenario"])
 def part(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -35,6 +38,11 @@ def part(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def reasons() -> str:
     return reference_pages.filled("reasons", written("reasons"))
+
+
+@pytest.fixture(scope="module")
+def scenario_page() -> dict[str, str]:
+    return sections(reference_pages.filled("scenario", written("scenario")))
 
 
 @pytest.fixture(scope="module")
@@ -130,8 +138,55 @@ def test_every_key_of_a_cluster_file_is_documented() -> None:
         assert [key for key in provider.settings.model_fields if f"| `{key}` |" not in text] == []
 
 
-def test_every_link_to_a_section_has_one() -> None:
-    text = reference_pages.configuration()
+SCENARIO = scenario_schema()
+SCENARIO_SECTIONS = {"A scenario file": SCENARIO} | {
+    reference_pages.title(name): SCENARIO["$defs"][name] for name in reference_pages.sections(SCENARIO)
+}
+BARE = {
+    "priority", "format", "serial", "scale_up_pending_threshold", "hosts_per_replica", "error", "launched_last_min",
+    "details",
+}  # fmt: skip
+"""Numbers that are nothing but numbers, and keys that take several things."""
+
+
+@pytest.mark.parametrize(
+    ("heading", "key"), [(heading, key) for heading, found in SCENARIO_SECTIONS.items() for key in found["properties"]]
+)
+def test_every_key_of_a_scenario_has_type_unit_default_and_meaning(
+    heading: str, key: str, scenario_page: dict[str, str]
+) -> None:
+    page = scenario_page
+    (row,) = re.findall(rf"^\| `{key}` \|(.*)\|$", page[heading], re.MULTILINE)
+    what, unit, default, meaning = (cell.strip() for cell in re.split(r"(?<!\\)\|", row))
+    assert what
+    assert meaning
+    found = SCENARIO_SECTIONS[heading]
+    assert (default == "required") == (key in found.get("required", []))
+    assert default
+    numeric = "number" in what and "](#" not in what and "true" not in what
+    assert bool(unit) == numeric or key in BARE
+
+
+def test_the_meanings_of_keys_are_about_keys_that_there_are() -> None:
+    forms = {form.__name__: form for form in all_forms(Form)}
+    unknown = [
+        f"{name}.{key}"
+        for name, texts in SCENARIO_TEXTS.items()
+        for key in texts
+        if key not in forms[name].model_fields
+    ]
+    assert unknown == []
+
+
+def all_forms(base: type[Form]) -> Iterator[type[Form]]:
+    for form in base.__subclasses__():
+        yield form
+        yield from all_forms(form)
+
+
+@pytest.mark.parametrize("page", ["configuration", "scenario"])
+def test_every_link_to_a_section_has_one(page: str) -> None:
+    text = reference_pages.PARTS[page]()
     slugs = {re.sub(r"[^\w ]", "", heading).lower().replace(" ", "-") for heading in sections(text)}
     links = set(re.findall(r"\]\(#([\w-]+)\)", text))
     assert len(links) > 5

@@ -78,7 +78,7 @@ def plan(
 
     live = subject is None or is_known(subject)
     file = Path(subject or "")
-    snapshot = live_snapshot(subject) if live else scenario_snapshot(_text(file), _name(file))
+    snapshot = live_snapshot(subject) if live else scenario_snapshot(text_of(file), name_of(file))
     snapshot = with_effort(snapshot, effort)
     if what_if:
         _plan_what_if(snapshot, what_if, as_json=as_json, placements=placements)
@@ -90,17 +90,20 @@ def plan(
         print("\n".join(timed.lines(placements=placements)))
 
 
-def _plan_what_if(snapshot: Snapshot, changes: list[str], *, as_json: bool, placements: bool) -> None:
+def _plan_what_if(snapshot: Snapshot, sets: list[str], *, as_json: bool, placements: bool) -> None:
     """Print the plan as it would be, and how it differs from the plan as it is."""
+    from rayfleet.launcher.comparing import changes, comparison
     from rayfleet.launcher.planning import difference, plan_timed, what_if
 
-    now, then = plan_timed(snapshot), plan_timed(what_if(snapshot, changes))
+    now, then = plan_timed(snapshot), plan_timed(what_if(snapshot, sets))
     differs = difference(now.plan, then.plan)
     if as_json:
-        print_json({**then.as_json(placements=placements), "what_if": changes, "difference": differs})
+        told = {**then.as_json(placements=placements), "what_if": sets, "difference": differs}
+        print_json({**told, "changes": changes(now.plan, then.plan)})
         return
-    print(f"if {', '.join(changes)}:", *then.lines(placements=placements), sep="\n")
-    print("", "compared with now:", *(differs or ["the same plan"]), sep="\n")
+    print(f"if {', '.join(sets)}:", *then.lines(placements=placements), sep="\n")
+    other = "the same launches, machines and unmet work; only reasons differ" if differs else "the same plan"
+    print("", "compared with now:", *(comparison(now.plan, then.plan) or [other]), sep="\n")
 
 
 def replay(
@@ -136,7 +139,7 @@ def replay(
     from rayfleet.launcher.planning import replayed
 
     file = Path(subject)
-    difference = replayed(_text(file), _name(file))
+    difference = replayed(text_of(file), name_of(file))
     if as_json:
         print_json({"same": not difference, "difference": difference})
     else:
@@ -156,7 +159,7 @@ def config_check(file: File, as_json: AsJson = False) -> None:
     """
     from rayfleet.launcher.spec import checked
 
-    found = checked(_text(file), _name(file))
+    found = checked(text_of(file), name_of(file))
     if as_json:
         told = {"problems": found.problems, "notices": found.notices}
         lists = {key: [problem.as_json() for problem in problems] for key, problems in told.items()}
@@ -168,7 +171,7 @@ def config_check(file: File, as_json: AsJson = False) -> None:
         print(f"note: {notice}")
     if found.problems:
         fail("\n".join(str(problem) for problem in found.problems))
-    print(found.verdict(_name(file)))
+    print(found.verdict(name_of(file)))
 
 
 def config_show(file: File) -> None:
@@ -179,7 +182,7 @@ def config_show(file: File) -> None:
     """
     from rayfleet.launcher.spec import shown
 
-    print_json(shown(_text(file), _name(file)))
+    print_json(shown(text_of(file), name_of(file)))
 
 
 def schema(of: Annotated[Format, typer.Argument(metavar="FORMAT", help="Which format.")]) -> None:
@@ -208,7 +211,8 @@ def _schema(of: Format) -> Any:
             return status_schema()
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """Return the text of a file, or of standard input for `-`; ends the command when it cannot be read."""
     if path == _STANDARD_INPUT:
         return sys.stdin.read()
     try:
@@ -223,5 +227,6 @@ def _text(path: Path) -> str:
         fail(f"{path} cannot be read: {error.strerror}")
 
 
-def _name(path: Path) -> str:
+def name_of(path: Path) -> str:
+    """Return how a file is called in messages."""
     return "standard input" if path == _STANDARD_INPUT else str(path)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rayfleet.cli.arguments import AsJson, Cluster, add
-from rayfleet.cli.terminal import print_json, print_table
+from rayfleet.cli.terminal import fail, print_json, print_table
 
 if TYPE_CHECKING:
     from rayfleet.launcher.home import Home
@@ -57,29 +57,60 @@ def status(
 
 def why(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[CLUSTER] [POOL|NODE|SHAPE]", show_default=False)
+        list[str] | None, typer.Argument(metavar="[CLUSTER] [POOL|NODE|SHAPE|CODE]", show_default=False)
+    ] = None,
+    shape: Annotated[
+        str, typer.Option(metavar="SHAPE", help="What each pool and offer has to do with such work: CPU=4,memory=8e9.")
+    ] = "",
+    pool: Annotated[str, typer.Option(metavar="POOL", help="Only this pool; without --shape the same as POOL.")] = "",
+    selector: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LABEL=VALUE", help="With a shape: work that asks for this label; repeatable."),
+    ] = None,
+    count: Annotated[
+        int | None,
+        typer.Option(min=1, max=10**9, help="With a shape: as if so many more such tasks waited.", show_default=False),
+    ] = None,
+    tick: Annotated[str, typer.Option(metavar="NUMBER|last", help="As it was at this recorded tick.")] = "",
+    at: Annotated[
+        str, typer.Option(metavar="TIME", help="As it was then: 18:30, '2026-11-22 18:30', or 10m (ago).")
+    ] = "",
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="From a recorded tick or a scenario file; - reads it.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say why the cluster is as it is, from the record: a pool, a machine, a shape of demand, or everything.
+    """Say why the cluster is as it is: a pool, a machine, a shape, a launch that did not happen, or everything.
 
     Examples:
       rayfleet why
       rayfleet why cpu4
       rayfleet why m3
       rayfleet why '{"CPU": 1, "GPU": 1}'
+      rayfleet why --shape CPU=4 --pool cpu16     why no cpu16 is launched for it
+      rayfleet why --shape CPU=4 --count 100      as if a hundred more waited
+      rayfleet why cpu16 --at 18:30               from the record
+      rayfleet why --shape GPU=1 --file scenario.yaml
       rayfleet why upscaling_speed     what a reason's code means, and what to do about it
     """
-    from rayfleet.launcher.known import choose, split
-    from rayfleet.launcher.view import why_lines
+    from rayfleet.cli.offline import name_of, text_of
+    from rayfleet.launcher.asking import Asked, from_file, from_record
+    from rayfleet.launcher.known import split
 
     cluster, rest = split(words or [], 0)
-    subject = " ".join(rest)
-    lines = why_lines(choose(cluster), subject)
+    asked = Asked(" ".join(rest), shape, pool, count, tuple(selector or ()))
+    if sum(bool(choice) for choice in (tick, at, file)) > 1:
+        fail("--tick, --at and --file each choose a moment", "give one of them")
+    if (shape or pool) and asked.subject:
+        fail(f"{asked.subject!r} beside --shape or --pool", "give a subject, or options that say what is meant")
+    if file is not None:
+        told = from_file(text_of(file), name_of(file), asked)
+    else:
+        told = from_record(_any_cluster(cluster), asked, tick, at)
     if as_json:
-        print_json({"subject": subject, "lines": lines})
+        print_json(told.as_json(asked))
         return
-    print("\n".join(lines))
+    print("\n".join(told.lines))
 
 
 def history(

@@ -96,15 +96,9 @@ def replay_under(subject: str, policy: Path, hours: float, seed: int, html: Path
         print_json(told)
         return
     _print(told)
-    recorded, changes = told["recorded"], told["difference"]
-    print(
-        f"recorded: {recorded['ticks']:,} ticks, ${recorded['usd']:,.2f}; "
-        f"{recorded['planned_otherwise']:,} are planned otherwise"
-    )
-    print(
-        f"{told['results'][1]['name']} instead: {changes['usd']:+,.2f} USD, {changes['wait_mean_s']:+.1f} s mean wait, "
-        f"{changes['wait_p95_s']:+.1f} s at 95 %"
-    )
+    from rayfleet.simulator.findings import of_replay
+
+    print("", *of_replay(told), sep="\n")
 
 
 def _record(subject: str, hours: float) -> Record:
@@ -213,6 +207,7 @@ def _print(told: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from rayfleet.simulator.findings import never_done
     from rayfleet.simulator.table import headline, lines
 
     console = Console(highlight=False)
@@ -226,5 +221,7 @@ def _print(told: dict[str, Any]) -> None:
     console.print(headline(told), style="dim", markup=False, soft_wrap=True)
     console.print(table)
     for result in told["results"]:
+        if result["tasks"]["left"]:
+            console.print(never_done(result), markup=False, soft_wrap=True)
         for problem in result["problems"]:
             console.print(f"{result['name']}: {problem}", style="red", markup=False, soft_wrap=True)

@@ -21,6 +21,7 @@ from rayfleet.config.forms import at, in_order, validate
 from rayfleet.config.kubernetes_files import looks_like_kubernetes
 from rayfleet.config.policy_checks import shared_contradictions
 from rayfleet.config.problems import ConfigInvalid, Problem, did_you_mean, shown
+from rayfleet.config.standby_form import modes_it_lacks
 from rayfleet.model import Policy, Pool
 
 DEFAULT_NAME = "default"
@@ -104,7 +105,14 @@ def _cluster(document: Document, registry: Registry) -> Checked:
     notices = [*types.notices, *_notices(document, types, place, registry)]
     if form is None or problems:
         return Checked(None, tuple(in_order(problems)), tuple(in_order(notices)))
-    made = policy(form, types, short=is_short_dialect(document), here=place == PROCESS)
+    boot_timeout_s = getattr(registry.get(place), "boot_timeout_s", None)
+    short = is_short_dialect(document)
+    made = policy(form, types, short=short, here=place == PROCESS, boot_timeout_s=boot_timeout_s)
+    if place in registry:
+        pools = [(kind.path, pool) for kind in types.types for pool in made.pools if pool.name == kind.name]
+        problems += modes_it_lacks(document, pools, place, getattr(registry[place], "standby", ()))
+    if problems:
+        return Checked(None, tuple(in_order(problems)), tuple(in_order(notices)))
     notices += _remarks(document, types, made, registry.get(place))
     spec = ClusterSpec(
         name=form.cluster_name or DEFAULT_NAME,

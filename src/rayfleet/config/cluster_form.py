@@ -15,6 +15,7 @@ from rayfleet.config.forms import Form
 from rayfleet.config.policy_form import SharedForm
 from rayfleet.config.problems import shown
 from rayfleet.config.scenario_form import OfferForm, TimeoutsForm
+from rayfleet.config.standby_form import StandbyField
 
 PORT_MAX = 65535
 
@@ -124,6 +125,12 @@ class NodeTypeForm(Form):
     """Machines older than this are replaced; null: as the cluster says. rayfleet's own."""
     restartable: Flag = False
     """Its work may be ended and started again elsewhere, so that machines in use may be replaced. rayfleet's own."""
+    standby: StandbyField = None
+    """How many machines wait without Ray, stopped or booted, to work sooner than new ones; null: none. rayfleet's
+    own."""
+    boot_timeout_s: Measure | None = None
+    """A machine that has not joined so many seconds after it appeared is given back; null: the cluster's
+    `timeouts.boot_timeout_s`. rayfleet's own."""
     offers: list[OfferForm] | None = Field(default=None, min_length=1)
     """Zones, markets and prices of such machines; left out: one offer without a price. rayfleet's own."""
     node_config: Raw = Field(default_factory=dict)

@@ -9,6 +9,7 @@ from rayfleet.config.cluster_form import ClusterForm, NodeTypeForm, ShortTypeFor
 from rayfleet.config.cluster_spec import Bootstrap, Monitoring, TypeSetup
 from rayfleet.config.cluster_types import HEAD, NodeType, Types
 from rayfleet.config.policy_form import shared
+from rayfleet.config.standby_form import standby
 from rayfleet.model import DEFAULT_OFFERS, FrozenMap, Market, Offer, Policy, Pool, Resources, Timeouts
 
 RAY_MAX_WORKERS = 2
@@ -19,8 +20,11 @@ BARE = Resources.of({"CPU": 1})
 """What a worker on this machine has when its type says nothing."""
 
 
-def policy(form: ClusterForm, types: Types, *, short: bool, here: bool) -> Policy:
-    """Return the Policy. `short`: no cap that is not written. `here`: machines are on this machine."""
+def policy(form: ClusterForm, types: Types, *, short: bool, here: bool, boot_timeout_s: float | None = None) -> Policy:
+    """Return the Policy. `short`: no cap that is not written. `here`: machines are on this machine.
+
+    `boot_timeout_s`: how long machines of this place take to boot at most, where the file does not say.
+    """
     given = form.model_fields_set
     most = form.max_workers if "max_workers" in given else form.autoscaling_config.max_workers
     uncapped = short or "max_workers" in given
@@ -38,9 +42,16 @@ def policy(form: ClusterForm, types: Types, *, short: bool, here: bool) -> Polic
         consolidation_threshold=form.consolidation_threshold,
         consolidate_after_s=form.consolidate_after_s,
         scale_down_utilization=form.scale_down_utilization,
-        timeouts=Timeouts(**form.timeouts.model_dump()),
+        timeouts=_timeouts(form, boot_timeout_s),
         **shared(form),
     )
+
+
+def _timeouts(form: ClusterForm, boot_timeout_s: float | None) -> Timeouts:
+    given = form.timeouts.model_dump()
+    if boot_timeout_s is not None and "boot_timeout_s" not in form.timeouts.model_fields_set:
+        given["boot_timeout_s"] = boot_timeout_s
+    return Timeouts(**given)
 
 
 def _limit(form: ClusterForm, name: str, default: float | None) -> Any:
@@ -68,6 +79,8 @@ def _pool(form: ClusterForm, kind: NodeType, *, here: bool) -> Pool:
         idle_timeout_s=own.idle_timeout_s,
         restartable=own.restartable,
         max_age_s=own.max_age_s,
+        standby=standby(own.standby),
+        boot_timeout_s=own.boot_timeout_s,
         offers=_offers(form, kind),
     )
 

@@ -21,6 +21,7 @@ class SettingsKind(Protocol):
 
         A class attribute `uses` may name the keys of the file outside `provider:` that the kind takes notice of. A
         static method `remarks(pools)` may yield (pool, resource, text) for what is odd about pools at this place.
+        The kind itself may have `standby`, the ways (`StandbyMode`) in which its machines can wait on standby.
         """
         ...
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -70,6 +71,21 @@ class Document:
         return Problem(message, dotted(path), self.file, line, column, hint)
 
 
+BRACKETS_MAX: Final = 200
+"""More open brackets at once than anybody writes."""
+_QUOTED_OR_BRACKET: Final = re.compile(r"""\"[^\"\n]*\"|'[^'\n]*'|[\[\]{}]""")
+
+
+def _depth(text: str) -> int:
+    """Return how deep brackets are nested at most, those in quotes left out."""
+    deepest = depth = 0
+    for found in _QUOTED_OR_BRACKET.finditer(text):
+        mark = found[0]
+        depth += (mark in "[{") - (mark in "]}")
+        deepest = max(deepest, depth)
+    return deepest
+
+
 def read(text: str, file: str, *, old_booleans: bool = False) -> Document:
     """Read JSON or YAML. `old_booleans`: unquoted yes, no, on and off are booleans, as for Ray.
 
@@ -83,6 +99,8 @@ def read(text: str, file: str, *, old_booleans: bool = False) -> Document:
             pass  # YAML reads it too, or says where it is wrong
     if len(text) > YAML_BYTES_MAX:
         raise ConfigInvalid([Problem("is too large for YAML", file=file, hint="write it as JSON")])
+    if _depth(text) > BRACKETS_MAX:  # the parser would find out as well, after a quarter of a minute
+        raise ConfigInvalid([Problem("is nested too deeply", file=file)])
     try:
         root = _compose(text)
         reader = _Reader(file, old_booleans=old_booleans)

@@ -17,6 +17,7 @@ from rayfleet.model import (
     Plan,
     PoolVerdict,
     Reason,
+    ReleaseMode,
     Resources,
     Unmet,
 )
@@ -55,7 +56,7 @@ def reason_text(reason: Reason) -> Json:
 def _launches(plan: Plan) -> list[Json]:
     groups: dict[tuple[Any, ...], list[Launch]] = {}
     for launch in plan.launches:
-        groups.setdefault((launch.offer, launch.again), []).append(launch)
+        groups.setdefault((launch.offer, launch.again, launch.standby), []).append(launch)
     return [_launch(group) for group in groups.values()]
 
 
@@ -69,6 +70,9 @@ def _launch(group: list[Launch]) -> Json:
     row["reason"] = {"code": main.code.value, "text": "; ".join(reason.text for reason in counts)}
     if len(counts) > 1:
         row["reasons"] = [{**reason_text(reason), "count": count} for reason, count in counts.items()]
+    reused = sum(launch.count for launch in group if launch.reuse)
+    row |= {"reuse": reused} if reused else {}
+    row |= {"standby": group[0].standby.value} if group[0].standby else {}
     return row | ({"again": True} if group[0].again else {})
 
 
@@ -83,7 +87,8 @@ def _releases(plan: Plan) -> Iterator[Json]:
     """Yield every machine that starts to leave; the second half of a drain is no start."""
     for drain in plan.drains:
         for host in drain.hosts:
-            yield {"id": host, "how": How.DRAIN.value, "reason": reason_text(drain.reason)}
+            row = {"id": host, "how": How.DRAIN.value, "reason": reason_text(drain.reason)}
+            yield row if drain.mode is ReleaseMode.END else {**row, "mode": drain.mode.value}
     for release in plan.releases:
         for host in release.hosts if release.how is not How.END else ():
             yield {"id": host, "how": release.how.value, "reason": reason_text(release.reason)}

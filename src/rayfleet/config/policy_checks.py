@@ -6,11 +6,14 @@ They read the plain document, whatever is in it, so that they report together wi
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from rayfleet.config.document import Document
 from rayfleet.config.forms import at
 from rayfleet.config.problems import Path, Problem, did_you_mean
+
+COUNT_MAX: Final = 1_000_000
+"""Largest number of pieces that are kept free, and of machines that are held."""
 
 Pools = Mapping[str, Mapping[str, Any]]
 """Plain sections of the pools by name."""
@@ -21,6 +24,7 @@ def shared_contradictions(document: Document, base: Path, pools: Pools) -> Itera
     yield from _names(document, (*base, "buffers"), "buffer")
     yield from _names(document, (*base, "schedules"), "schedule")
     yield from _schedules(document, base, pools)
+    yield from _sizes(document, base)
     taken: set[tuple[str, str]] = set()
     for path, row in rows(document, (*base, "quotas")):
         owner = (str(row.get("label")), str(row.get("value")))
@@ -31,6 +35,26 @@ def shared_contradictions(document: Document, base: Path, pools: Pools) -> Itera
         match = row.get("match")
         if isinstance(match, dict):
             yield from unknown_pool(document, (*path, "match", "pool"), match.get("pool"), pools)
+
+
+def _sizes(document: Document, base: Path) -> Iterator[Problem]:
+    """Yield what is so large that a plan for it would not end."""
+    schedules = [path for path, _ in rows(document, (*base, "schedules"))]
+    for place in ((*base, "buffers"), *((*path, "buffers") for path in schedules)):
+        yield from too_many(document, place, "pieces of room")
+    for path, row in rows(document, (*base, "schedules")):
+        if _number(row.get("min_workers"), 0) > COUNT_MAX:
+            yield document.problem((*path, "min_workers"), f"at most {COUNT_MAX:,} machines can be planned")
+
+
+def too_many(document: Document, place: Path, what: str) -> Iterator[Problem]:
+    """Yield a problem for a list whose counts add up to more than can be planned."""
+    total = 0.0
+    for path, row in rows(document, place):
+        total += max(0.0, _number(row.get("count"), 0))
+        if total > COUNT_MAX:
+            yield document.problem((*path, "count"), f"at most {COUNT_MAX:,} {what} can be planned")
+            return
 
 
 def rows(document: Document, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

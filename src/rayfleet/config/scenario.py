@@ -30,6 +30,7 @@ from rayfleet.config.scenario_form import (
     StrayForm,
     TaskForm,
 )
+from rayfleet.config.standby_form import standby
 from rayfleet.model import (
     DEFAULT_OFFERS,
     Backoff,
@@ -45,6 +46,7 @@ from rayfleet.model import (
     OfferKey,
     Order,
     Outcome,
+    Phase,
     Policy,
     Pool,
     Reason,
@@ -52,6 +54,7 @@ from rayfleet.model import (
     RequestedDemand,
     Resources,
     Snapshot,
+    StandbyMode,
     Stray,
     TaskDemand,
     Timeouts,
@@ -146,6 +149,8 @@ def _pool(form: PoolForm) -> Pool:
         idle_timeout_s=form.idle_timeout_s,
         max_age_s=form.max_age_s,
         restartable=form.restartable,
+        standby=standby(form.standby),
+        boot_timeout_s=form.boot_timeout_s,
         offers=DEFAULT_OFFERS if form.offers is None else tuple(_offer(offer) for offer in form.offers),
     )
 
@@ -158,15 +163,18 @@ def _origin(form: OriginForm) -> OfferKey:
     return OfferKey(form.pool, form.provider, form.region, form.zone, form.market)
 
 
-def filled_offer(pool: Pool | None, name: str, given: Mapping[str, Any]) -> tuple[OfferKey, float | None]:
+def filled_offer(
+    pool: Pool | None, name: str, given: Mapping[str, Any], *, waits: bool = False
+) -> tuple[OfferKey, float | None]:
     """Return what a machine row that gives only the keys `given` comes from, and its price.
 
-    That is the pool's first offer that agrees with what is given.
+    That is the pool's first offer that agrees with what is given. `waits`: it is on standby.
     """
+    mode = pool.standby.mode if pool and pool.standby else StandbyMode.STOPPED
     for offer in pool.offers if pool else ():
         own = {"provider": offer.provider, "region": offer.region, "zone": offer.zone, "market": offer.market}
         if all(own[key] == value for key, value in given.items()):
-            return offer.key(name), offer.usd_per_hour
+            return offer.key(name), offer.resting_usd_per_hour(mode) if waits else offer.usd_per_hour
     return OfferKey(name, **given), None
 
 
@@ -180,7 +188,8 @@ def _claims(rows: Iterable[MachineForm], policy: Policy) -> tuple[Claim, ...]:
 def _claim(name: str, rows: list[MachineForm], policy: Policy) -> Claim:
     first = rows[0]
     explicit = first.model_dump(include=set(ORIGIN), exclude_unset=True)
-    offer, usd_per_hour = filled_offer(policy.pool(first.pool), first.pool, explicit)
+    waits = first.phase is Phase.STANDBY if first.standby is None else first.standby
+    offer, usd_per_hour = filled_offer(policy.pool(first.pool), first.pool, explicit, waits=waits)
     return Claim(
         id=name,
         offer=offer,
@@ -200,6 +209,8 @@ def _claim(name: str, rows: list[MachineForm], policy: Policy) -> Claim:
         usd_per_hour=first.usd_per_hour if "usd_per_hour" in first.model_fields_set else usd_per_hour,
         listed_at=first.listed_at,
         unseen_since=first.unseen_since,
+        standby=waits,
+        reuse=first.reuse,
     )
 
 
@@ -218,6 +229,7 @@ def _host(row: MachineForm) -> Host:
         interrupt_at=row.interrupt_at,
         do_not_disrupt=row.do_not_disrupt,
         message=row.message,
+        trouble=row.trouble,
     )
 
 
@@ -229,7 +241,7 @@ def _drain(row: MachineForm) -> Drain | None:
         if row.drain_reason
         else reason(ReasonCode.ORDERED, by="somebody", why="as the file says")
     )
-    return Drain(why, row.since if row.asked_at is None else row.asked_at, row.deadline)
+    return Drain(why, row.since if row.asked_at is None else row.asked_at, row.deadline, row.mode)
 
 
 def _reason(form: ReasonForm) -> Reason:
@@ -282,4 +294,4 @@ def _outcome(row: OutcomeForm) -> Outcome:
 
 
 def _stray(row: StrayForm) -> Stray:
-    return Stray(row.machine_id, _origin(row), row.batch, row.launched_at, row.head)
+    return Stray(row.machine_id, _origin(row), row.batch, row.launched_at, row.head, row.standby)

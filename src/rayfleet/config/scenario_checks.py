@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from rayfleet.config.document import Document
 from rayfleet.config.forms import at
-from rayfleet.config.policy_checks import shared_contradictions
+from rayfleet.config.policy_checks import shared_contradictions, too_many
 from rayfleet.config.problems import Path, Problem, did_you_mean
 from rayfleet.config.scenario_form import MachineForm
 
@@ -20,7 +20,7 @@ MACHINES_MAX: Final = 1_000_000
 EFFORT_MAX: Final = 1_000_000
 
 _ORIGIN = ("provider", "region", "zone", "market")
-_SHARED = ("pool", *_ORIGIN, "phase", "since", "created", "batch", "head", "deadline")
+_SHARED = ("pool", *_ORIGIN, "phase", "since", "created", "batch", "head", "deadline", "mode", "standby", "reuse")
 """Keys of machine rows that belong to the replica."""
 
 
@@ -115,7 +115,7 @@ def _references(document: Document) -> Iterator[Problem]:
 
 def _drains(document: Document) -> Iterator[Problem]:
     for path, row in rows(document, "machines"):
-        for key in ("asked_at", "drain_reason"):
+        for key in ("asked_at", "drain_reason", "mode"):
             if row.get(key) is not None and row.get("deadline") is None:
                 yield document.problem((*path, key), "needs a deadline beside it")
 
@@ -123,6 +123,7 @@ def _drains(document: Document) -> Iterator[Problem]:
 def _amounts(document: Document) -> Iterator[Problem]:
     for section in ("tasks", "requested"):
         yield from _too_many(document, ("demand", section), 1)
+    yield from too_many(document, ("expected",), "expected pieces")
     bundles = [(path, row, row.get("bundles")) for path, row in rows(document, "demand", "gangs")]
     total = sum(max(0, _int(row.get("count", 1))) * len(b) for _, row, b in bundles if isinstance(b, list))
     if total > DEMAND_MAX:

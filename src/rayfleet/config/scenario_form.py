@@ -28,6 +28,7 @@ from rayfleet.config.fields import (
 )
 from rayfleet.config.forms import Form
 from rayfleet.config.policy_form import SharedForm
+from rayfleet.config.standby_form import StandbyField
 from rayfleet.model import (
     TEXTS,
     MachineFact,
@@ -37,6 +38,7 @@ from rayfleet.model import (
     OutcomeKind,
     Phase,
     ReasonCode,
+    ReleaseMode,
     Strategy,
     Timeouts,
     Trouble,
@@ -68,6 +70,8 @@ class OfferForm(Form):
     """How the machine is bought."""
     usd_per_hour: Measure | None = None
     """Price of one machine in USD per hour; null: not known."""
+    standby_usd_per_hour: Measure = 0.0
+    """Price of one machine that is stopped (`standby`), in USD per hour: its disk, mostly."""
 
 
 class PoolForm(Form):
@@ -83,6 +87,8 @@ class PoolForm(Form):
     idle_timeout_s: Measure | None = None
     max_age_s: Measure | None = None
     restartable: Flag = False
+    standby: StandbyField = None
+    boot_timeout_s: Measure | None = None
     offers: list[OfferForm] | None = Field(default=None, min_length=1)
 
 
@@ -172,6 +178,10 @@ class MachineForm(Form):
     machine: MachineFact | None = None
     node: NodeFact | None = None
     message: Text = ""
+    standby: Flag | None = None
+    reuse: Flag = False
+    mode: ReleaseMode = ReleaseMode.END
+    trouble: Trouble | None = None
 
 
 class TaskForm(Form):
@@ -267,6 +277,7 @@ class StrayForm(OriginForm):
     batch: Text = ""
     launched_at: Number = 0.0
     head: Flag = False
+    standby: Flag = False
 
 
 class ExpectedForm(Form):

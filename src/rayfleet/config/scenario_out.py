@@ -10,6 +10,7 @@ from rayfleet.config.budget_form import budget_to_json
 from rayfleet.config.policy_form import shared_to_json
 from rayfleet.config.scenario import filled_offer
 from rayfleet.config.scenario_form import FORMAT
+from rayfleet.config.standby_form import standby_to_json
 from rayfleet.model import (
     DEFAULT_OFFERS,
     Bundle,
@@ -26,6 +27,7 @@ from rayfleet.model import (
     Policy,
     Pool,
     Reason,
+    ReleaseMode,
     RequestedDemand,
     Resources,
     Selectors,
@@ -64,8 +66,8 @@ def snapshot_to_json(snapshot: Snapshot) -> Json:
             "strays": [
                 {"machine_id": s.machine_id, **origin_to_json(s.offer)}
                 | _without(
-                    {"batch": "", "launched_at": 0.0, "head": False},
-                    {"batch": s.batch, "launched_at": s.launched_at, "head": s.head},
+                    {"batch": "", "launched_at": 0.0, "head": False, "standby": False},
+                    {"batch": s.batch, "launched_at": s.launched_at, "head": s.head, "standby": s.standby},
                 )
                 for s in snapshot.strays
             ],
@@ -127,20 +129,24 @@ def _pool(pool: Pool) -> Json:
         "idle_timeout_s",
         "max_age_s",
         "restartable",
+        "boot_timeout_s",
     )
     row: Json = {"name": pool.name, "resources": pool.resources.amounts()}
     if pool.labels:
         row["labels"] = dict(pool.labels)
     row |= {name: getattr(pool, name) for name in names if getattr(pool, name) != getattr(default, name)}
+    if pool.standby is not None:
+        row["standby"] = standby_to_json(pool.standby)
     if pool.offers != DEFAULT_OFFERS:
         row["offers"] = [_offer(offer) for offer in pool.offers]
     return row
 
 
 def _offer(offer: Offer) -> Json:
-    defaults = {"provider": None, "region": None, "zone": None, "usd_per_hour": None}
+    defaults = {"provider": None, "region": None, "zone": None, "usd_per_hour": None, "standby_usd_per_hour": 0.0}
     row = {"provider": offer.provider, "region": offer.region, "zone": offer.zone, "market": offer.market.value}
-    return _without(defaults, {**row, "usd_per_hour": offer.usd_per_hour})
+    prices = {"usd_per_hour": offer.usd_per_hour, "standby_usd_per_hour": offer.standby_usd_per_hour}
+    return _without(defaults, row | prices)
 
 
 def origin_to_json(key: OfferKey) -> Json:
@@ -182,7 +188,7 @@ def _rows(claim: Claim, policy: Policy) -> Iterable[Json]:
 
 
 def _claim(claim: Claim, policy: Policy) -> Json:
-    origin, price = _machine_origin(claim.offer, policy)
+    origin, price = _machine_origin(claim.offer, policy, waits=claim.standby)
     row = {**origin, **({} if price == claim.usd_per_hour else {"usd_per_hour": claim.usd_per_hour})}
     plain = {
         "phase": claim.phase.value,
@@ -198,8 +204,13 @@ def _claim(claim: Claim, policy: Policy) -> Json:
         "retry_at": claim.retry_at,
         "unseen_since": claim.unseen_since,
         "ending": claim.ending and reason_to_json(claim.ending),
+        "reuse": claim.reuse,
     }
+    if claim.standby is not (claim.phase is Phase.STANDBY):
+        row["standby"] = claim.standby
     if claim.drain:
+        mode = claim.drain.mode
+        row |= {} if mode is ReleaseMode.END else {"mode": mode.value}
         asked = {"deadline": claim.drain.deadline, "asked_at": claim.drain.asked_at}
         plain |= {**asked, "drain_reason": reason_to_json(claim.drain.reason)}
     return row | _without(_CLAIM_DEFAULTS, plain)
@@ -208,18 +219,18 @@ def _claim(claim: Claim, policy: Policy) -> Json:
 _CLAIM_DEFAULTS: Json = {
     "phase": Phase.READY.value, "head": False, "foreign": False, "drifted": False, "make": "", "accepted": True,
     "batch": "", "since": 0.0, "created": 0.0, "listed_at": None, "retry_at": None, "unseen_since": None,
-    "ending": None,
+    "ending": None, "reuse": False,
 }  # fmt: skip
 
 
-def _machine_origin(key: OfferKey, policy: Policy) -> tuple[Json, float | None]:
+def _machine_origin(key: OfferKey, policy: Policy, *, waits: bool) -> tuple[Json, float | None]:
     """Return the least that a reader fills up to `key`, and the price that it will take for it."""
     pool = policy.pool(key.pool)
     given = {"zone": key.zone, "market": key.market}
-    found, price = filled_offer(pool, key.pool, given)
+    found, price = filled_offer(pool, key.pool, given, waits=waits)
     if found != key:
         given = {"provider": key.provider, "region": key.region, **given}
-        _, price = filled_offer(pool, key.pool, given)
+        _, price = filled_offer(pool, key.pool, given, waits=waits)
     return {"pool": key.pool, **given, "market": _market(key.market)}, price
 
 
@@ -237,6 +248,7 @@ def _host(host: Host) -> Json:
         "machine": host.machine and host.machine.value,
         "node": host.node and host.node.value,
         "message": host.message,
+        "trouble": host.trouble and host.trouble.value,
     }
     return _without(_HOST_DEFAULTS, plain)
 
@@ -244,7 +256,7 @@ def _host(host: Host) -> Json:
 _HOST_DEFAULTS: Json = {
     "used": {}, "total": None, "labels": {}, "idle_s": 0.0, "activity": [], "interrupt_at": None,
     "do_not_disrupt": False, "machine_id": None, "node_id": None, "machine": None, "node": None,
-    "message": "",
+    "message": "", "trouble": None,
 }  # fmt: skip
 
 

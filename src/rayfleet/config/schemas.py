@@ -11,6 +11,7 @@ from rayfleet.config.cluster_form import ClusterForm
 from rayfleet.config.field_texts import field_texts
 from rayfleet.config.forms import Form
 from rayfleet.config.scenario_form import ScenarioForm, TimeoutsForm
+from rayfleet.config.scenario_texts import SCENARIO_TEXTS
 from rayfleet.model import Timeouts
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -46,7 +47,7 @@ def _schema(form: type[BaseModel], title: str) -> dict[str, Any]:
 
 def _describe(section: dict[str, Any], form: type[BaseModel]) -> None:
     """Write below every key of a section what its form says about it."""
-    for key, text in field_texts(_TOLD_ELSEWHERE.get(form, form)).items():
+    for key, text in (SCENARIO_TEXTS.get(form.__name__, {}) | field_texts(_TOLD_ELSEWHERE.get(form, form))).items():
         if key in section["properties"]:
             section["properties"][key]["description"] = text
 

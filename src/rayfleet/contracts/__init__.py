@@ -17,6 +17,7 @@ from rayfleet.contracts.provider import (
     Denied,
     Flaky,
     Gone,
+    KeepsStandby,
     LaunchRequest,
     Machine,
     MachineState,
@@ -26,6 +27,7 @@ from rayfleet.contracts.provider import (
     ProviderError,
     ProviderKind,
     QuotaReached,
+    StandbyProvider,
 )
 from rayfleet.contracts.sink import Sink
 
@@ -43,6 +45,7 @@ __all__ = [
     "JobStatus",
     "Jobs",
     "JobsUnavailable",
+    "KeepsStandby",
     "LaunchRequest",
     "Ledger",
     "LedgerError",
@@ -58,6 +61,7 @@ __all__ = [
     "QuotaReached",
     "Record",
     "Sink",
+    "StandbyProvider",
     "StartScript",
     "fingerprint",
 ]

@@ -25,13 +25,17 @@ class LedgerUnavailable(LedgerError):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """All that a ledger holds. `serial`: claim ids made so far, never decreasing. `spent`: today's money."""
+    """All that a ledger holds. `serial`: claim ids made so far, never decreasing. `spent`: today's money.
+
+    `launched`: (when, how many machines) were asked for lately, those that failed since too; for the launch rate.
+    """
 
     claims: tuple[Claim, ...] = ()
     backoffs: tuple[Backoff, ...] = ()
     orders: tuple[Order, ...] = ()
     serial: int = 0
     spent: Spent | None = None
+    launched: tuple[tuple[float, int], ...] = ()
 
 
 class Ledger(Protocol):
@@ -46,7 +50,7 @@ class Ledger(Protocol):
         ...
 
     async def save(self, record: Record, *, answered: tuple[str, ...] = ()) -> None:
-        """Make claims, back-offs, serial and spending of `record` the held ones, durably, all or nothing.
+        """Make claims, back-offs, serial, spending and launches of `record` the held ones, durably, all or nothing.
 
         Orders are only removed: those whose ids are in `answered`; `record.orders` is ignored.
 

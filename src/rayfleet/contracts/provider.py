@@ -19,16 +19,21 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rayfleet.contracts.engine import StartScript
-from rayfleet.model import OfferKey, Pool, Trouble
+from rayfleet.model import OfferKey, Pool, StandbyMode, Trouble
 
 
 class MachineState(StrEnum):
-    """What a provider says of a machine. Machines that are gone are not listed."""
+    """What a provider says of a machine. Machines that are gone are not listed.
+
+    STANDBY: at rest without Ray (stopped, or booted for it), and can be started. One that is on its way there is
+    STARTING, RUNNING or STOPPING.
+    """
 
     STARTING = "starting"
     RUNNING = "running"
     STOPPING = "stopping"
     FAILED = "failed"
+    STANDBY = "standby"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,8 @@ class Machine:
 
     `id` is the provider's own and becomes RAY_CLOUD_INSTANCE_ID of its node. `batch` is the token
     of the launch that made it, "" where the place offers no tags. `launched_at`, `interrupt_at`:
-    seconds since the epoch; `address`: how other machines reach it, "" when not known yet.
+    seconds since the epoch; `address`: how other machines reach it, "" when not known yet. `trouble`: what a machine
+    that is STARTING waits for (stock, a quota), or why it is FAILED, where the place tells; `message`: its own words.
     """
 
     id: str
@@ -49,13 +55,15 @@ class Machine:
     address: str = ""
     interrupt_at: float | None = None
     message: str = ""
+    trouble: Trouble | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchRequest:
     """One call for machines: `claims` (ids) of one offer under one client token `batch`.
 
-    `hosts` machines are wanted for each claim.
+    `hosts` machines are wanted for each claim. `reuse`: the machines on standby that are started for them, in the
+    order of the claims (only of `KeepsStandby.start`).
     """
 
     batch: str
@@ -64,6 +72,7 @@ class LaunchRequest:
     claims: tuple[str, ...]
     hosts: int = 1
     head: bool = False
+    reuse: tuple[str, ...] = ()
 
 
 class ProviderError(Exception):
@@ -154,6 +163,48 @@ class Provider(Protocol):
         ...
 
 
+class KeepsStandby(Protocol):
+    """An ability that a provider may have: machines that wait without Ray and can be started sooner than new ones.
+
+    Its kind says so (`ProviderKind.standby`), so that nobody asks at run time. Every call is idempotent.
+    """
+
+    async def prepare(self, request: LaunchRequest, mode: StandbyMode) -> None:
+        """Make machines as `launch` does, but to wait: Ray is not started on them. Listed as STANDBY once at rest.
+
+        Raises:
+            OutOfStock, QuotaReached, Denied, Flaky: as for `launch`.
+        """
+        ...
+
+    async def stop(self, machine_ids: tuple[str, ...], mode: StandbyMode) -> None:
+        """Have machines wait: what runs on them ends, and they are STANDBY as soon as it has. Returns when accepted.
+
+        One that waits already is left alone; unknown ids count as done, and are not listed afterwards either.
+
+        Raises:
+            Denied: such machines cannot wait; they go on as they are.
+            Flaky.
+        """
+        ...
+
+    async def start(self, request: LaunchRequest) -> None:
+        """Start machines that wait, `request.reuse`, with Ray for `request.claims`. Returns when accepted.
+
+        They keep their ids and tags. One that works already is left alone; the same `batch` again starts no machine
+        that has been stopped since. A part is a success: the others are still listed as STANDBY.
+
+        Raises:
+            Gone: none of them exists any more.
+            OutOfStock, QuotaReached, Denied, Flaky: none was started, except perhaps with Flaky.
+        """
+        ...
+
+
+class StandbyProvider(Provider, KeepsStandby, Protocol):
+    """A provider with that ability."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderContext:
     """What a provider is built from.
@@ -175,9 +226,13 @@ class ProviderKind:
     `settings`: a pydantic model of the `provider:` section without `type`; unknown keys are refused by it. It may have
     a class attribute `uses`, the keys of the file outside that section which the provider takes notice of, and a static
     method `remarks(pools)`, which yields (pool, resource, text) for what is odd about pools at this place.
-    `build` makes a provider; it does no I/O that can fail for reasons of the place.
+    `build` makes a provider; it does no I/O that can fail for reasons of the place. `standby`: in which ways its
+    machines can wait; when not empty, what `build` makes is a `StandbyProvider`.
+    `boot_timeout_s`: how long machines there may boot, where the file does not say; None: as long as anywhere.
     """
 
     name: str
     settings: type[Any]
     build: Callable[[ProviderContext], Provider]
+    standby: tuple[StandbyMode, ...] = ()
+    boot_timeout_s: float | None = None

@@ -16,7 +16,7 @@ from rayfleet.launcher.home import Home
 from rayfleet.launcher.orders import Author
 from rayfleet.launcher.progress import Progress, Step
 from rayfleet.ledger.sqlite import SqliteLedger
-from rayfleet.model import EXISTING, Order, OrderKind, TickReport
+from rayfleet.model import PRESENT, Order, OrderKind, TickReport
 from rayfleet.reports.status_json import current_claims
 
 WAIT_TIMEOUT_S: Final = 600.0
@@ -158,6 +158,6 @@ def _pool_step(report: TickReport, pool: str, count: int) -> Step | None:
 
 def _leaving_step(report: TickReport, host: str) -> Step | None:
     for claim in report.plan.claims:
-        if claim.phase in EXISTING and any(each.id == host for each in claim.hosts):
+        if claim.phase in PRESENT and any(each.id == host for each in claim.hosts):
             return Step(f"{host} is {claim.phase.value.lower()}")
     return None

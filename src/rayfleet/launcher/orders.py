@@ -8,7 +8,7 @@ from math import inf, isfinite
 from typing import Any, Final
 
 from rayfleet.launcher.errors import InvalidOrder, did_you_mean
-from rayfleet.model import EXISTING, Claim, Order, OrderKind, Policy, Pool
+from rayfleet.model import PRESENT, Claim, Order, OrderKind, Policy, Pool
 from rayfleet.model.disruption import budgets_of
 from rayfleet.planner.settings import MACHINES_MAX, BadOrder, part_text, section_of, with_part
 
@@ -85,6 +85,7 @@ POOL_SETTINGS: Final = (
     Setting("idle_timeout_s", "seconds", _seconds),
     Setting("restartable", "true or false", _flag, optional=False),
     Setting("max_age_s", "seconds", _seconds),
+    Setting("boot_timeout_s", "seconds", _seconds),
 )
 
 
@@ -211,7 +212,7 @@ def _within(limit: int | None, count: int, whose: str, key: str) -> None:
 
 
 def _machine(claims: tuple[Claim, ...], node: str) -> tuple[Claim, str]:
-    present = [(claim, host) for claim in claims if claim.phase in EXISTING for host in claim.hosts]
+    present = [(claim, host) for claim in claims if claim.phase in PRESENT for host in claim.hosts]
     exact = [(c, h.id) for c, h in present if node in (h.id, c.id, h.machine_id, h.node_id)]
     part = len(node) >= _NODE_ID_LEAST
     likely = exact or [(c, h.id) for c, h in present if part and (h.node_id or "").startswith(node)]

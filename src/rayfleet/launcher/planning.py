@@ -6,16 +6,21 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any, Final
 
 from rayfleet.config import diff, load_report, load_scenario, plan_to_json
 from rayfleet.launcher.errors import LauncherError
-from rayfleet.model import How, Order, OrderKind, Placement, Plan, Snapshot
+from rayfleet.model import How, Order, OrderKind, Placement, Plan, Policy, Snapshot
 from rayfleet.planner import plan
+from rayfleet.planner.orders import POLICY_FIELDS, POOL_FIELDS
 from rayfleet.planner.packing import THOROUGH
+from rayfleet.planner.settings import SECTIONS
+from rayfleet.reports.status_text import wanted_text
 
 MEASURED_CALLS: Final = 3
 _MS: Final = 1000
+_WHAT_IF: Final = "what-if:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +93,26 @@ def what_if(snapshot: Snapshot, changes: Sequence[str]) -> Snapshot:
         key, equals, value = change.partition("=")
         if not equals or not key.strip():
             raise LauncherError(f"--what-if {change!r} is not KEY=VALUE", "for example --what-if max_workers=200")
-        order = Order(f"what-if:{number}", OrderKind.SET, key.strip(), value.strip(), by="what-if", at=snapshot.now)
+        order = Order(f"{_WHAT_IF}{number}", OrderKind.SET, key.strip(), value.strip(), by="what-if", at=snapshot.now)
         orders.append(order)
     changed = replace(snapshot, orders=(*snapshot.orders, *orders))
     mine = {order.id for order in orders}
     for finding in plan(changed).findings:
         if finding.subject in mine:
-            raise LauncherError(str(finding.reason.details.get("why", finding.reason.text)), "see rayfleet set --help")
+            change = changes[int(finding.subject.removeprefix(_WHAT_IF))]
+            why = str(finding.reason.details.get("why", finding.reason.text))
+            raise LauncherError(
+                f"--what-if {change}: {why}", _nearest(changed.policy, change.partition("=")[0].strip())
+            )
     return changed
+
+
+def _nearest(policy: Policy, key: str) -> str:
+    """Return what somebody may have meant."""
+    of_pools = (f"{pool.name}.{field}" for pool in policy.pools for field in POOL_FIELDS)
+    known = (*POLICY_FIELDS, *(name for name, part in SECTIONS.items() if not part.keyed), *of_pools)
+    close = [] if key in known else get_close_matches(key, known, n=2)
+    return f"did you mean {' or '.join(close)}?" if close else "what `rayfleet set` takes: POOL.KEY=VALUE or KEY=VALUE"
 
 
 def difference(before: Plan, after: Plan) -> list[str]:
@@ -142,6 +159,6 @@ def _lines(decided: Plan) -> Iterator[str]:
         if release.how is not How.END:
             yield f"release  {', '.join(release.hosts)} ({release.how.value}): {release.reason.text}"
     for unmet in decided.unmet:
-        yield f"unmet    {unmet.count} x {unmet.kind.value}[{unmet.index}]: {unmet.reason.text}"
+        yield f"unmet    {unmet.count} x {wanted_text(unmet)} ({unmet.kind.value}[{unmet.index}]): {unmet.reason.text}"
         for verdict in unmet.pools:
             yield f"           {verdict.pool}: {verdict.reason.text}"

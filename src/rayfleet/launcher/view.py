@@ -15,8 +15,8 @@ from rayfleet.model import EXISTING, OrderKind, Phase, Pool, TickReport
 from rayfleet.reports.events import Event
 from rayfleet.reports.history import HistoryReader
 
-_LATELY: Final = 100
-_MANY: Final = 100_000
+MANY: Final = 100_000
+"""More ticks than a history holds."""
 _SHOWN: Final = 10
 _POLL_S: Final = 0.1
 SILENT_S: Final = 30.0
@@ -97,18 +97,6 @@ def await_status(home: Home, condition: Callable[[dict[str, Any]], bool], timeou
     return now
 
 
-def why_lines(home: Home, subject: str) -> list[str]:
-    """Return why the cluster is as it is: all of it, or a pool, machine or shape.
-
-    Raises:
-        NotRunning: nothing was ever recorded.
-    """
-    from rayfleet.reports.why import why
-
-    lately = HistoryReader(home.history).events(limit=_LATELY, about=subject)
-    return why(latest(home), subject, lately)
-
-
 def happenings(home: Home, last: int) -> tuple[Event, ...]:
     """Return the `last` events, the newest last."""
     return HistoryReader(home.history).events(limit=last)
@@ -122,22 +110,31 @@ def recorded_tick(home: Home, which: str) -> dict[str, Any]:
     """
     from rayfleet.config import report_to_json
 
+    return report_to_json(recorded_report(home, which))
+
+
+def recorded_report(home: Home, which: str) -> TickReport:
+    """Return the report of a tick, by its number or `last`.
+
+    Raises:
+        LauncherError: that tick is not held: only those that changed something are, and one a minute.
+    """
     reader = HistoryReader(home.history)
     if which == "last":
-        return report_to_json(latest(home))
-    held = reader.ticks(limit=_MANY)
+        return latest(home)
+    held = reader.ticks(limit=MANY)
     ids = [row.id for row in held if str(row.tick) == which]
     report = reader.report(ids[-1]) if ids else None
     if report is None:
         numbers = ", ".join(str(row.tick) for row in held[-_SHOWN:])
         raise LauncherError(f"there is no record of tick {which}", f"the newest that are held: {numbers or 'none'}")
-    return report_to_json(report)
+    return report
 
 
 def recorded_in(file: Path, since: float) -> Iterator[TickReport]:
     """Yield the recorded ticks of a history file since a moment, the oldest first."""
     reader = HistoryReader(file)
-    for row in reader.ticks(since, limit=_MANY):
+    for row in reader.ticks(since, limit=MANY):
         report = reader.report(row.id)
         if report is not None:
             yield report

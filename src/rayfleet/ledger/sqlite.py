@@ -3,7 +3,8 @@
     claims    id, position, JSON                            written by the loop alone, only what changed
     backoffs  position, JSON
     orders    id, at, JSON                                  added by anybody, removed when answered
-    meta      serial, revision (grows with every save), spent_usd and spent_at (0: not known)
+    meta      serial, revision (grows with every save), spent_usd and spent_at (0: not known),
+              launched (JSON: when, how many; no row: none)
 
 Every save is one transaction that has reached the disk when `save` returns (WAL, synchronous=FULL),
 so a claim exists before its provider is called, whatever happens to the process or the machine.
@@ -13,6 +14,7 @@ SQLite blocks, so all of it runs in one thread of its own.
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -106,7 +108,8 @@ class _File:
         backoffs = _values(Backoff, db.execute("SELECT data FROM backoffs ORDER BY position"))
         self._positions = dict(db.execute("SELECT id, position FROM claims"))
         spent = Spent(meta["spent_usd"], meta["spent_at"]) if meta["spent_at"] else None
-        self._record = Record(claims, backoffs, self._record.orders, meta["serial"], spent)
+        launched = tuple((float(at), int(count)) for at, count in json.loads(meta.get("launched") or "[]"))
+        self._record = Record(claims, backoffs, self._record.orders, meta["serial"], spent, launched)
         self._revision = meta["revision"]
 
     def save(self, record: Record, answered: tuple[str, ...]) -> None:
@@ -126,6 +129,8 @@ class _File:
                 spent = (record.spent.usd, record.spent.at)
                 db.execute("UPDATE meta SET value = ? WHERE key = 'spent_usd'", spent[:1])
                 db.execute("UPDATE meta SET value = ? WHERE key = 'spent_at'", spent[1:])
+            if record.launched != self._record.launched:
+                db.execute("INSERT OR REPLACE INTO meta VALUES ('launched', ?)", (json.dumps(record.launched),))
             db.execute("UPDATE meta SET value = ? WHERE key = 'revision'", (revision,))
             db.execute("COMMIT")
         standing = tuple(order for order in self._record.orders if order.id not in answered)

@@ -23,6 +23,7 @@ from rayfleet.model import (
     OutcomeKind,
     Plan,
     Release,
+    ReleaseMode,
     Snapshot,
     Spent,
     Trouble,
@@ -30,6 +31,7 @@ from rayfleet.model import (
 
 log = structlog.get_logger()
 
+MINUTE_S = 60.0
 SPENDING_S = 60.0
 """How old what the ledger says of today's money may become."""
 CALLS_AT_ONCE = 8
@@ -38,12 +40,11 @@ CALLS_AT_ONCE = 8
 
 @dataclass(slots=True)
 class Inbox:
-    """Outcomes that the next snapshot will carry, batches whose launch has not ended, and when we launched."""
+    """Outcomes that the next snapshot will carry, and batches whose launch has not ended."""
 
     wake: Callable[[str], None]
     outcomes: list[Outcome] = field(default_factory=list)
     launching: set[str] = field(default_factory=set)
-    launched: list[tuple[float, int]] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
         """Take the end of a call and wake the loop."""
@@ -54,11 +55,6 @@ class Inbox:
         """Return all outcomes and forget them."""
         taken, self.outcomes = tuple(self.outcomes), []
         return taken
-
-    def launched_since(self, at: float) -> int:
-        """Return how many machines were asked for after `at`; what is older is forgotten."""
-        self.launched = [(when, count) for when, count in self.launched if when > at]
-        return sum(count for _, count in self.launched)
 
     def put_back(self, outcomes: Iterable[Outcome]) -> None:
         """Keep outcomes for the next tick, because this one could not remember what they meant."""
@@ -101,7 +97,7 @@ class Actor:
         troubles: tuple[str, ...] = ()
         saved: Record | None = None
         try:
-            saved = await self._save(plan, held)
+            saved = await self._save(snapshot, plan, held)
         except LedgerUnavailable as error:
             held_back = f"; {len(plan.launches)} launches are held" if plan.launches else ""
             troubles = (f"{error}{held_back}",)
@@ -135,16 +131,29 @@ class Actor:
                 call.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    async def _save(self, plan: Plan, held: Record) -> Record:
+    async def _save(self, snapshot: Snapshot, plan: Plan, held: Record) -> Record:
         """Save what differs from `held`; return what the ledger holds then."""
-        claims = lasting(plan.claims, held.claims)
+        claims, launched = lasting(plan.claims, held.claims), self._launched(snapshot.now, plan, held)
         same = (claims, plan.backoffs, plan.serial) == (held.claims, held.backoffs, held.serial)
+        same = same and launched == held.launched
         if same and not plan.answered and not _spending_is_due(plan.spent, held.spent):
             return held
         standing = tuple(order for order in held.orders if order.id not in plan.answered)
-        record = Record(claims, plan.backoffs, standing, plan.serial, plan.spent)
+        record = Record(claims, plan.backoffs, standing, plan.serial, plan.spent, launched)
         await self._parts.ledger.save(record, answered=plan.answered)
         return record
+
+    def _launched(self, now: float, plan: Plan, held: Record) -> tuple[tuple[float, int], ...]:
+        """Return when machines were asked for within the last minute, with those that this plan asks for.
+
+        Held by the ledger, because a launch that fails leaves no claim, and a restart would forget it.
+        """
+        heads = {claim.id for claim in plan.claims if claim.head} if plan.launches else set()
+        begun = [x for x in plan.launches if x.batch not in self._inbox.launching and heads.isdisjoint(x.claims)]
+        if not begun:
+            return held.launched
+        lately = [(at, count) for at, count in held.launched if at > now - MINUTE_S]
+        return (*lately, (now, sum(launch.count for launch in begun)))
 
     # ---- the three kinds of call: each says whether it was begun ------------------------------------
 
@@ -156,11 +165,10 @@ class Actor:
             log.error("launch_without_pool", pool=launch.offer.pool, batch=launch.batch)
             return False
         hosts = launch.count // len(launch.claims)
-        request = LaunchRequest(launch.batch, launch.offer, pool, launch.claims, hosts, head)
+        request = LaunchRequest(launch.batch, launch.offer, pool, launch.claims, hosts, head, launch.reuse)
         self._inbox.launching.add(launch.batch)
-        if not head:
-            self._inbox.launched.append((snapshot.now, launch.count))
-        self._begin(OutcomeKind.LAUNCH, launch.claims, lambda: provider.launch(request), (provider.name, launch.batch))
+        call = self._parts.launch_call(launch, request)
+        self._begin(OutcomeKind.LAUNCH, launch.claims, call, (provider.name, launch.batch))
         return True
 
     def _drain(self, drain: DrainNodes) -> bool:
@@ -178,13 +186,28 @@ class Actor:
     def _release(self, releases: Iterable[Release]) -> list[bool]:
         """Ask each provider once for all that it gets back in this tick."""
         wanted: dict[str, tuple[list[str], list[str]]] = {}
+        begun: list[bool] = []
         for release in releases:
             provider = self._parts.provider(release.provider)
-            claims, machines = wanted.setdefault(provider.name, ([], []))
             fresh = [machine for machine in release.machine_ids if machine not in self._leaving]
+            if release.mode is ReleaseMode.STOP:
+                begun.append(bool(fresh) and self._stop(release, tuple(fresh)))
+                continue
+            claims, machines = wanted.setdefault(provider.name, ([], []))
             claims += [release.claim] if fresh else []
             machines += fresh
-        return [self._release_from(name, tuple(c), tuple(m)) for name, (c, m) in sorted(wanted.items()) if m]
+        begun += [self._release_from(name, tuple(c), tuple(m)) for name, (c, m) in sorted(wanted.items()) if m]
+        return begun
+
+    def _stop(self, release: Release, machines: tuple[str, ...]) -> bool:
+        """Have the machines of one claim wait on standby: an error is about this claim alone."""
+        place = self._parts.provider(release.provider).name
+
+        async def ask() -> None:
+            await self._parts.keeper(release.provider).stop(machines, release.wait)
+
+        self._begin(OutcomeKind.RELEASE, (release.claim,), ask, (place, ""), machines)
+        return True
 
     def _release_from(self, name: str, claims: tuple[str, ...], machines: tuple[str, ...]) -> bool:
         provider = self._parts.provider(name)

@@ -23,6 +23,7 @@ def not_ahead(record: Record, now: float, timeouts: Timeouts) -> Record:
         record,
         claims=tuple([_claim(c, now, retry_at) if _is_ahead(c, now, retry_at) else c for c in record.claims]),
         backoffs=tuple([_backoff(b, now, latest, soon) for b in record.backoffs]),
+        launched=tuple([(min(at, now), count) for at, count in record.launched]),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from rayfleet.model import Claim, Phase, Plan, Policy
+from rayfleet.planner.provisioning import patience_s, timeouts_of, waits_for
 from rayfleet.planner.schedules import next_schedule_change
 from rayfleet.planner.windows import next_change
 
@@ -37,12 +38,13 @@ def _of_claim(claim: Claim, policy: Policy, now: float, patience: dict[str, floa
 
 
 def _of_any(claim: Claim, policy: Policy, now: float, patience: dict[str, float]) -> Iterator[float]:
-    limits = policy.timeouts
+    limits = timeouts_of(policy, claim)
     if claim.retry_at is not None:
         yield claim.retry_at
     match claim.phase:
         case Phase.REQUESTED:
-            yield claim.since + limits.request_timeout_s
+            trouble = waits_for(claim)
+            yield claim.since + (patience_s(limits, trouble) if trouble else limits.request_timeout_s)
         case Phase.BOOTING:
             yield claim.since + limits.boot_timeout_s
         case Phase.READY:
@@ -51,8 +53,20 @@ def _of_any(claim: Claim, policy: Policy, now: float, patience: dict[str, float]
         case Phase.DRAINING if claim.drain is not None:
             yield claim.since + limits.drain_retry_s
             yield claim.drain.deadline
+        case Phase.STANDBY:
+            yield from _of_standby(claim, policy)
         case _:
             pass  # RELEASING has its `retry_at`; FAILED ends with the next plan
+
+
+def _of_standby(claim: Claim, policy: Policy) -> Iterator[float]:
+    """Yield when a machine should have come, should be at rest, and has waited for too long."""
+    limits, pool = policy.timeouts, policy.pool(claim.pool)
+    if not claim.accepted or any(host.machine_id is None for host in claim.hosts):
+        yield claim.since + limits.request_timeout_s
+        yield claim.since + limits.boot_timeout_s
+    if pool and pool.standby and pool.standby.max_age_s is not None:
+        yield claim.since + pool.standby.max_age_s
 
 
 def _of_ready(claim: Claim, policy: Policy, now: float, patience: dict[str, float]) -> Iterator[float]:

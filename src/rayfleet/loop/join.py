@@ -19,6 +19,7 @@ from rayfleet.contracts import EngineView, Machine, MachineState, Node
 from rayfleet.model import (
     CAPACITY,
     NOTHING,
+    STARTING,
     Claim,
     Host,
     MachineFact,
@@ -152,7 +153,8 @@ def _strays(places: Iterable[_Place], taken: set[str | None]) -> Iterable[Stray]
     for place in places:
         for machine in place.machines.values():
             if machine.id not in taken and machine.state is not MachineState.STOPPING:
-                yield Stray(machine.id, machine.offer, machine.batch, machine.launched_at, machine.head)
+                rests = machine.state is MachineState.STANDBY
+                yield Stray(machine.id, machine.offer, machine.batch, machine.launched_at, machine.head, rests)
 
 
 # ---- facts --------------------------------------------------------------------------------------
@@ -205,15 +207,22 @@ _every_field = attrgetter(*_FIELDS)
 
 def _host_with_facts(claim: Claim, host: Host, place: _Place, nodes: _Nodes) -> Host:
     machine = place.machines.get(host.machine_id or "")
-    fact = _machine_fact(machine, claim.phase) if place.known else None
+    fact = _machine_fact(machine, claim) if place.known else None
     interrupt_at = machine.interrupt_at if machine else None
-    message = machine.message if machine and fact is MachineFact.FAILED else ""
+    told = machine if machine and (fact is MachineFact.FAILED or _is_waiting(machine)) else None
+    message, trouble = (told.message, told.trouble) if told else ("", None)
     node = nodes.of(claim, host)
-    if node is not None:
+    if node is not None and not _is_of_earlier(claim, node):
         found = _host(host.id, node, host.machine_id, fact, interrupt_at)
-        return replace(found, message=message) if message else found
+        return replace(found, message=message, trouble=trouble) if told else found
     absent = NodeFact.ABSENT if nodes.known else None
-    return Host(host.id, host.machine_id, host.node_id, fact, absent, interrupt_at=interrupt_at, message=message)
+    bound = (host.id, host.machine_id, host.node_id)
+    return Host(*bound, fact, absent, interrupt_at=interrupt_at, message=message, trouble=trouble)
+
+
+def _is_waiting(machine: Machine) -> bool:
+    """Say whether the place cannot give a machine yet that it has accepted."""
+    return machine.state is MachineState.STARTING and machine.trouble is not None
 
 
 def _host(
@@ -248,12 +257,22 @@ def _difference(total: Resources, available: Resources) -> Resources:
     return Resources({name: max(0, units - available.get(name, 0)) for name, units in total.items()})
 
 
-def _machine_fact(machine: Machine | None, phase: Phase) -> MachineFact:
+def _is_of_earlier(claim: Claim, node: Node) -> bool:
+    """Say whether a dead node tells of the time before its machine was on standby: it is started under the same id."""
+    waits = claim.standby or (claim.reuse and claim.phase in STARTING)
+    return waits and node.state is NodeFact.DEAD
+
+
+def _machine_fact(machine: Machine | None, claim: Claim) -> MachineFact:
     """Say what a listing means: a machine that stops by itself is as good as gone, one that we gave back is not yet."""
     if machine is None:
         return MachineFact.ABSENT
-    if machine.state is MachineState.STOPPING and phase in CAPACITY:
+    if machine.state is MachineState.STOPPING and claim.phase in CAPACITY:
         return MachineFact.ABSENT
+    if machine.state is MachineState.STANDBY:
+        if claim.phase in {Phase.STANDBY, Phase.REQUESTED}:
+            return MachineFact.STANDBY
+        return MachineFact.ABSENT if claim.phase in CAPACITY else MachineFact.PRESENT
     return MachineFact.FAILED if machine.state is MachineState.FAILED else MachineFact.PRESENT
 
 

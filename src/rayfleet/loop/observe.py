@@ -13,14 +13,12 @@ from rayfleet.contracts import (
     ProviderError,
     Record,
 )
-from rayfleet.loop.act import Inbox
+from rayfleet.loop.act import MINUTE_S, Inbox
 from rayfleet.loop.clock_steps import not_ahead
 from rayfleet.loop.join import Joined, Listing, Memory, join
 from rayfleet.loop.parts import Parts
 from rayfleet.loop.poller import Poller
 from rayfleet.model import Claim, Demand, FrozenMap, NodeFact, Policy, Snapshot
-
-MINUTE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,7 @@ class Observer:
             engine_up=view is not None,
             spent_today_usd=record.spent.usd if record.spent else 0.0,
             spent_at=record.spent.at if record.spent else None,
-            launched_last_min=self._inbox.launched_since(now - MINUTE_S),
+            launched_last_min=sum(count for at, count in record.launched if at > now - MINUTE_S),
             expected=self._parts.expect(now) if self._parts.expect else (),
         )
         seen_at = view.received_at if view else 0.0

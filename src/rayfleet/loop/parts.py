@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
-from rayfleet.contracts import Clock, Engine, Ledger, Provider, Sink
+from rayfleet.contracts import Clock, Denied, Engine, KeepsStandby, LaunchRequest, Ledger, Provider, Sink
 from rayfleet.loop.clock import SystemClock
-from rayfleet.model import Expected, Finding, Plan, Policy, Snapshot
+from rayfleet.model import Expected, Finding, Launch, Plan, Policy, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,8 @@ class Parts:
 
     `cluster` is its name. `providers` are by name and at least one (the first takes offers that name none).
     `sinks` get every report, the first of them before all others. `plan` is the pure decision; `check` looks
-    for broken invariants in it, which are logged. `expect` is the forecast of the moment, None without one.
+    for broken invariants in it, which are logged. `expect` is the forecast of the moment, None without one. `standby`
+    are those of the providers that can keep machines on standby, by name.
     """
 
     cluster: str
@@ -63,10 +64,31 @@ class Parts:
     cadence: Cadence = Cadence()
     check: Callable[[Snapshot, Plan], tuple[Finding, ...]] | None = None
     expect: Callable[[float], tuple[Expected, ...]] | None = None
+    standby: Mapping[str, KeepsStandby] = field(default_factory=dict)
 
     def provider(self, name: str | None) -> Provider:
         """Return the provider of that name; the first for None or an unknown name."""
         return self.providers.get(name or "") or next(iter(self.providers.values()))
+
+    def keeper(self, name: str | None) -> KeepsStandby:
+        """Return what keeps machines of that provider on standby; Denied when it cannot, as files are told."""
+        place = self.provider(name).name
+        if place not in self.standby:
+            raise Denied(f"provider {place} keeps no machines on standby; take `standby` from the pool")
+        return self.standby[place]
+
+    def launch_call(self, launch: Launch, request: LaunchRequest) -> Callable[[], Awaitable[None]]:
+        """Return the call that a launch is: new machines to work or to wait, or machines on standby to be started."""
+
+        async def ask() -> None:
+            if launch.standby is not None:
+                await self.keeper(launch.offer.provider).prepare(request, launch.standby)
+            elif launch.reuse:
+                await self.keeper(launch.offer.provider).start(request)
+            else:
+                await self.provider(launch.offer.provider).launch(request)
+
+        return ask
 
 
 async def close_parts(parts: Parts) -> None:

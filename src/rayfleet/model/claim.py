@@ -5,6 +5,7 @@
         |            |          '--(lost, died)----------|
         '------------'---(cancelled, timed out)----------'
         FAILED(reason): the provider said no; kept for one plan, then gone
+        STANDBY: its machine waits without Ray; made so, or stopped after a drain. Re-used by a claim that is REQUESTED
 
 A claim is written to the ledger *before* the provider is called. It stands for
 one replica: one host, or several that live and die together.
@@ -19,6 +20,8 @@ from rayfleet.model.frozen import NO_LABELS, Labels
 from rayfleet.model.policy import OfferKey
 from rayfleet.model.reason import Reason
 from rayfleet.model.resources import NOTHING, Resources
+from rayfleet.model.standby import ReleaseMode
+from rayfleet.model.trouble import Trouble
 
 
 class Phase(StrEnum):
@@ -30,6 +33,7 @@ class Phase(StrEnum):
     DRAINING = "DRAINING"
     RELEASING = "RELEASING"
     FAILED = "FAILED"
+    STANDBY = "STANDBY"
 
 
 STARTING = frozenset({Phase.REQUESTED, Phase.BOOTING})
@@ -37,7 +41,9 @@ CAPACITY = frozenset({Phase.REQUESTED, Phase.BOOTING, Phase.READY})
 """Phases whose claims count as capacity and towards minimums."""
 LEAVING = frozenset({Phase.DRAINING, Phase.RELEASING})
 EXISTING = CAPACITY | LEAVING
-"""Phases whose claims count towards maximums and cost."""
+"""Phases whose claims count towards maximums and cost, unless they are or were on standby."""
+PRESENT = EXISTING | {Phase.STANDBY}
+"""Phases whose claims have machines, or are about to, and cost something."""
 
 
 class MachineFact(StrEnum):
@@ -46,6 +52,7 @@ class MachineFact(StrEnum):
     PRESENT = "present"
     ABSENT = "absent"
     FAILED = "failed"
+    STANDBY = "standby"
 
 
 class NodeFact(StrEnum):
@@ -65,7 +72,8 @@ class Host:
     replica. `machine` and `node` None: no fact in this snapshot, believe the phase
     (hand-written scenarios; engine or provider out of reach). `total` None: as its
     pool says. `labels` override the pool's. `idle_s` counts only when nothing is used.
-    `message`: what the provider says of a machine that failed.
+    `message`: what the provider says of a machine that failed or cannot be had yet; `trouble`: which kind of thing that
+    is (None: no such thing).
     """
 
     id: str
@@ -81,15 +89,17 @@ class Host:
     interrupt_at: float | None = None
     do_not_disrupt: bool = False
     message: str = ""
+    trouble: Trouble | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Why and until when a claim is being drained. `deadline`: the claim is released then."""
+    """Why and until when a claim is being drained. `deadline`: the claim is released then. `mode`: what comes after."""
 
     reason: Reason
     asked_at: float
     deadline: float
+    mode: ReleaseMode = ReleaseMode.END
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +116,8 @@ class Claim:
     never released but by a shutdown.
     `make`: as what it was launched (`Pool.make`), "" when that is not known; `drifted`: not as its pool is now.
     `foreign`: joined by hand; capacity that is never released and not counted in limits.
+    `standby`: STANDBY, or RELEASING after it: it works for nobody and counts in no maximum; `usd_per_hour` is what it
+    costs so. `reuse`: its machines were on standby and are started for it.
     """
 
     id: str
@@ -126,6 +138,8 @@ class Claim:
     usd_per_hour: float | None = None
     listed_at: float | None = None
     unseen_since: float | None = None
+    standby: bool = False
+    reuse: bool = False
 
     @property
     def pool(self) -> str:

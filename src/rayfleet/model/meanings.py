@@ -106,6 +106,20 @@ LAUNCHES: Final[dict[ReasonCode, Meaning]] = {
         pieces="how many pieces of room the new machines are for",
         names="what is expected, with the mean error of such forecasts",
     ),
+    ReasonCode.STANDBY: _means(
+        "The pool keeps machines on standby (`standby`): stopped, or booted without Ray. One is made when fewer wait "
+        "and all work is served; in the chain of an idle machine: it is stopped instead of given back. As a finding: "
+        f"{_LIMITS} forbid some of them.",
+        "To have fewer: `rayfleet set standby:POOL=N`, or `standby` in the cluster's file.",
+        pool="the pool",
+        wanted="how many are wanted on standby, in machines",
+    ),
+    ReasonCode.STANDBY_USED: _means(
+        "In the chain of a launch: machines on standby of the same offer are started, which is faster than making new "
+        "ones.",
+        NOTHING,
+        machines="how many of them",
+    ),
     ReasonCode.OVERLAY: _means(
         "An overlay of the policy has made this offer cheaper or dearer when it was chosen; it stands in the chain.",
         "Nothing, if that is meant. Else correct `overlays` in the cluster's file.",
@@ -146,6 +160,12 @@ RELEASES: Final[dict[ReasonCode, Meaning]] = {
         offer="what would do instead",
         usd_per_hour="what is saved, in USD per hour",
         score="saving / (saving + disruption), where disruption is the price of the part that is in use",
+    ),
+    ReasonCode.MAKES_ROOM: _means(
+        "The machine is idle, nothing needs it, and a limit that it counts in (machines, money, a resource) keeps away "
+        "what waits. So it leaves before its idle time-out. Minimums, disruption budgets and do-not-disrupt hold, and "
+        "Ray may refuse.",
+        "To keep it: raise the limit that the chain names, or give its pool a minimum.",
     ),
     ReasonCode.RESTARTABLE: _means(
         "In the chain of a voluntary departure: the machine was in use, and its pool (`restartable`) or its label "
@@ -217,6 +237,14 @@ RELEASES: Final[dict[ReasonCode, Meaning]] = {
         "Look at the provider's own console or log, then at `rayfleet history`.",
         request_timeout_s="the time-out, in seconds",
     ),
+    ReasonCode.PROVISION_TIMEOUT: _means(
+        "The provider took the request, but says that the machine has to wait: for stock, for a quota, or because of "
+        "an error. Each of these has its own time-out. Its offer backs off for that reason; the next one is asked.",
+        "To wait longer: `timeouts: {stockout_timeout_s: N, quota_timeout_s: N}`, or `rayfleet set "
+        "timeouts:quota_timeout_s=N`. Better: allow more zones or types, or have the quota raised.",
+        timeout_s="the time-out of that reason, in seconds",
+        error="what it waits for, and the provider's own words",
+    ),
     ReasonCode.NODE_DIED: _means(
         "Ray says that the machine's node is dead, or has not known it for `node_timeout_s`. Ray runs its work again "
         "elsewhere as far as it can; a new machine comes if demand needs one.",
@@ -254,6 +282,24 @@ RELEASES: Final[dict[ReasonCode, Meaning]] = {
         "If it goes on: end it where it runs; `rayfleet why` names it.",
         since_s="seconds since it was released first",
     ),
+    ReasonCode.STANDBY_SURPLUS: _means(
+        "More machines of the pool wait on standby than are wanted: the number was lowered, or another has come back. "
+        "The one that has waited longest is given back.",
+        "To keep more: `rayfleet set standby:POOL=N`, or `standby` in the cluster's file.",
+        pool="the pool",
+        have="how many waited, in machines",
+        wanted="how many are wanted",
+    ),
+    ReasonCode.STILL_RUNNING: _means(
+        "The machine was to wait on standby and is not at rest yet, so it is stopped once more.",
+        "If it goes on: look at the machine where it runs; `rayfleet drain` gives it back.",
+        since_s="seconds since it was to be stopped",
+    ),
+    ReasonCode.CANNOT_STOP: _means(
+        "The provider does not let the machine wait on standby, so it is given back.",
+        "Read the error. Some kinds of machines (spot, mostly) cannot be stopped: take `standby` from their pool.",
+        error="what kind of failure, and the provider's own words",
+    ),
 }
 
 STAYS: Final[dict[ReasonCode, Meaning]] = {
@@ -284,6 +330,11 @@ STAYS: Final[dict[ReasonCode, Meaning]] = {
     ),
     ReasonCode.REPLACING: _means(
         "The machine is to leave, for the reason in its chain, as soon as there is room elsewhere for what it does.",
+    ),
+    ReasonCode.ON_STANDBY: _means(
+        "The machine waits on standby, without Ray and (stopped) without most of its price. Launches of its offer use "
+        "it before new ones.",
+        "To have fewer: `rayfleet set standby:POOL=N`; `rayfleet drain NODE` gives this one back.",
     ),
     ReasonCode.STANDS_IN: _means(
         "Nothing runs on the machine yet; it has room for the work of one that is leaving.",
@@ -383,6 +434,20 @@ WAITS: Final[dict[ReasonCode, Meaning]] = {
         owner="whose work it is",
         weight="its weight",
     ),
+    ReasonCode.SPARED: _means(
+        "The pool has an accelerator that the work does not need. A plain machine was not to be had only because its "
+        "provider gave no clear answer, and it is asked again in a moment, so nothing dearer is started.",
+        "Nothing: the work waits for some seconds. When the answers stay away (for about five minutes), or when plain "
+        "machines are out of stock, at a quota or denied, machines with accelerators are used.",
+        offer="the plain offer",
+        left_s="seconds until it is asked again",
+    ),
+    ReasonCode.WORK_FIRST: _means(
+        "Room that is kept free (a buffer, a target of utilisation, a forecast) is not launched while tasks wait that "
+        "would take it at once: those that a threshold, a quota or the upscaling speed holds back. Otherwise machines "
+        "would be launched for these tasks after all.",
+        "Nothing: once the tasks run or go away the room is made. Or lift what holds them back.",
+    ),
     ReasonCode.PENDING_THRESHOLD: _means(
         "Too few tasks wait, and none for long enough, for machines to be launched for them.",
         "Wait, or `rayfleet set scale_up_pending_threshold=null` to launch at once.",
@@ -421,6 +486,60 @@ WAITS: Final[dict[ReasonCode, Meaning]] = {
     ReasonCode.SHUTTING_DOWN: _means(
         "The cluster is being ended, so nothing is started any more.",
         "To have it back: `rayfleet up`.",
+    ),
+}
+
+OFFERS: Final[dict[ReasonCode, Meaning]] = {
+    ReasonCode.CHOSEN: _means(
+        "This offer is what was launched, or would be, for the work that was asked about.",
+        NOTHING,
+        machines="how many machines, in words",
+    ),
+    ReasonCode.ROOM_EXISTS: _means(
+        "Nothing is launched, because the work has room on machines that exist or are on their way.",
+        "Nothing. Ray puts the work there by itself; while these machines start, it waits for them.",
+        machines="some of them, with what each takes",
+    ),
+    ReasonCode.ACCELERATOR_KEPT: _means(
+        "Machines with an accelerator are not launched for work that asks for none while others would do.",
+        "Nothing; if the work does need one, ask for it (`num_gpus=1`).",
+        resource="the accelerator",
+        offer="what was launched instead",
+    ),
+    ReasonCode.LOWER_PRIORITY: _means(
+        "A pool of higher priority could take the work. Priority goes above price.",
+        "To prefer this pool: `rayfleet set POOL.priority=N`.",
+        priority="the priority of its pool",
+        offer="what was launched instead",
+        highest="the priority of that pool",
+    ),
+    ReasonCode.DEARER: _means(
+        "As many machines of this offer as the work needs cost more than those of the offer that was taken.",
+        "Nothing; to have it all the same: `rayfleet set POOL.priority=N`, or ask for its labels.",
+        more_usd_per_hour="how much more, in USD per hour",
+        usd_per_hour="what the machines that the work needs would cost, in USD per hour",
+        machines="how many machines that would be, in words",
+        offer="what was launched instead",
+        least_usd_per_hour="what the launched machines cost, in USD per hour",
+    ),
+    ReasonCode.EQUALLY_DEAR: _means(
+        "It costs the same as what was launched. Of such offers the one with least waste goes first, then the one "
+        "with fewer machines, then the first in the file.",
+        "Nothing; to prefer it: `rayfleet set POOL.priority=N`.",
+        offer="what was launched instead",
+        usd_per_hour="what either costs, in USD per hour",
+    ),
+    ReasonCode.TOGETHER: _means(
+        "For this work alone the offer would be cheaper. Machines were chosen for everything that waits together, and "
+        "that as a whole was the best that was found.",
+        "Nothing; `rayfleet plan --effort thorough` looks longer for a cheaper whole.",
+        less_usd_per_hour="how much less this work alone would cost, in USD per hour",
+        offer="what was launched instead",
+    ),
+    ReasonCode.PRICE_UNKNOWN: _means(
+        "An offer without a price is compared with others by the usual price of its resources, which may be wrong.",
+        "Write `usd_per_hour` to the offer in the cluster's file.",
+        offer="the offer without a price",
     ),
 }
 
@@ -468,8 +587,9 @@ SECTIONS: Final = {
     "Why machines leave": RELEASES,
     "Why machines stay": STAYS,
     "Why work waits": WAITS,
+    "Why an offer was not launched": OFFERS,
     "Findings": FINDINGS,
 }
 """The codes by what they are mostly said of; a code may turn up elsewhere too."""
 
-MEANINGS: Final[dict[ReasonCode, Meaning]] = LAUNCHES | RELEASES | STAYS | WAITS | FINDINGS
+MEANINGS: Final[dict[ReasonCode, Meaning]] = LAUNCHES | RELEASES | STAYS | WAITS | OFFERS | FINDINGS

@@ -12,6 +12,7 @@ from rayfleet.model.policy import OfferKey
 from rayfleet.model.reason import Reason
 from rayfleet.model.snapshot import Backoff, Order
 from rayfleet.model.spending import Spent
+from rayfleet.model.standby import ReleaseMode, StandbyMode
 
 
 class How(StrEnum):
@@ -27,7 +28,9 @@ class How(StrEnum):
 class Launch:
     """Ask the offer's provider for these claims in one call under the token `batch`.
 
-    `count` is hosts (machines). `again`: the same batch was asked before (after a crash, or Flaky).
+    `count` is hosts (machines). `again`: the same batch was asked before (after a crash, or Flaky). `reuse`: machines
+    on standby that are started for the claims, in their order; empty: new ones are made. `standby`: they are made to
+    wait without Ray, in this way.
     """
 
     offer: OfferKey
@@ -36,13 +39,15 @@ class Launch:
     count: int
     reason: Reason
     again: bool = False
+    reuse: tuple[str, ...] = ()
+    standby: StandbyMode | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DrainNodes:
     """Ask the engine to drain the nodes of a claim by `deadline` (seconds, as `Snapshot.now`).
 
-    `voluntary`: the reason is idleness and Ray may refuse; otherwise it is told.
+    `voluntary`: the reason is idleness and Ray may refuse; otherwise it is told. `mode`: what comes after.
     """
 
     claim: str
@@ -51,11 +56,15 @@ class DrainNodes:
     deadline: float
     reason: Reason
     voluntary: bool
+    mode: ReleaseMode = ReleaseMode.END
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Give the machines of a claim back to their provider."""
+    """Give the machines of a claim back to their provider; with `mode` STOP they wait on standby instead.
+
+    `wait`: how they wait then.
+    """
 
     claim: str
     hosts: tuple[str, ...]
@@ -63,6 +72,8 @@ class Release:
     provider: str | None
     how: How
     reason: Reason
+    mode: ReleaseMode = ReleaseMode.END
+    wait: StandbyMode = StandbyMode.STOPPED
 
 
 Action = Launch | DrainNodes | Release

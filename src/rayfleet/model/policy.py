@@ -11,6 +11,7 @@ from rayfleet.model.frozen import NO_LABELS, FrozenMap, Labels
 from rayfleet.model.labels import ANYWHERE, MARKET_LABEL, NODE_GROUP_LABEL, ZONE_LABEL, LabelSelector
 from rayfleet.model.quota import Quota
 from rayfleet.model.resources import Resources
+from rayfleet.model.standby import Standby, StandbyMode
 from rayfleet.model.timeouts import Timeouts
 from rayfleet.model.triggers import PendingThreshold
 
@@ -44,6 +45,7 @@ class OfferKey:
 class Offer:
     """One way of getting a machine of a pool. `usd_per_hour` None = price unknown.
 
+    `standby_usd_per_hour`: what one costs while it is stopped, which mostly is its disk.
     `counted_usd_per_hour` is the planner's: no file has it.
     """
 
@@ -53,6 +55,11 @@ class Offer:
     region: str | None = None
     provider: str | None = None
     counted_usd_per_hour: float | None = None
+    standby_usd_per_hour: float = 0.0
+
+    def resting_usd_per_hour(self, mode: StandbyMode) -> float | None:
+        """Return the price of a machine that waits on standby; None when it is not known."""
+        return self.standby_usd_per_hour if mode is StandbyMode.STOPPED else self.usd_per_hour
 
     @property
     def compared(self) -> float | None:
@@ -88,7 +95,8 @@ class Pool:
     """One kind of machine and how many there may be. Counts are hosts, not replicas.
 
     `priority`: higher is tried first, above price. `max_workers` None = no cap.
-    `idle_timeout_s` None = the policy's.
+    `idle_timeout_s` None = the policy's. `boot_timeout_s` None = that of the policy's time-outs. `standby`: how many
+    more wait without Ray; they count in no maximum.
     """
 
     name: str
@@ -102,6 +110,8 @@ class Pool:
     offers: tuple[Offer, ...] = DEFAULT_OFFERS
     restartable: bool = False
     max_age_s: float | None = None
+    standby: Standby | None = None
+    boot_timeout_s: float | None = None
 
     @property
     def make(self) -> str:

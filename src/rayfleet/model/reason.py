@@ -6,6 +6,7 @@ people and may be improved at any time.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -34,6 +35,8 @@ class ReasonCode(StrEnum):
     UTILIZATION = "utilization"
     OVERLAY = "overlay"
     FORECAST = "forecast"
+    STANDBY = "standby"
+    STANDBY_USED = "standby_used"
     # releases
     IDLE = "idle"
     UNNEEDED = "unneeded"
@@ -49,9 +52,11 @@ class ReasonCode(StrEnum):
     EXPIRED = "expired"
     UNDERUSED = "underused"
     CHEAPER = "cheaper"
+    MAKES_ROOM = "makes_room"
     RESTARTABLE = "restartable"
     BOOT_TIMEOUT = "boot_timeout"
     REQUEST_TIMEOUT = "request_timeout"
+    PROVISION_TIMEOUT = "provision_timeout"
     NODE_DIED = "node_died"
     MACHINE_FAILED = "machine_failed"
     MACHINE_LOST = "machine_lost"
@@ -60,6 +65,9 @@ class ReasonCode(StrEnum):
     REPLICA_BROKEN = "replica_broken"
     LAUNCH_FAILED = "launch_failed"
     STILL_LISTED = "still_listed"
+    STANDBY_SURPLUS = "standby_surplus"
+    STILL_RUNNING = "still_running"
+    CANNOT_STOP = "cannot_stop"
     # kept
     BUSY = "busy"
     NOT_IDLE_YET = "not_idle_yet"
@@ -71,6 +79,7 @@ class ReasonCode(StrEnum):
     LEAVING = "leaving"
     DOWNSCALING_SPEED = "downscaling_speed"
     REPLACING = "replacing"
+    ON_STANDBY = "on_standby"
     STANDS_IN = "stands_in"
     SCALE_DOWN_UTILIZATION = "scale_down_utilization"
     DISRUPTION_BUDGET = "disruption_budget"
@@ -89,10 +98,21 @@ class ReasonCode(StrEnum):
     UPSCALING_SPEED = "upscaling_speed"
     BACKED_OFF = "backed_off"
     GANG_TOO_WIDE = "gang_too_wide"
+    SPARED = "spared"
+    WORK_FIRST = "work_first"
     PENDING_THRESHOLD = "pending_threshold"
     ENGINE_DOWN = "engine_down"
     WAITING_FOR_HEAD = "waiting_for_head"
     SHUTTING_DOWN = "shutting_down"
+    # offers that were not launched, when somebody asks why
+    CHOSEN = "chosen"
+    ROOM_EXISTS = "room_exists"
+    ACCELERATOR_KEPT = "accelerator_kept"
+    LOWER_PRIORITY = "lower_priority"
+    DEARER = "dearer"
+    EQUALLY_DEAR = "equally_dear"
+    TOGETHER = "together"
+    PRICE_UNKNOWN = "price_unknown"
     # findings
     IMPOSSIBLE = "impossible"
     ADOPTED = "adopted"
@@ -116,6 +136,12 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.UTILIZATION: "{pieces} pieces of room keep the use at or below its target ({names})",
     ReasonCode.SCHEDULE: "schedule {schedule} is on",
     ReasonCode.FORECAST: "{pieces} pieces of room are for what is expected soon ({names})",
+    ReasonCode.STANDBY: "pool {pool} keeps {wanted} on standby",
+    ReasonCode.STANDBY_USED: "{machines} were on standby",
+    ReasonCode.STANDBY_SURPLUS: "pool {pool} has {have} on standby and wants {wanted}",
+    ReasonCode.STILL_RUNNING: "was stopped {since_s:.0f} s ago and still runs",
+    ReasonCode.CANNOT_STOP: "it cannot be stopped: {error}",
+    ReasonCode.ON_STANDBY: "waits without Ray until it is needed",
     ReasonCode.OVERLAY: "its offer counts as {counted_usd_per_hour:.3f} USD/h ({why})",
     ReasonCode.IDLE: "idle for {idle_s:.0f} s (time-out {idle_timeout_s:g} s)",
     ReasonCode.UNNEEDED: "nothing needs it any more",
@@ -131,12 +157,14 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.EXPIRED: "is {age_s:.0f} s old (maximum {max_age_s:g} s)",
     ReasonCode.UNDERUSED: "its work fits on other machines, which saves {usd_per_hour:.3g} USD/h (score {score:.2f})",
     ReasonCode.CHEAPER: "{offer} would do, which saves {usd_per_hour:.3g} USD/h (score {score:.2f})",
+    ReasonCode.MAKES_ROOM: "is idle and makes room for what waits",
     ReasonCode.RESTARTABLE: "its work can be started again elsewhere",
     ReasonCode.REPLACEMENT: "work of {machines} machines that are leaving needs room",
     ReasonCode.REPLACING: "leaves when what takes its place is up",
     ReasonCode.STANDS_IN: "kept for the work of a machine that is leaving",
     ReasonCode.BOOT_TIMEOUT: "did not join within {boot_timeout_s:g} s",
     ReasonCode.REQUEST_TIMEOUT: "did not appear within {request_timeout_s:g} s",
+    ReasonCode.PROVISION_TIMEOUT: "could not be had within {timeout_s:g} s: {error}",
     ReasonCode.NODE_DIED: "its Ray node died",
     ReasonCode.MACHINE_FAILED: "its machine failed: {error}",
     ReasonCode.MACHINE_LOST: "the provider no longer has it",
@@ -171,10 +199,21 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.UPSCALING_SPEED: "held by upscaling_speed {upscaling_speed:g}: {starting} are starting",
     ReasonCode.BACKED_OFF: "backs off for {left_s:.0f} s more after {error}",
     ReasonCode.GANG_TOO_WIDE: "a group of {bundles} bundles needs {missing} more machines than allowed",
+    ReasonCode.SPARED: "is kept for work that needs its accelerator: {offer} is asked again in {left_s:.0f} s",
+    ReasonCode.WORK_FIRST: "work that waits would take the room at once",
     ReasonCode.PENDING_THRESHOLD: "{pending} tasks wait, one for {age_s:.0f} s: machines are launched at {threshold}",
     ReasonCode.ENGINE_DOWN: "Ray does not answer",
     ReasonCode.WAITING_FOR_HEAD: "the head is not up yet",
     ReasonCode.SHUTTING_DOWN: "the cluster is shutting down",
+    ReasonCode.CHOSEN: "{machines} launched for it",
+    ReasonCode.ROOM_EXISTS: "not needed: machines that exist or are on their way have room ({machines})",
+    ReasonCode.ACCELERATOR_KEPT: "its {resource} is kept for work that asks for it; launched instead: {offer}",
+    ReasonCode.LOWER_PRIORITY: "its pool has priority {priority}; what is launched has {highest} ({offer})",
+    ReasonCode.DEARER: "dearer by {more_usd_per_hour:.4g} USD/h: {machines} would cost {usd_per_hour:.4g}, what is "
+    "launched ({offer}) costs {least_usd_per_hour:.4g}",
+    ReasonCode.EQUALLY_DEAR: "as dear as {offer} ({usd_per_hour:.4g} USD/h), which goes before it",
+    ReasonCode.TOGETHER: "alone it would save {less_usd_per_hour:.4g} USD/h, but {offer} takes other work along",
+    ReasonCode.PRICE_UNKNOWN: "{offer} has no price and is compared by its resources",
     ReasonCode.IMPOSSIBLE: "{claim} cannot go from {phase} on {fact}",
     ReasonCode.ADOPTED: "machine {machine} carried our tag but had no claim",
     ReasonCode.RELEASE_FAILED: "release failed: {error}",
@@ -202,8 +241,23 @@ class Reason:
         return "; ".join([own, *(reason.text for reason in self.chain)])
 
     def because(self, other: Reason) -> Reason:
-        """Return this reason with `other` appended to its chain."""
-        return replace(self, chain=(*self.chain, other))
+        """Return this reason with `other` appended to its chain. No sentence is told twice."""
+        return replace(self, chain=(*self.chain, *_untold(other, set(_sentences(self)))))
+
+
+def _sentences(of: Reason) -> Iterator[str]:
+    yield TEXTS[of.code].format_map(of.details)
+    for link in of.chain:
+        yield from _sentences(link)
+
+
+def _untold(of: Reason, told: set[str]) -> tuple[Reason, ...]:
+    """Return what is left of a reason without the sentences in `told`, to which its own are added."""
+    own = TEXTS[of.code].format_map(of.details)
+    known = own in told
+    told.add(own)
+    chain = tuple(rest for link in of.chain for rest in _untold(link, told))
+    return chain if known else (of if chain == of.chain else replace(of, chain=chain),)
 
 
 def reason(code: ReasonCode, **details: Detail) -> Reason:

@@ -11,6 +11,7 @@ from rayfleet.model.demand import Demand
 from rayfleet.model.frozen import FrozenMap
 from rayfleet.model.policy import OfferKey, Policy
 from rayfleet.model.resources import Resources
+from rayfleet.model.trouble import Trouble
 
 
 class OutcomeKind(StrEnum):
@@ -19,17 +20,6 @@ class OutcomeKind(StrEnum):
     LAUNCH = "launch"
     DRAIN = "drain"
     RELEASE = "release"
-
-
-class Trouble(StrEnum):
-    """How a call failed; each word says what to do. The contracts' errors map onto these."""
-
-    OUT_OF_STOCK = "OutOfStock"  # try another offer, back off this one
-    QUOTA_REACHED = "QuotaReached"  # back off every offer in scope
-    DENIED = "Denied"  # stop asking, tell the user
-    GONE = "Gone"  # it is already away: success
-    FLAKY = "Flaky"  # ask again
-    REFUSED = "Refused"  # the node is busy: keep it
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +75,14 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """A machine that carries our tag but has no claim: adopted first, judged then."""
+    """A machine that carries our tag but has no claim: adopted first, judged then. `standby`: it waits without Ray."""
 
     machine_id: str
     offer: OfferKey
     batch: str = ""
     launched_at: float = 0.0
     head: bool = False
+    standby: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,15 @@ class Timeouts:
     request_timeout_s: float = 120.0
     """REQUESTED and not listed for so long: given up, its offer backs off."""
     boot_timeout_s: float = 300.0
-    """BOOTING and not joined for so long: released, its offer backs off."""
+    """BOOTING and not joined for so long: released, its offer backs off. A pool may have its own; this is for others,
+    and not for the head."""
+    head_boot_timeout_s: float = 900.0
+    """The same for the head: everything waits for it, and to end it ends everything, so it gets longer."""
+    stockout_timeout_s: float = 30.0
+    """REQUESTED, and its provider says that it waits for stock: given up after so long, its offer backs off. A call
+    that is refused has made nothing that could come later: another offer is asked at once."""
+    quota_timeout_s: float = 120.0
+    """The same where it waits for a quota: longer, for machines of ours that leave give it back."""
     node_timeout_s: float = 30.0
     """READY machine whose node is unknown to a reachable engine for so long: released."""
     drain_timeout_s: float = 300.0

@@ -15,11 +15,14 @@
     11 ahead       buffers, from what is free then             /
        standins    the work of machines that are leaving gets room elsewhere; outgoing ones go when it has;
                    consolidation says when it pays to give a machine up (budgets: how many may go at a time)
-    12 surplus     what nobody needs is cancelled, what is idle is drained
-    13 launches    what has to be made becomes claims and calls; spot machines are spread over offers (spread), and
-                   the reason names the cheaper offers that were not asked (detours)
-    14 explain     why every host stays, and what it costs
-    15 unmet       what is not served, and why no pool takes it
+    12 surplus     what nobody needs is cancelled, what is idle is drained: at once where it keeps out what waits
+                   (making_room)
+    13 launches    what has to be made becomes claims and calls; spot machines are spread over offers (spread), those
+                   that wait are started first (reuse), and the reason names the cheaper offers that were not asked
+                   (detours)
+    14 standby     idle machines are stopped while too few wait, others made or given back
+    15 explain     why every host stays, and what it costs
+    16 unmet       what is not served, and why no pool takes it
 
 Every step reads and writes one `Draft`. Steps 7 to 11 share a `Layout`: the table of hosts (`capacity`), the
 limits (`room`), what can be bought (`market`) and the choice of new machines (`packing`). `weights` says what is
@@ -40,6 +43,7 @@ from rayfleet.planner.head import tend_head
 from rayfleet.planner.launches import write_launches
 from rayfleet.planner.layout import Layout
 from rayfleet.planner.limits import enforce_limits
+from rayfleet.planner.making_room import make_room
 from rayfleet.planner.minimums import fill_minimums
 from rayfleet.planner.needs import place_demand
 from rayfleet.planner.orders import apply_orders
@@ -49,6 +53,7 @@ from rayfleet.planner.overlays import apply_overlays
 from rayfleet.planner.progress import advance_claims
 from rayfleet.planner.schedules import apply_schedules
 from rayfleet.planner.spending import spent_today
+from rayfleet.planner.standby import end_forced, stop_idle, tend_standby
 from rayfleet.planner.standins import consolidate, house_leaving_work, with_leaving_work
 from rayfleet.planner.surplus import let_go
 from rayfleet.planner.unmet import unmet_by_limits, unmet_while_held
@@ -67,6 +72,7 @@ def plan(snapshot: Snapshot) -> Plan:
     apply_orders(draft)
     apply_overlays(draft)
     enforce_limits(draft)
+    end_forced(draft)
     tend_head(draft)
     placements, why = _scale(draft)
     forget_old(draft)
@@ -106,9 +112,13 @@ def _scale(draft: Draft) -> tuple[tuple[Placement, ...], dict[str, Reason]]:
     why = send_off(draft, layout, frozenset(housing.housed))
     consolidate(draft, layout, budgets, housing)
     needed: dict[str, DemandKind] = layout.needed()
-    why |= let_go(draft, needed, budgets, housing.held)
     draft.unmet.extend(unmet_by_limits(draft, layout, left))
-    return write_launches(draft, layout), why
+    making_room = make_room(draft, layout, left, budgets, housing.held)
+    why |= let_go(draft, needed, budgets, housing.held, making_room)
+    stop_idle(draft)
+    placements = write_launches(draft, layout)
+    tend_standby(draft, layout)
+    return placements, why
 
 
 def _finish(draft: Draft, placements: tuple[Placement, ...], why: dict[str, Reason]) -> Plan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rayfleet.model import Claim, Host, MachineFact, Phase, ReasonCode, Stray, reason
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.names import host_ids
+from rayfleet.planner.resting import price_of
 
 
 def adopt_strays(draft: Draft) -> None:
@@ -24,20 +25,27 @@ def _adopt(draft: Draft, strays: list[Stray]) -> None:
     first = strays[0]
     name = draft.next_id(first.offer.pool)
     hosts = tuple(
-        Host(id=host_id, machine_id=stray.machine_id, machine=MachineFact.PRESENT)
+        Host(
+            id=host_id,
+            machine_id=stray.machine_id,
+            machine=MachineFact.STANDBY if stray.standby else MachineFact.PRESENT,
+        )
         for host_id, stray in zip(host_ids(name, len(strays)), strays, strict=True)
     )
+    rests = all(stray.standby for stray in strays)
     created = min(stray.launched_at for stray in strays) or draft.now
     draft.keep(
         Claim(
             id=name,
             offer=first.offer,
-            phase=Phase.BOOTING,
+            phase=Phase.STANDBY if rests else Phase.BOOTING,
             hosts=hosts,
             since=draft.now,
             created=created,
             batch=first.batch or name,
             head=first.head,
+            standby=rests,
+            usd_per_hour=price_of(draft, first.offer) if rests else None,
         )
     )
     for stray in strays:

@@ -9,6 +9,9 @@ nothing else would do: a small buffer would hold the dearest machine for ever.
 
 What a forecast expects is served before the buffers, as far as it is not in use yet: buffers are beyond it.
 
+Room is not launched for while tasks wait that would take it at once (those that a threshold, a quota or the upscaling
+speed holds back): Ray would run them there without asking, and the room would be missing again.
+
 A target of utilisation (`scale_up_utilization`) is a buffer too: used / total <= share is the same as
 free >= used x (1 / share - 1).
 """
@@ -30,15 +33,18 @@ from rayfleet.model import (
     Expected,
     Host,
     Labels,
+    LabelSelector,
     OfferKey,
     ReasonCode,
     Resources,
     Selectors,
     offer_labels,
+    reason,
 )
-from rayfleet.planner.capacity import Mask
+from rayfleet.planner.capacity import Mask, Need
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.layout import Errand, Layout, Manner
+from rayfleet.planner.market import Variant
 from rayfleet.planner.weights import GIB, has_accelerator
 from rayfleet.planner.work import Item, Source, in_order, item
 
@@ -186,8 +192,26 @@ def _placed(layout: Layout, wanted: list[tuple[int, Ahead]], *, careful: bool) -
         asked = [(piece, piece.selectors[round_]) for piece in pieces if round_ < len(piece.selectors)]
         for piece, selector in asked:
             layout.settle(piece, selector, Manner(only=_homes(layout) if careful else None))
-        layout.launch(asked, Errand(pieces, wanted[0][1].why), {})
+        layout.launch([pair for pair in asked if not _is_taken(layout, *pair)], Errand(pieces, wanted[0][1].why), {})
     return pieces
+
+
+def _is_taken(layout: Layout, piece: Item, selector: LabelSelector) -> bool:
+    """Say whether work that waits would take the room at once that is launched for a piece; it says so then."""
+    if not piece.left or not layout.waiting:
+        return False
+    for variant in layout.variants:
+        labels, room = dict(variant.labels), layout.room.replicas(variant.pool, variant.offer.usd_per_hour)
+        if room and selector.holds(labels) and _fits(variant, piece.need):
+            for need, selectors in layout.waiting:
+                if _fits(variant, need) and any(wanted.holds(labels) for wanted in selectors):
+                    piece.held = reason(ReasonCode.WORK_FIRST)
+                    return True
+    return False
+
+
+def _fits(variant: Variant, need: Need) -> bool:
+    return all(variant.offers[row] >= units for row, units in need)
 
 
 def _homes(layout: Layout) -> Mask | None:

@@ -58,6 +58,17 @@ def remembered(backoff: Backoff, now: float, timeouts: Timeouts) -> int:
     return max(0, counted - int(quiet_s // timeouts.backoff_decay_s))
 
 
+def is_passing(draft: Draft, backoff: Backoff) -> bool:
+    """Say whether a back-off is for an answer that was not clear, and short: waiting for its end is no hardship.
+
+    Where answers stay away, waits double until they are as long as other failures begin with. A boot that took too long
+    waits longer than its number of failures says.
+    """
+    wait_s = _wait_s(Trouble.FLAKY, backoff.failures, draft.timeouts)
+    left_s = backoff.until - draft.now
+    return backoff.trouble is Trouble.FLAKY and left_s <= wait_s <= draft.timeouts.backoff_first_s
+
+
 def succeed(draft: Draft, claim: Claim) -> None:
     """Forget the failures of the offer of a claim that has joined, unless they say more than that machine."""
     if draft.backoffs:

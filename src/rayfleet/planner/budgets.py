@@ -6,7 +6,9 @@ for one of its reasons, and those that are about to (their replacement is on its
 `snapshot.now`; while its window is closed it does not exist.
 
 Where no budget speaks of a reason now, the default holds: idleness has none, outdated machines leave by halves of
-their pool (see surplus), expired and under-used ones by tenths of it, at least one.
+their pool (see surplus), expired and under-used ones by tenths of it, at least one (of several hosts: one replica).
+
+The downscaling speed is asked here too, beside the budgets: it is about the same machines (see pace).
 """
 
 from __future__ import annotations
@@ -26,10 +28,12 @@ from rayfleet.model import (
     reason,
 )
 from rayfleet.planner.draft import Draft
+from rayfleet.planner.pace import Pace
 from rayfleet.planner.windows import is_open
 
 CODES: Final[dict[ReasonCode, Disruption]] = {
     ReasonCode.IDLE: Disruption.IDLE,
+    ReasonCode.MAKES_ROOM: Disruption.IDLE,
     ReasonCode.DRIFTED: Disruption.DRIFTED,
     ReasonCode.EXPIRED: Disruption.EXPIRED,
     ReasonCode.UNDERUSED: Disruption.UNDERUSED,
@@ -45,7 +49,7 @@ BY_DEFAULT: Final = frozenset({Disruption.EXPIRED, Disruption.UNDERUSED})
 
 def disruption_of(claim: Claim) -> Disruption | None:
     """Return why a claim leaves voluntarily; None when it does not."""
-    if claim.phase not in LEAVING:
+    if claim.phase not in LEAVING or claim.standby:  # the end of what waits disrupts nobody
         return None
     why = claim.drain.reason if claim.drain else claim.ending
     return voluntary(why) if why else None
@@ -81,11 +85,12 @@ class Budgets:
     meters: list[_Meter]
     ready: dict[str, int] = field(default_factory=dict)
     away: dict[tuple[str, Disruption], int] = field(default_factory=dict)
+    pace: Pace = field(default_factory=Pace)
 
     @classmethod
     def of(cls, draft: Draft) -> Budgets:
         """Count what is READY and what leaves voluntarily already."""
-        made = cls([])
+        made = cls([], pace=Pace.of(draft))
         if not draft.policy.disruption_budgets and not draft.policy.replaces_machines:
             return made  # nothing will be asked that is not always allowed
         for claim in draft.workers():
@@ -105,9 +110,11 @@ class Budgets:
         return any(meter.budget.applies(why, pool) for meter in self.meters)
 
     def held(self, why: Disruption, claim: Claim) -> Reason | None:
-        """Return the budget that keeps a claim from leaving now; None when it may."""
+        """Return the speed or the budget that keeps a claim from leaving now; None when it may."""
+        if paced := self.pace.held(claim):
+            return paced
         known = [meter for meter in self.meters if meter.budget.applies(why, claim.pool)]
-        for meter in known or self._default(why, claim.pool):
+        for meter in known or self._default(why, claim):
             if meter.leaving + claim.count > meter.may:
                 nodes = meter.budget.nodes_text
                 return reason(ReasonCode.DISRUPTION_BUDGET, why=why.value, nodes=nodes, leaving=meter.leaving)
@@ -115,13 +122,16 @@ class Budgets:
 
     def take(self, why: Disruption, claim: Claim) -> None:
         """Count a claim that is let go."""
+        self.pace.take(claim)
         self.away[claim.pool, why] = self.away.get((claim.pool, why), 0) + claim.count
         for meter in self.meters:
             if meter.budget.applies(why, claim.pool):
                 meter.leaving += claim.count
 
-    def _default(self, why: Disruption, pool: str) -> list[_Meter]:
+    def _default(self, why: Disruption, claim: Claim) -> list[_Meter]:
         if why not in BY_DEFAULT:
             return []
-        budget = DisruptionBudget(DEFAULT_SHARE, percent=True, reasons=(why,), pool=pool)
-        return [_Meter(budget, budget.allowed(self.ready.get(pool, 0)), self.away.get((pool, why), 0))]
+        budget = DisruptionBudget(DEFAULT_SHARE, percent=True)
+        # A replica leaves whole: where it is more than a tenth of its pool it would never be replaced.
+        may = max(claim.count, budget.allowed(self.ready.get(claim.pool, 0)))
+        return [_Meter(budget, may, self.away.get((claim.pool, why), 0))]

@@ -32,7 +32,7 @@ from rayfleet.planner.batch import Batch
 
 VOLUNTARY = frozenset(
     {ReasonCode.IDLE, ReasonCode.DRIFTED, ReasonCode.EXPIRED, ReasonCode.UNDERUSED, ReasonCode.CHEAPER}
-)
+) | {ReasonCode.MAKES_ROOM}
 """Reasons for which nothing forces a machine to leave."""
 
 
@@ -127,8 +127,14 @@ class Draft:
         return f"{first}@{self.now:.0f}"
 
     def workers(self) -> list[Claim]:
-        """Return existing claims that limits are about: neither the head nor joined by hand."""
-        return [c for c in self.claims.values() if not c.head and not c.foreign and c.phase in EXISTING]
+        """Return existing claims that limits are about: neither the head, nor joined by hand, nor on standby."""
+        return [
+            c for c in self.claims.values() if not c.head and not c.foreign and not c.standby and c.phase in EXISTING
+        ]
+
+    def on_standby(self) -> list[Claim]:
+        """Return the claims whose machines wait, the oldest first."""
+        return [claim for claim in self.claims.values() if claim.phase is Phase.STANDBY]
 
     def is_replaced(self, claim: Claim) -> bool:
         """Say whether a claim holds no place any more: another is launched for what it does."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rayfleet.model import CAPACITY, EXISTING, LEAVING, Claim, Cost, Kept, Reason, ReasonCode, reason
+from rayfleet.model import CAPACITY, LEAVING, PRESENT, Claim, Cost, Kept, Phase, Reason, ReasonCode, reason
 from rayfleet.planner.draft import Draft
 
 
@@ -12,9 +12,9 @@ def kept_hosts(draft: Draft, why: dict[str, Reason]) -> tuple[Kept, ...]:
     acted = {drain.claim for drain in draft.drains} | {release.claim for release in draft.releases}
     for before in draft.snapshot.claims:
         claim = draft.claims.get(before.id)
-        if claim is None or before.phase not in EXISTING:
+        if claim is None or before.phase not in PRESENT:
             continue
-        if claim.phase in LEAVING and before.phase in CAPACITY and claim.id in acted:
+        if claim.phase in LEAVING and before.phase in CAPACITY | {Phase.STANDBY} and claim.id in acted:
             continue
         cause = why.get(claim.id) or _otherwise(draft, claim)
         for host in claim.hosts:
@@ -27,6 +27,8 @@ def _otherwise(draft: Draft, claim: Claim) -> Reason:
         why = claim.drain.reason if claim.drain else claim.ending
         leaves = reason(ReasonCode.LEAVING)
         return leaves.because(why) if why else leaves
+    if claim.phase is Phase.STANDBY:
+        return reason(ReasonCode.ON_STANDBY)
     if claim.head:
         return reason(ReasonCode.IS_HEAD)
     if claim.foreign:
@@ -47,7 +49,7 @@ def _sum(draft: Draft, claims: list[Claim]) -> tuple[float, int]:
     usd = 0.0
     unpriced = 0
     for claim in claims:
-        if claim.foreign or claim.phase not in EXISTING:
+        if claim.foreign or claim.phase not in PRESENT:
             continue
         price = draft.usd_per_hour(claim)
         if price is None:

@@ -30,6 +30,7 @@ from rayfleet.planner.draft import Draft
 from rayfleet.planner.layout import Layout, Manner
 from rayfleet.planner.market import Variant
 from rayfleet.planner.quotas import Owner, Owners, whole_gang
+from rayfleet.planner.sparing import awaited
 from rayfleet.planner.work import Item, Source, item
 
 
@@ -78,6 +79,16 @@ def place_gangs(draft: Draft, layout: Layout, owners: Owners | None = None) -> l
                 party.waiting[party.next_index()] -= 1
     left = [(number, party) for number, party in enumerate(parties) if party.count]
     return [replace(_missing(layout, party), held=held.get(number)) for number, party in left]
+
+
+def how_many_fit(layout: Layout, gangs: tuple[Gang, ...]) -> int:
+    """Place as many of these gangs as can be and return how many that are; for trials that are undone."""
+    placed = 0
+    for party in _parties(gangs):
+        while party.count and _one(layout, party):
+            party.waiting[party.next_index()] -= 1
+            placed += 1
+    return placed
 
 
 def _place_owned(layout: Layout, party: Party, owner: Owner) -> Reason | None:
@@ -276,6 +287,7 @@ def _launch_apart(layout: Layout, party: Party, piece: Item, selector: LabelSele
         if selector.holds(dict(variant.labels))
         and all(variant.offers[row] >= units for row, units in piece.need)
         and layout.room.replicas(variant.pool, variant.offer.usd_per_hour)
+        and not (variant.accelerated and awaited(layout.draft, layout.room, piece.shape, (selector,)))
     ]
     if not choices:
         return False

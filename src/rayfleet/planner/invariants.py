@@ -5,6 +5,7 @@ Cheap enough to run in production: one pass over claims, actions and placements.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 
@@ -38,13 +39,16 @@ from rayfleet.planner.capacity import IMPLICIT_UNIT_PREFIX, INTERNAL_HEAD
 from rayfleet.planner.draft import VOLUNTARY
 from rayfleet.planner.orders import effective_policy
 from rayfleet.planner.outgoing import RESTARTABLE_LABEL
+from rayfleet.planner.pace import FIRST_TO_LEAVE
 from rayfleet.planner.spending import DAY_S, HOUR_S
+from rayfleet.planner.standby_rules import standby_rules, standby_usd
 
 Broken = Iterator[tuple[str, str, str]]
 """(subject, rule, what is wrong)."""
 
 TINY_USD = 1e-6
 """Sums of prices carry rounding errors."""
+_IDLE = frozenset({ReasonCode.IDLE, ReasonCode.MAKES_ROOM})
 _UNASKED = VOLUNTARY | {ReasonCode.UNNEEDED}
 
 
@@ -59,7 +63,9 @@ def check(snapshot: Snapshot, plan: Plan) -> tuple[Finding, ...]:
         _rate(policy, snapshot, plan),
         _minimums(policy, plan),
         _budgets(policy, snapshot, plan),
+        _pace(policy, plan),
         _restarts(policy, snapshot, plan),
+        standby_rules(policy, snapshot, plan),
     )
     placements = (
         _demand_adds_up(snapshot, plan),
@@ -109,7 +115,7 @@ def _departures(snapshot: Snapshot, plan: Plan) -> Broken:
             yield name, "machines joined by hand stay", f"it leaves: {code}"
         if claim.head and code in {*_UNASKED, ReasonCode.OVER_MAX, ReasonCode.OVER_BUDGET} and _only_head(before):
             yield name, "the head stays", f"it leaves: {code}"
-        if code is ReasonCode.IDLE and any(host.used for host in claim.hosts):
+        if code in _IDLE and any(host.used for host in claim.hosts):
             yield name, "what is in use is not released for being idle", f"it leaves: {code}"
         if code in _UNASKED and not snapshot.engine_up:
             yield name, "nothing voluntary while the engine is down", f"it leaves: {code}"
@@ -161,7 +167,7 @@ def _placed_on(snapshot: Snapshot, plan: Plan) -> set[str]:
 
 def _limits(policy: Policy, plan: Plan) -> Broken:
     """A plan that launches leaves no limit exceeded."""
-    workers = [c for c in plan.claims if c.phase in EXISTING and not c.head]
+    workers = [c for c in plan.claims if c.phase in EXISTING and not c.head and not c.standby]
     hosts: Counter[str] = Counter()
     for claim in workers:
         hosts[claim.pool] += claim.count
@@ -180,7 +186,7 @@ def _limits(policy: Policy, plan: Plan) -> Broken:
     if (
         new
         and most is not None
-        and plan.cost.after > most + 1e-6
+        and plan.cost.after - standby_usd(plan) > most + 1e-6
         and any(_priced(plan, launch.claims) for launch in new)
     ):
         yield "cluster", "budget", f"{plan.cost.after} of {most} USD per hour"
@@ -195,7 +201,7 @@ def _resource_limits(policy: Policy, plan: Plan, new: list[Launch]) -> Broken:
     for name, most in policy.max_resources.items():
         have = 0
         for claim in plan.claims:
-            if claim.phase in EXISTING and not claim.head:
+            if claim.phase in EXISTING and not claim.head and not claim.standby:
                 of_pool = pools.get(claim.pool, Resources())
                 have += sum((of_pool if h.total is None else h.total).get(name, 0) for h in claim.hosts)
         if name in launched and have > most:
@@ -213,7 +219,7 @@ def _spending(policy: Policy, snapshot: Snapshot, plan: Plan) -> Broken:
     hours = (DAY_S - snapshot.now % DAY_S) / HOUR_S
     if most is None or not any(_priced(plan, launch.claims) for launch in new):
         return
-    if spent.usd + plan.cost.after * hours > most + TINY_USD:
+    if spent.usd + (plan.cost.after - standby_usd(plan)) * hours > most + TINY_USD:
         yield "cluster", "budget of the day", f"{spent.usd} + {plan.cost.after} USD per hour of {most}"
 
 
@@ -235,7 +241,7 @@ def _priced(plan: Plan, names: tuple[str, ...]) -> bool:
 
 def _minimums(policy: Policy, plan: Plan) -> Broken:
     """What leaves for not being needed leaves every pool its minimum."""
-    unasked = {name for name, code in _reasons(plan) if code in {ReasonCode.IDLE, ReasonCode.UNNEEDED}}
+    unasked = {name for name, code in _reasons(plan) if code in {*_IDLE, ReasonCode.UNNEEDED}}
     ours = [
         claim for claim in plan.claims if not claim.head and (not claim.drifted or policy.disruption_budgets)
     ]  # outdated ones hold no minimum
@@ -261,6 +267,22 @@ def _budgets(policy: Policy, snapshot: Snapshot, plan: Plan) -> Broken:
         leaving = sum(claim.count for claim in away)
         if begun and leaving > budget.allowed(machines):
             yield "cluster", "disruption budgets", f"{leaving} of {machines} leave, {budget.nodes_text} may"
+
+
+def _pace(policy: Policy, plan: Plan) -> Broken:
+    """What starts to leave voluntarily keeps the downscaling speed; what is cancelled on its way does not count."""
+    speed = policy.downscaling_speed
+    begun = {drain.claim for drain in plan.drains if drain.reason.code in VOLUNTARY}
+    cancelled = {release.claim for release in plan.releases if release.reason.code is ReasonCode.UNNEEDED}
+    ours = [c for c in plan.claims if not c.head and not c.foreign and c.id not in cancelled]
+    for pool in policy.pools if speed is not None else ():
+        mine = [claim for claim in ours if claim.pool == pool.name]
+        now = sum(claim.count for claim in mine if claim.id in begun)
+        away = sum(claim.count for claim in mine if claim.phase in LEAVING)
+        ready = now + sum(claim.count for claim in mine if claim.phase is Phase.READY)
+        most = max(FIRST_TO_LEAVE, math.ceil((speed or 0.0) * ready), pool.hosts_per_replica if away == now else 0)
+        if now and away > most:
+            yield pool.name, "downscaling speed", f"{away} leave, {most} may"
 
 
 # ---- placements ------------------------------------------------------------------------------------------------------

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rayfleet.model import Deferred, DemandKind, Launch, OfferKey, Placement, Reason, ReasonCode, reason
+from rayfleet.model import Claim, Deferred, DemandKind, Launch, OfferKey, Placement, Reason, ReasonCode, reason
 from rayfleet.planner.batch import Batch
 from rayfleet.planner.capacity import Counts
 from rayfleet.planner.detours import Piece, detours
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.layout import Layout, Made
 from rayfleet.planner.minimums import minimum_reason
+from rayfleet.planner.reuse import start_resting
 from rayfleet.planner.spread import spread_spot
 
 
@@ -50,9 +51,10 @@ def write_launches(draft: Draft, layout: Layout) -> tuple[Placement, ...]:
     loads = _loads(layout, offers)
     numbers = np.zeros(layout.capacity.size, np.int64)
     number = sum(launch.count for launch in draft.launches)
+    rests = draft.on_standby() if offers else []
     for key, mades in offers.items():
         why = _reason(draft, mades, loads[key])
-        _write(draft, key, mades, why.because(draft.overlaid[key]) if key in draft.overlaid else why)
+        _write(draft, mades, why.because(draft.overlaid[key]) if key in draft.overlaid else why, rests)
         for made in mades:
             numbers[made.first : made.end] = np.arange(number, number + made.hosts)
             number += made.hosts
@@ -81,13 +83,14 @@ def _loads(layout: Layout, offers: dict[OfferKey, list[Made]]) -> dict[OfferKey,
     return loads
 
 
-def _write(draft: Draft, key: OfferKey, mades: list[Made], why: Reason) -> None:
-    pool, offer = mades[0].variant.pool, mades[0].variant.offer
+def _write(draft: Draft, mades: list[Made], why: Reason, rests: list[Claim]) -> None:
+    pool, offer, key = mades[0].variant.pool, mades[0].variant.offer, mades[0].variant.key
     replicas = sum(made.replicas for made in mades)
     first, names = draft.next_ids(pool.name, replicas)
-    batch = Batch(pool, offer, key, names, replicas, draft.token(first), draft.now)
-    draft.fresh.append(batch)
-    draft.launches.append(Launch(key, names, batch.batch, batch.hosts, why))
+    batch = start_resting(draft, Batch(pool, offer, key, names, replicas, draft.token(first), draft.now), why, rests)
+    if batch is not None:
+        draft.fresh.append(batch)
+        draft.launches.append(Launch(key, batch.names, batch.batch, batch.hosts, why))
 
 
 def _reason(draft: Draft, mades: list[Made], load: _Load) -> Reason:

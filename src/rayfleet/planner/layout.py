@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import NamedTuple
 
 import numpy as np
 
-from rayfleet.model import Demand, DemandKind, LabelSelector, OfferKey, ReasonCode
-from rayfleet.planner.capacity import STARTING, Capacity, Counts, Filling, Mask, SavedCapacity, Terms
+from rayfleet.model import Demand, DemandKind, LabelSelector, OfferKey, ReasonCode, Selectors
+from rayfleet.planner.capacity import STARTING, Capacity, Counts, Filling, Mask, Need, SavedCapacity, Terms
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.market import Variant, variants
 from rayfleet.planner.packing import Wanted, pack
 from rayfleet.planner.room import Room
+from rayfleet.planner.sparing import by_patience
 from rayfleet.planner.work import Item, has_buffers, terms_of
 
 Pieces = list[tuple[int, Item, int]]
@@ -65,16 +65,6 @@ class Put:
                 count, left = count - part, left - part
                 if not left:
                     index, bundle, left = next(parts, (0, None, 0))
-
-
-class Placed(NamedTuple):
-    """So many `pieces` of a demand on one column of the table."""
-
-    column: int
-    kind: DemandKind
-    position: int
-    bundle: int | None
-    pieces: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +120,7 @@ class Errand:
 
 @dataclass(slots=True)
 class Layout:
-    """See the module."""
+    """See the module. `waiting`: what has no place and would run at once in room that is made ahead of demand."""
 
     draft: Draft
     terms: Terms
@@ -139,6 +129,7 @@ class Layout:
     variants: list[Variant]
     placed: list[Put] = field(default_factory=list)
     made: list[Made] = field(default_factory=list)
+    waiting: list[tuple[Need, Selectors]] = field(default_factory=list)
 
     @classmethod
     def of(cls, draft: Draft, demand: Demand) -> Layout:
@@ -219,6 +210,20 @@ class Layout:
         that are on their way, which are taken before new ones.
         """
         held: set[int] = set()
+        for some, among in by_patience(self.draft, self.room, wanted, self.variants):
+            for piece, selector in some if among is not self.variants else ():
+                self.settle(piece, selector, Manner(whole=errand.whole, spread=errand.spread))
+            held |= self._launch(some, among, errand, starting)
+        return held
+
+    def _launch(
+        self,
+        wanted: list[tuple[Item, LabelSelector]],
+        among: list[Variant],
+        errand: Errand,
+        starting: dict[OfferKey, list[int]],
+    ) -> set[int]:
+        held: set[int] = set()
         asked = [Wanted(piece, selector, piece.left) for piece, selector in wanted if piece.left]
         if not asked:
             return held
@@ -226,7 +231,7 @@ class Layout:
         for key, columns in starting.items():
             room = room.with_more(variants[key].pool, variants[key].offer.usd_per_hour, len(columns))
         effort = self.draft.snapshot.effort
-        packing = pack(asked, self.variants, room, prefer_many=errand.spread, effort=effort)
+        packing = pack(asked, among, room, prefer_many=errand.spread, effort=effort)
         launches: list[tuple[Variant, int, Pieces]] = []
         for variant, wanted_replicas, filling in packing.launches:
             pieces = [(host, asked[position].item, count) for host, position, count in filling]
@@ -338,12 +343,6 @@ class Layout:
         left = sum((piece.weight or 1.0) * piece.left for piece in errand.pieces)
         price = sum(made.variant.price * made.replicas for made in self.made[before:])
         return (round(left, 9), round(price, 9))
-
-    def each_placed(self, since: int = 0) -> Iterator[Placed]:
-        """Yield everything that was placed, piece by piece, from the `since`-th entry of `placed` on."""
-        for put in self.placed[since:]:
-            for column, index, bundle, count in put.pieces():
-                yield Placed(column, put.kind, index, bundle, count)
 
     # ---- asking -------------------------------------------------------------------------------------------------
 

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rayfleet.model import STARTING, Claim, Drain, DrainNodes, How, Launch, NodeFact, Phase, Reason, Release
+from rayfleet.model import (
+    STARTING,
+    Claim,
+    Drain,
+    DrainNodes,
+    How,
+    Launch,
+    NodeFact,
+    Phase,
+    Reason,
+    Release,
+    ReleaseMode,
+)
 from rayfleet.planner.draft import Draft, moved
+from rayfleet.planner.resting import mode_of
 
 
 def release(draft: Draft, claim: Claim, reason: Reason, how: How) -> None:
@@ -18,6 +31,8 @@ def release(draft: Draft, claim: Claim, reason: Reason, how: How) -> None:
     retry_at = draft.now + draft.timeouts.release_retry_s if known else draft.now
     draft.keep(moved(claim, Phase.RELEASING, draft.now, drain=None, ending=reason, retry_at=retry_at))
     draft.launches = [rest for launch in draft.launches if (rest := _without(launch, claim)).claims]
+    if claim.standby:  # it was to be stopped in this very plan, or waits
+        draft.releases = [release for release in draft.releases if release.claim != claim.id]
     ask_release(draft, claim, reason, how)
 
 
@@ -25,7 +40,9 @@ def _without(launch: Launch, claim: Claim) -> Launch:
     if claim.id not in launch.claims:
         return launch
     others = tuple(name for name in launch.claims if name != claim.id)
-    return replace(launch, claims=others, count=launch.count - claim.count)
+    machines = {host.machine_id for host in claim.hosts}
+    reuse = tuple(machine for machine in launch.reuse if machine not in machines)
+    return replace(launch, claims=others, count=launch.count - claim.count, reuse=reuse)
 
 
 def ask_release(draft: Draft, claim: Claim, reason: Reason, how: How) -> None:
@@ -38,6 +55,22 @@ def ask_release(draft: Draft, claim: Claim, reason: Reason, how: How) -> None:
             provider=claim.offer.provider,
             how=how,
             reason=reason,
+        )
+    )
+
+
+def ask_stop(draft: Draft, claim: Claim, reason: Reason) -> None:
+    """Add the action that has every known machine of a claim wait on standby."""
+    draft.releases.append(
+        Release(
+            claim=claim.id,
+            hosts=tuple(host.id for host in claim.hosts),
+            machine_ids=tuple(host.machine_id for host in claim.hosts if host.machine_id is not None),
+            provider=claim.offer.provider,
+            how=How.END,
+            reason=reason,
+            mode=ReleaseMode.STOP,
+            wait=mode_of(draft, claim.pool),
         )
     )
 
@@ -70,7 +103,7 @@ def dismiss(draft: Draft, claim: Claim, reason: Reason) -> None:
     """
     if claim.phase in STARTING:
         release(draft, claim, reason, How.CANCEL)
-    elif any(host.node in {NodeFact.ABSENT, NodeFact.DEAD} for host in claim.hosts):
+    elif claim.phase is Phase.STANDBY or any(host.node in {NodeFact.ABSENT, NodeFact.DEAD} for host in claim.hosts):
         release(draft, claim, reason, How.NOW)
     else:
         drain(draft, claim, reason, deadline=draft.now + draft.timeouts.drain_timeout_s, voluntary=False)

@@ -8,6 +8,10 @@
                                    '--machine lost--> gone <--'--machine lost          gone <--given back-'    '-'
                                                                                                         still listed
 
+    DRAINING --left, to be stopped--> STANDBY --failed, never came, replica broken--> RELEASING
+    (made without Ray) ---------------^ | ^ '--machine lost--> gone
+                         still running '-'  its machine is started for another claim, which is REQUESTED (the planner)
+
 `TABLE` is that drawing, row by row; the first row of a phase that holds is taken. A fact that is missing
 (None) never moves anything: the phase is believed. No listing is believed about a claim younger than
 `visibility_timeout_s`. What cannot be becomes a finding.
@@ -31,10 +35,13 @@ from rayfleet.model import (
     Phase,
     Reason,
     ReasonCode,
+    ReleaseMode,
     Timeouts,
+    Trouble,
     reason,
 )
 from rayfleet.planner.draft import may_refuse, moved
+from rayfleet.planner.provisioning import patience_s, waits_for
 
 
 class Effect(StrEnum):
@@ -44,6 +51,8 @@ class Effect(StrEnum):
     RELEASE = "release"
     RELEASE_AGAIN = "release_again"
     DRAIN_AGAIN = "drain_again"
+    STOP = "stop"
+    STOP_AGAIN = "stop_again"
     RELAUNCH = "relaunch"
     JOINED = "joined"
 
@@ -136,7 +145,12 @@ def _some_absent(s: Sight) -> bool:
 
 
 def _present(s: Sight) -> bool:
-    return s.all_machines(MachineFact.PRESENT)
+    return s.all_machines(MachineFact.PRESENT) and waits_for(s.claim) is None
+
+
+def _waits_too_long(s: Sight) -> bool:
+    trouble = waits_for(s.claim)
+    return trouble is not None and s.age_s >= patience_s(s.timeouts, trouble)
 
 
 def _alive(s: Sight) -> bool:
@@ -150,7 +164,31 @@ def _dead(s: Sight) -> bool:
 
 def _never_came(s: Sight) -> bool:
     listed = s.claim.listed_at is None or s.claim.listed_at > s.claim.since + s.timeouts.visibility_timeout_s
-    return _some_absent(s) and listed and s.age_s >= s.timeouts.request_timeout_s
+    return (_some_absent(s) or _not_started(s)) and listed and s.age_s >= s.timeouts.request_timeout_s
+
+
+def _not_started(s: Sight) -> bool:
+    """A machine that was on standby, and is to be started for this claim, still waits."""
+    return s.claim.reuse and s.machines(MachineFact.STANDBY) > 0
+
+
+def _known(s: Sight) -> bool:
+    return all(host.machine_id is not None for host in s.claim.hosts)
+
+
+def _known_is_lost(s: Sight) -> bool:
+    """A machine that was on standby, which every listing has shown so far, is not there any more."""
+    return (s.claim.reuse or s.claim.phase is Phase.STANDBY) and _known(s) and _all_absent(s)
+
+
+def _known_is_broken(s: Sight) -> bool:
+    return (s.claim.reuse or s.claim.phase is Phase.STANDBY) and _known(s) and _some_absent(s)
+
+
+def _still_running(s: Sight) -> bool:
+    claim = s.claim
+    due = claim.since + s.timeouts.boot_timeout_s if claim.retry_at is None else claim.retry_at
+    return _known(s) and s.machines(MachineFact.PRESENT) > 0 and s.now >= due
 
 
 def _nobody_knows(s: Sight) -> bool:
@@ -181,6 +219,11 @@ def _drained_elsewhere(s: Sight) -> bool:
 
 def _left(s: Sight) -> bool:
     return s.all_nodes(NodeFact.DEAD, NodeFact.ABSENT)
+
+
+def _left_to_rest(s: Sight) -> bool:
+    drain = s.claim.drain
+    return drain is not None and drain.mode is ReleaseMode.STOP and _left(s)
 
 
 def _asked_voluntarily(s: Sight) -> bool:
@@ -227,13 +270,16 @@ TABLE: Final[dict[Phase, tuple[Row, ...]]] = {
         Row(_dead, Phase.RELEASING, ReasonCode.NODE_DIED, Effect.RELEASE, backs_off=True),
         Row(_alive, Phase.READY, effect=Effect.JOINED),
         Row(_present, Phase.BOOTING),
+        Row(_known_is_lost, None, ReasonCode.MACHINE_LOST),
+        Row(_known_is_broken, Phase.RELEASING, ReasonCode.REPLICA_BROKEN, Effect.RELEASE),
+        Row(_waits_too_long, Phase.RELEASING, ReasonCode.PROVISION_TIMEOUT, Effect.RELEASE, backs_off=True),
         Row(_never_came, Phase.RELEASING, ReasonCode.REQUEST_TIMEOUT, Effect.RELEASE, backs_off=True),
         Row(_nobody_knows, Phase.REQUESTED, ReasonCode.RELAUNCH, Effect.RELAUNCH),
     ),
     Phase.BOOTING: (
         Row(_failed, Phase.RELEASING, ReasonCode.LAUNCH_FAILED, Effect.RELEASE, backs_off=True),
-        Row(_all_absent, None, ReasonCode.MACHINE_LOST, backs_off=True),
-        Row(_some_absent, Phase.RELEASING, ReasonCode.REPLICA_BROKEN, Effect.RELEASE, backs_off=True),
+        Row(_lost, None, ReasonCode.MACHINE_LOST, backs_off=True),
+        Row(_broken, Phase.RELEASING, ReasonCode.REPLICA_BROKEN, Effect.RELEASE, backs_off=True),
         Row(_dead, Phase.RELEASING, ReasonCode.NODE_DIED, Effect.RELEASE, backs_off=True),
         Row(_alive, Phase.READY, effect=Effect.JOINED),
         Row(_boots_too_long, Phase.RELEASING, ReasonCode.BOOT_TIMEOUT, Effect.RELEASE, backs_off=True),
@@ -248,6 +294,7 @@ TABLE: Final[dict[Phase, tuple[Row, ...]]] = {
     ),
     Phase.DRAINING: (
         Row(_all_absent, None, ReasonCode.DRAINED),
+        Row(_left_to_rest, Phase.STANDBY, ReasonCode.DRAINED, Effect.STOP),
         Row(_left, Phase.RELEASING, ReasonCode.DRAINED, Effect.RELEASE),
         Row(_idle_drain_lost, Phase.READY),
         Row(_deadline, Phase.RELEASING, ReasonCode.DRAIN_DEADLINE, Effect.RELEASE),
@@ -258,6 +305,14 @@ TABLE: Final[dict[Phase, tuple[Row, ...]]] = {
         Row(_still_listed, Phase.RELEASING, ReasonCode.STILL_LISTED, Effect.RELEASE_AGAIN),
     ),
     Phase.FAILED: (Row(lambda _: True, None),),
+    Phase.STANDBY: (
+        Row(_failed, Phase.RELEASING, ReasonCode.MACHINE_FAILED, Effect.RELEASE, backs_off=True),
+        Row(_known_is_lost, None, ReasonCode.MACHINE_LOST),
+        Row(_known_is_broken, Phase.RELEASING, ReasonCode.REPLICA_BROKEN, Effect.RELEASE),
+        Row(_never_came, Phase.RELEASING, ReasonCode.REQUEST_TIMEOUT, Effect.RELEASE, backs_off=True),
+        Row(_nobody_knows, Phase.STANDBY, ReasonCode.RELAUNCH, Effect.RELAUNCH),
+        Row(_still_running, Phase.STANDBY, ReasonCode.STILL_RUNNING, Effect.STOP_AGAIN),
+    ),
 }
 
 
@@ -291,6 +346,9 @@ def _taken(sight: Sight, row: Row, finding: Finding | None) -> Step:
 
 def _entered(sight: Sight, phase: Phase, cause: Reason | None) -> Claim:
     claim, now, timeouts = sight.claim, sight.now, sight.timeouts
+    if phase is claim.phase is Phase.STANDBY:
+        again = cause is not None and cause.code is ReasonCode.STILL_RUNNING
+        return replace(claim, retry_at=now + timeouts.release_retry_s) if again else claim
     if phase is claim.phase and phase is not Phase.RELEASING:
         return replace(claim, since=now) if phase is Phase.DRAINING else claim
     changes: dict[str, object] = {}
@@ -302,6 +360,7 @@ def _entered(sight: Sight, phase: Phase, cause: Reason | None) -> Claim:
                 "accepted": True,
                 "drain": None,
                 "retry_at": now + timeouts.drain_retry_s if claim.drain else None,
+                "reuse": False,
             }
         case Phase.RELEASING:
             known = all(host.machine_id for host in claim.hosts)
@@ -309,6 +368,8 @@ def _entered(sight: Sight, phase: Phase, cause: Reason | None) -> Claim:
             if claim.phase is Phase.RELEASING:
                 return replace(claim, **changes)  # type: ignore[arg-type]  # one field, of its own type
             changes |= {"drain": None, "ending": cause}
+        case Phase.STANDBY:
+            changes = {"drain": None, "retry_at": now + timeouts.release_retry_s, "standby": True, "unseen_since": None}
         case Phase.DRAINING if cause is not None:
             changes = {"drain": Drain(cause, now, now + timeouts.drain_timeout_s)}
         case _:
@@ -333,13 +394,19 @@ def _cause(sight: Sight, code: ReasonCode) -> Reason:
     claim, timeouts = sight.claim, sight.timeouts
     if code is ReasonCode.NODE_DIED and 0 < sight.nodes(NodeFact.DEAD) < claim.count:
         code = ReasonCode.REPLICA_BROKEN
+    waiting = waits_for(claim) or Trouble.FLAKY
     details: dict[ReasonCode, dict[str, Detail]] = {
         ReasonCode.BOOT_TIMEOUT: {"boot_timeout_s": timeouts.boot_timeout_s},
         ReasonCode.REQUEST_TIMEOUT: {"request_timeout_s": timeouts.request_timeout_s},
+        ReasonCode.PROVISION_TIMEOUT: {
+            "timeout_s": patience_s(timeouts, waiting),
+            "error": f"{waiting.value}: {_last_words(claim)}",
+        },
         ReasonCode.LAUNCH_FAILED: {"error": _last_words(claim)},
         ReasonCode.MACHINE_FAILED: {"error": _last_words(claim)},
         ReasonCode.RELAUNCH: {"batch": claim.batch},
         ReasonCode.STILL_LISTED: {"since_s": sight.age_s},
+        ReasonCode.STILL_RUNNING: {"since_s": sight.age_s},
         ReasonCode.ORDERED: {"by": "Ray", "why": "its node is being drained"},
     }
     cause = reason(code, **details.get(code, {}))

@@ -38,7 +38,7 @@ def _staying(draft: Draft) -> list[Claim]:
 
 def _shut_down(draft: Draft, why: Reason) -> None:
     """Release every worker at once - there is nowhere for its work to go - and the head when none is left."""
-    workers = draft.workers()
+    workers = [*draft.workers(), *(c for c in draft.claims.values() if c.standby)]
     for claim in workers:
         if claim.phase is not Phase.RELEASING:
             leaving.release(draft, claim, why, How.CANCEL if claim.phase in STARTING else How.NOW)
@@ -87,7 +87,7 @@ def _shrink(draft: Draft, claims: list[Claim], most: int, pool: str = "") -> Non
 
 def _shrink_resource(draft: Draft, name: str, most: int) -> None:
     """Dismiss machines that have a resource until all that stay have no more than allowed."""
-    having = [(claim, total_of(draft, claim).get(name, 0)) for claim in _staying(draft)]
+    having = [(claim, total_of(draft, claim).get(name)) for claim in _staying(draft)]
     units = {claim.id: count for claim, count in having if count}
     have = sum(units.values())
     why = reason(ReasonCode.OVER_RESOURCES, resource=name, have=amount(have), most=amount(most))

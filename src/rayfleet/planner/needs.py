@@ -6,10 +6,12 @@ are combined by their maximum, not their sum.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rayfleet.model import DemandKind, ReasonCode
+from rayfleet.model import ANYWHERE, DemandKind, ReasonCode, Selectors
 from rayfleet.planner.ahead import place_ahead
+from rayfleet.planner.capacity import Need
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.gangs import Missing, place_gangs
 from rayfleet.planner.layout import Layout
@@ -36,4 +38,13 @@ def place_demand(draft: Draft, layout: Layout) -> Leftover:
     requested = items(layout.terms, DemandKind.REQUESTED, demand.requested)
     layout.serve(requested, ReasonCode.REQUESTED, whole=True)
     tasks = place_tasks(draft, layout, owners)
+    layout.waiting = [*_of_gangs(layout, gangs), *((piece.need, piece.selectors) for piece in tasks if piece.left)]
     return Leftover(gangs, requested, tasks, place_ahead(draft, layout))
+
+
+def _of_gangs(layout: Layout, gangs: list[Missing]) -> Iterator[tuple[Need, Selectors]]:
+    """Yield the bundles of gangs that quotas hold back: other gangs wait because there can be no room for them."""
+    for missing in gangs:
+        for index in missing.waiting if missing.held else ():
+            for bundle in layout.draft.snapshot.demand.gangs[index].bundles:
+                yield layout.terms.need(bundle.shape), bundle.selectors or (ANYWHERE,)

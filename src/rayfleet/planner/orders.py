@@ -51,6 +51,7 @@ POOL_FIELDS: Final[dict[str, Callable[[str], object]]] = {
     "min_workers": whole,
     "idle_timeout_s": number,
     "max_age_s": number,
+    "boot_timeout_s": number,
     "restartable": _flag,
     "priority": _any_whole,
 }
@@ -147,7 +148,13 @@ def _set(policy: Policy, order: Order) -> Policy:
     if changed is not None:
         return changed
     pool, field, read = _settable(policy, order.target)
-    value = None if order.value.strip().lower() in NONE_WORDS else read(order.value)
+    try:
+        value = None if order.value.strip().lower() in NONE_WORDS else read(order.value)
+    except BadOrder:
+        raise
+    except ValueError:
+        kind = "whole number" if read in {whole, _any_whole} else "number"
+        raise BadOrder(f"{order.value.strip()[:20]!r} is no {kind}") from None
     if value is None and (field in _NEVER_NONE or (pool is None and field == "idle_timeout_s")):
         raise BadOrder(f"{field} needs a number")
     changes: dict[str, object] = {field: value}

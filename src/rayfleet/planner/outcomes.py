@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import assert_never
+from typing import Final, assert_never
 
 from rayfleet.model import (
     Claim,
+    How,
     MachineFact,
     Outcome,
     OutcomeKind,
@@ -15,8 +16,11 @@ from rayfleet.model import (
     Trouble,
     reason,
 )
-from rayfleet.planner import backoffs
+from rayfleet.planner import backoffs, leaving
 from rayfleet.planner.draft import Draft, may_refuse, moved
+from rayfleet.planner.resting import resting
+
+_NEVER_STOPS: Final = frozenset({Trouble.DENIED, Trouble.OUT_OF_STOCK, Trouble.QUOTA_REACHED})
 
 
 def apply_outcomes(draft: Draft) -> None:
@@ -38,12 +42,14 @@ def _launch_ended(draft: Draft, outcome: Outcome, claims: list[Claim]) -> None:
     if outcome.trouble is None or outcome.trouble in {Trouble.GONE, Trouble.REFUSED}:
         for claim in claims:
             draft.keep(replace(claim, accepted=True))
+            if claim.reuse and outcome.trouble is Trouble.GONE and not _seen(claim):
+                _lost(draft, claim)
         return
     # A machine that has been seen is a success, whatever the call said at its end.
-    unseen = [c for c in claims if c.phase is Phase.REQUESTED and not _seen(c)]
+    unseen = [c for c in claims if _is_asked_for(c) and not _seen(c)]
     if outcome.trouble is not Trouble.FLAKY:
         for claim in unseen:
-            del draft.claims[claim.id]
+            _refused(draft, claim)
             draft.find(claim.id, reason(ReasonCode.LAUNCH_FAILED, error=_error(outcome)))
     # One failure per call: a batch of ten claims that finds no stock is one answer.
     scopes = [outcome.scope] if outcome.scope else list(dict.fromkeys(claim.offer for claim in unseen))
@@ -51,8 +57,29 @@ def _launch_ended(draft: Draft, outcome: Outcome, claims: list[Claim]) -> None:
         backoffs.fail(draft, scope, outcome.trouble, outcome.message)
 
 
+def _is_asked_for(claim: Claim) -> bool:
+    """Say whether a claim waits for the machine of a launch: to work, or to wait on standby."""
+    return claim.phase is Phase.REQUESTED or (claim.phase is Phase.STANDBY and not claim.accepted)
+
+
 def _seen(claim: Claim) -> bool:
-    return any(host.machine is MachineFact.PRESENT for host in claim.hosts)
+    seen = {MachineFact.PRESENT} if claim.reuse else {MachineFact.PRESENT, MachineFact.STANDBY}
+    return any(host.machine in seen for host in claim.hosts)
+
+
+def _refused(draft: Draft, claim: Claim) -> None:
+    """Drop a claim whose machine was not made; one whose machine was not started waits again."""
+    if claim.reuse:
+        waits = moved(claim, Phase.STANDBY, draft.now, accepted=True, reuse=False, standby=True)
+        draft.keep(resting(draft, waits))
+    else:
+        del draft.claims[claim.id]
+
+
+def _lost(draft: Draft, claim: Claim) -> None:
+    """Drop a claim whose machine was gone when it was to be started."""
+    del draft.claims[claim.id]
+    draft.find(claim.id, reason(ReasonCode.MACHINE_LOST))
 
 
 def _drain_ended(draft: Draft, outcome: Outcome, claims: list[Claim]) -> None:
@@ -70,6 +97,8 @@ def _release_ended(draft: Draft, outcome: Outcome, claims: list[Claim]) -> None:
         return  # the listing decides
     for claim in claims:
         draft.find(claim.id, reason(ReasonCode.RELEASE_FAILED, error=_error(outcome)))
+        if claim.phase is Phase.STANDBY and outcome.trouble in _NEVER_STOPS:
+            leaving.release(draft, claim, reason(ReasonCode.CANNOT_STOP, error=_error(outcome)), How.NOW)
 
 
 def _error(outcome: Outcome) -> str:

@@ -21,6 +21,7 @@ from rayfleet.planner.budgets import CODES, Budgets
 from rayfleet.planner.consolidation import cheaper
 from rayfleet.planner.draft import Draft, is_used
 from rayfleet.planner.layout import Layout
+from rayfleet.planner.rolling import replace_requested
 from rayfleet.planner.surplus import busy_with
 
 RESTARTABLE_LABEL: Final = "rayfleet.io/restartable"
@@ -33,18 +34,17 @@ def choose_outgoing(draft: Draft, budgets: Budgets) -> None:
     draft.rolling = frozenset(
         pool.name for pool in draft.policy.pools if budgets.speaks_of(Disruption.DRIFTED, pool.name)
     )
-    if draft.held or not (draft.rolling or draft.policy.replaces_machines):
+    requested, everybody = bool(draft.snapshot.demand.requested), draft.rolling or draft.policy.replaces_machines
+    if draft.held or not (everybody or requested):
         return
-    found = []
-    for claim in draft.workers():
-        if claim.phase is Phase.READY and may_be_disrupted(draft, claim):
-            why = _why(draft, claim)
-            if why is not None:
-                found.append((claim, why))
+    ready = [c for c in draft.workers() if c.phase is Phase.READY and (everybody or c.drifted)]
+    candidates = [claim for claim in ready if may_be_disrupted(draft, claim)]
+    found = [(claim, why) for claim in candidates if (why := _why(draft, claim)) is not None]
     for claim, why in sorted(found, key=lambda pair: (_RANK[CODES[pair[1].code]], pair[0].created)):
         if budgets.held(CODES[why.code], claim) is None:
             budgets.take(CODES[why.code], claim)
             draft.outgoing[claim.id] = why
+    replace_requested(draft, candidates, budgets)
 
 
 def may_be_disrupted(draft: Draft, claim: Claim) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rayfleet.model import Claim, How, Launch, NodeFact, Phase, ReasonCode, Trouble, reason
+from rayfleet.model import Claim, How, Launch, NodeFact, Phase, ReasonCode, reason
 from rayfleet.planner import backoffs, leaving
 from rayfleet.planner.draft import Draft, may_refuse
 from rayfleet.planner.lifecycle import Effect, Sight, Step, advance, is_undisturbed
+from rayfleet.planner.provisioning import blamed, timeouts_of
+from rayfleet.planner.resting import machines_of, mode_of, resting
 
 _JOINING = frozenset({Phase.BOOTING, Phase.READY, Phase.DRAINING})
 
@@ -24,7 +26,7 @@ def advance_claims(draft: Draft) -> None:
             continue
         if is_undisturbed(claim):
             continue
-        sight = Sight(claim, draft.now, draft.timeouts, snapshot.engine_up, claim.batch in in_flight)
+        sight = Sight(claim, draft.now, timeouts_of(draft.policy, claim), snapshot.engine_up, claim.batch in in_flight)
         step = advance(sight)
         if step.claim is claim and step.finding is None and step.effect is Effect.NONE:
             continue
@@ -56,6 +58,9 @@ def _write(draft: Draft, claim: Claim, step: Step) -> None:
     if step.effect is Effect.DRAIN_AGAIN and claim.drain:
         voluntary = may_refuse(claim.drain.reason)
         leaving.ask_drain(draft, claim, claim.drain.reason, deadline=claim.drain.deadline, voluntary=voluntary)
+    if step.cause and step.effect in {Effect.STOP, Effect.STOP_AGAIN}:
+        draft.keep(resting(draft, step.claim))
+        leaving.ask_stop(draft, step.claim, step.cause)
     if step.cause and step.effect in {Effect.RELEASE, Effect.RELEASE_AGAIN}:
         ends = step.effect is Effect.RELEASE_AGAIN or claim.phase is Phase.DRAINING
         leaving.ask_release(draft, claim, step.cause, How.END if ends else How.NOW)
@@ -65,8 +70,9 @@ def _blame(draft: Draft, claim: Claim, step: Step, *, first: bool) -> None:
     """Back off the offer of a machine that failed: once for all machines of one call."""
     if first and step.cause and not claim.head:
         # Not the time since it was asked for: the machine's clock may have been set in between.
-        lost_s = draft.timeouts.boot_timeout_s if step.cause.code is ReasonCode.BOOT_TIMEOUT else 0.0
-        backoffs.fail(draft, claim.offer, Trouble.FLAKY, step.cause.text, lost_s=lost_s)
+        slow = step.cause.code is ReasonCode.BOOT_TIMEOUT
+        lost_s = timeouts_of(draft.policy, claim).boot_timeout_s if slow else 0.0
+        backoffs.fail(draft, claim.offer, blamed(claim), step.cause.text, lost_s=lost_s)
 
 
 def _relaunch(draft: Draft, batch: str, claims: list[Claim]) -> None:
@@ -87,10 +93,13 @@ def _relaunch(draft: Draft, batch: str, claims: list[Claim]) -> None:
                 count=sum(claim.count for claim in claims),
                 reason=reason(ReasonCode.RELAUNCH, batch=batch),
                 again=True,
+                reuse=machines_of(claims) if claims[0].reuse else (),
+                standby=mode_of(draft, offer.pool) if claims[0].standby else None,
             )
         )
 
 
 def _was_made(claim: Claim) -> bool:
     """Say whether a machine of this claim has been seen: one that was cancelled on its way may never have been."""
-    return claim.phase in _JOINING or any(host.machine_id is not None for host in claim.hosts)
+    known = any(host.machine_id is not None for host in claim.hosts)
+    return claim.phase in _JOINING or (known and not claim.reuse)

@@ -197,7 +197,7 @@ def _by_turns(owners: Owners, layout: Layout) -> None:
 def _size(layout: Layout, piece: Item) -> int:
     """Return how many pieces are one turn: what fills the largest machine, and a part that bounds the turns."""
     fits = (min((v.offers[row] // units for row, units in piece.need), default=1) * v.hosts for v in layout.variants)
-    return max(1, *fits, -(-piece.left // TURNS)) if layout.variants else 1
+    return max(*fits, -(-piece.left // TURNS)) if layout.variants else 1
 
 
 def _turn(owner: Owner, layout: Layout, sizes: dict[int, int]) -> bool:

@@ -47,14 +47,14 @@ class Room:
 
     @classmethod
     def of(cls, draft: Draft) -> Room:
-        """Count what exists (leaving claims too) against the policy's limits."""
+        """Count what exists (leaving claims too) against the policy's limits; what is on standby makes way for work."""
         policy = draft.policy
         hosts: dict[str, int] = {}
         starting: dict[str, int] = {}
         ready: dict[str, int] = {}
         usd = 0.0
         for claim in draft.claims.values():
-            if claim.foreign or claim.phase not in EXISTING:
+            if claim.foreign or claim.standby or claim.phase not in EXISTING:
                 continue
             name, count = claim.offer.pool, len(claim.hosts)
             usd += (draft.usd_per_hour(claim) or 0.0) * count

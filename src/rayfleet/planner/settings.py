@@ -1,9 +1,11 @@
 """Settings of a running cluster that are no plain fields of its policy: parts of it by name. Pure.
 
     buffer:NAME=5, buffer:NAME=20%, buffer:NAME=null      how large a buffer is
+    standby:POOL=2, standby:POOL=10%                      how many machines of a pool wait on standby
     scale_up_pending_threshold=10 (30s; 10,30s; null)     how much waits before machines are launched for it
     scale_up_utilization:CPU=0.8 (null)                   how much of a resource may be in use before
     max_resources:GPU=16 (null)                           most of a resource that all workers may have
+    timeouts:stockout_timeout_s=60                        a time-out, by its name
     quota:VALUE:GPU=4 (null)                              most of it for the owner of a quota
 
 SET orders carry them as `target` and `value`; whoever writes an order checks it with the same functions.
@@ -12,10 +14,10 @@ SET orders carry them as `target` and `value`; whoever writes an order checks it
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
-from rayfleet.model import UNITS, Buffer, FrozenMap, PendingThreshold, Policy, Quota, amount
+from rayfleet.model import UNITS, Buffer, FrozenMap, PendingThreshold, Policy, Pool, Quota, Standby, Timeouts, amount
 from rayfleet.planner.weights import GIB
 
 
@@ -125,6 +127,34 @@ def _get_buffer(policy: Policy, name: str) -> str:
     return f"{found.percent:g}%" if found.percent and not found.count else str(found.count)
 
 
+# ---- standby --------------------------------------------------------------------------------------------------------
+
+
+def _put_standby(policy: Policy, name: str, text: str) -> Policy:
+    pool, own = _with_standby(policy, name)
+    rule = replace(own, count=0, percent=0.0)
+    if text.endswith("%"):
+        rule = replace(rule, percent=number(text[:-1]))
+        if rule.percent > PERCENT_MAX:
+            raise BadOrder(f"{text} is more than {PERCENT_MAX:g}%")
+    elif text.lower() not in NONE_WORDS:
+        rule = replace(rule, count=whole(text))
+    changed = replace(pool, standby=rule)
+    return replace(policy, pools=tuple(changed if one.name == name else one for one in policy.pools))
+
+
+def _get_standby(policy: Policy, name: str) -> str:
+    _, rule = _with_standby(policy, name)
+    return f"{rule.percent:g}%" if rule.percent and not rule.count else str(rule.count)
+
+
+def _with_standby(policy: Policy, name: str) -> tuple[Pool, Standby]:
+    """Return a pool and how its machines wait; without that in its file nobody knows whether they can."""
+    rules = {pool.name: (pool, pool.standby) for pool in policy.pools if pool.standby is not None}
+    known(name, list(rules), "pool with `standby` in the cluster's file")
+    return rules[name]
+
+
 # ---- triggers -------------------------------------------------------------------------------------------------------
 
 
@@ -201,6 +231,19 @@ def _get_quota(policy: Policy, key: str) -> str:
     return NULL if name not in quota.max_resources else str(amount(quota.max_resources[name]))
 
 
+# ---- time-outs ------------------------------------------------------------------------------------------------------
+
+
+def _put_timeout(policy: Policy, name: str, text: str) -> Policy:
+    known(name, [field.name for field in fields(Timeouts)], "time-out")
+    return replace(policy, timeouts=replace(policy.timeouts, **{name: number(text.removesuffix("s"))}))
+
+
+def _get_timeout(policy: Policy, name: str) -> str:
+    known(name, [field.name for field in fields(Timeouts)], "time-out")
+    return f"{getattr(policy.timeouts, name):g}"
+
+
 SECTIONS: Final[dict[str, Section]] = {
     section.name: section
     for section in (
@@ -212,6 +255,8 @@ SECTIONS: Final[dict[str, Section]] = {
             _get_threshold,
             keyed=False,
         ),
+        Section("standby", "a number of machines, or a percentage such as 20%", _put_standby, _get_standby),
+        Section("timeouts", "a number of seconds", _put_timeout, _get_timeout),
         Section("quota", "an amount of the resource, memory also as 16Gi", _put_quota, _get_quota),
         Section("max_resources", "an amount of the resource, memory also as 16Gi", _put_most, _get_most),
         Section("scale_up_utilization", "a share from 0.01 to 1", _put_target, _get_target),

@@ -7,7 +7,7 @@ runs is ended for what it is going to cost, only once the day's money is gone.
 
 from __future__ import annotations
 
-from rayfleet.model import EXISTING, Spent
+from rayfleet.model import PRESENT, Spent
 from rayfleet.planner.draft import Draft
 
 DAY_S = 86400.0
@@ -39,5 +39,5 @@ def _usd_per_hour(draft: Draft) -> float:
     return sum(
         (draft.usd_per_hour(claim) or 0.0) * claim.count
         for claim in draft.snapshot.claims
-        if not claim.foreign and claim.phase in EXISTING
+        if not claim.foreign and claim.phase in PRESENT
     )

@@ -125,7 +125,7 @@ def consolidate(draft: Draft, layout: Layout, budgets: Budgets, housing: Housing
     if draft.policy.consolidation_threshold is None or layout.made or _is_busy_scaling(draft, layout):
         return
     needed = layout.needed()
-    spare, headroom = _above_minimum(draft), Headroom.of(draft)
+    spare, headroom = above_minimum(draft), Headroom.of(draft)
     tried = 0
     for claim in _least_used_first(draft):
         free = claim.id not in needed and claim.id not in housing.held and spare.get(claim.pool, 0) >= claim.count
@@ -148,7 +148,8 @@ def _is_busy_scaling(draft: Draft, layout: Layout) -> bool:
     return starting or waiting or bool(draft.outgoing)
 
 
-def _above_minimum(draft: Draft) -> dict[str, int]:
+def above_minimum(draft: Draft) -> dict[str, int]:
+    """Return by pool how many READY hosts there are above its minimum; outdated ones hold none."""
     spare = {pool.name: -pool.min_workers for pool in draft.policy.pools}
     for claim in draft.workers():
         if claim.phase is Phase.READY and not draft.is_replaced(claim) and claim.pool in spare:

@@ -9,8 +9,11 @@ drain is asked of Ray, which refuses when the node has work after all.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
+from typing import Final
 
 from rayfleet.model import (
     CAPACITY,
@@ -31,10 +34,10 @@ from rayfleet.planner import leaving
 from rayfleet.planner.budgets import CODES, Budgets
 from rayfleet.planner.draft import Draft, idle_s, is_used
 from rayfleet.planner.headroom import Headroom
-from rayfleet.planner.room import FIRST_LAUNCHES, UNLIMITED
 
 DRIFTED_SHARE = 0.5
-"""At most this share of a pool's READY hosts is replaced at a time when their configuration is outdated."""
+"""At most this share of a pool's READY hosts (one replica at least) is replaced at a time when they are outdated."""
+NOBODY: Final[Mapping[str, Reason]] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -42,26 +45,32 @@ class Spare:
     """Counts per pool, in hosts, counted down as claims are let go.
 
     `above_min`: how many that are not outdated may leave before the minimum is touched, which is held without the
-    outdated ones. `speed`: how many more may be leaving.
-    `drifted`: how many outdated ones may leave. `why`: why each claim that stays does.
+    outdated ones. `drifted`: how many outdated ones may leave. `why`: why each claim that stays does.
     """
 
     needed: dict[str, DemandKind]
     budgets: Budgets
     held: dict[str, Reason]
     headroom: Headroom
+    making_room: Mapping[str, Reason]
     above_min: dict[str, int] = field(default_factory=dict)
-    speed: dict[str, int] = field(default_factory=dict)
     drifted: dict[str, int] = field(default_factory=dict)
     why: dict[str, Reason] = field(default_factory=dict)
 
 
-def let_go(draft: Draft, needed: dict[str, DemandKind], budgets: Budgets, held: dict[str, Reason]) -> dict[str, Reason]:
+def let_go(
+    draft: Draft,
+    needed: dict[str, DemandKind],
+    budgets: Budgets,
+    held: dict[str, Reason],
+    making_room: Mapping[str, Reason] = NOBODY,
+) -> dict[str, Reason]:
     """Cancel and drain what nobody needs; return why each worker claim that was looked at stays.
 
     `held`: claims that have room for the work of machines that are leaving.
+    `making_room`: idle claims that leave before their time-out, and why.
     """
-    spare = Spare(needed, budgets, held, Headroom.of(draft))
+    spare = Spare(needed, budgets, held, Headroom.of(draft), making_room)
     _count(draft, spare)
     old = [draft.claims[c.id] for c in draft.snapshot.claims if c.id in draft.claims]
     workers = [c for c in old if not c.head and not c.foreign]
@@ -81,14 +90,11 @@ def _count(draft: Draft, spare: Spare) -> None:
             capacity[name] = capacity.get(name, 0) + count
         if phase is Phase.READY:
             ready[name] = ready.get(name, 0) + count
-        elif phase in LEAVING:
+        if phase in LEAVING or claim.id in draft.outgoing:
             away[name] = away.get(name, 0) + count
-    speed = draft.policy.downscaling_speed
     for pool in draft.policy.pools:
         spare.above_min[pool.name] = capacity.get(pool.name, 0) - pool.min_workers
-        most = UNLIMITED if speed is None else max(FIRST_LAUNCHES, math.ceil(speed * ready.get(pool.name, 0)))
-        spare.speed[pool.name] = most - away.get(pool.name, 0)
-        share = max(1, math.floor(ready.get(pool.name, 0) * DRIFTED_SHARE))
+        share = max(pool.hosts_per_replica, math.floor(ready.get(pool.name, 0) * DRIFTED_SHARE))
         spare.drifted[pool.name] = share - away.get(pool.name, 0)
 
 
@@ -152,7 +158,7 @@ def _drain_idle(draft: Draft, spare: Spare, ready: list[Claim]) -> None:
             spare.why[claim.id] = stays
             continue
         idle = idle_s(claim)
-        why = reason(ReasonCode.IDLE, idle_s=idle, idle_timeout_s=timeout_s)
+        why = spare.making_room.get(claim.id) or reason(ReasonCode.IDLE, idle_s=idle, idle_timeout_s=timeout_s)
         if claim.drifted:
             why = reason(ReasonCode.DRIFTED, pool=claim.pool)
         candidates.append((idle, claim, why))
@@ -177,7 +183,7 @@ def _stays(draft: Draft, spare: Spare, claim: Claim, timeout_s: float) -> Reason
         return reason(ReasonCode.DO_NOT_DISRUPT)
     if any(host.node is NodeFact.ABSENT for host in claim.hosts):
         return reason(ReasonCode.BOOTING)
-    return draft.held or _too_early(draft, claim, timeout_s)
+    return draft.held or _too_early(draft, claim, 0.0 if claim.id in spare.making_room else timeout_s)
 
 
 def _too_early(draft: Draft, claim: Claim, timeout_s: float) -> Reason | None:
@@ -211,9 +217,6 @@ def _drain(draft: Draft, spare: Spare, claim: Claim, why: Reason) -> None:
     outdated = kind is Disruption.DRIFTED
     if _holds_minimum(draft, spare, claim):
         spare.why[claim.id] = _needed_by("the minimum of its pool")
-    elif spare.speed.get(pool, 0) < claim.count:
-        speed = draft.policy.downscaling_speed or 0.0
-        spare.why[claim.id] = reason(ReasonCode.DOWNSCALING_SPEED, downscaling_speed=speed)
     elif outdated and not spare.budgets.speaks_of(kind, pool) and spare.drifted.get(pool, 0) < claim.count:
         spare.why[claim.id] = _needed_by("the others of its pool are being replaced")
     elif (kind is Disruption.IDLE and (held := headroom.held(claim))) or (held := spare.budgets.held(kind, claim)):
@@ -222,7 +225,6 @@ def _drain(draft: Draft, spare: Spare, claim: Claim, why: Reason) -> None:
         spare.budgets.take(kind, claim)
         headroom.take(claim)
         _count_down(draft, spare, claim)
-        spare.speed[pool] -= claim.count
         spare.drifted[pool] -= claim.count
         # An idle node that Ray lets go of leaves at once; the deadline only bounds one that hangs.
         leaving.drain(draft, claim, why, deadline=draft.now + draft.timeouts.node_timeout_s, voluntary=True)

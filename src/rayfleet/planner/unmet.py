@@ -35,6 +35,8 @@ from rayfleet.planner.layout import Layout
 from rayfleet.planner.market import by_price
 from rayfleet.planner.minimums import backed_off
 from rayfleet.planner.needs import Leftover
+from rayfleet.planner.sparing import spared
+from rayfleet.planner.weights import has_accelerator
 from rayfleet.planner.work import Item
 
 NEVER = frozenset({ReasonCode.TOO_SMALL, ReasonCode.LABELS_DIFFER})
@@ -142,18 +144,26 @@ def _verdicts(draft: Draft, layout: Layout, piece: Bundle, *, hosts: int) -> tup
     """Return why each pool does not take a piece. `hosts`: so many new ones a gang needs; 0 for other demand."""
     found = []
     for pool in draft.policy.pools:
-        verdict = _too_small(layout, pool, piece.shape) or _labels_differ(pool, piece.selectors)
+        verdict = too_small(layout, pool, piece.shape) or labels_differ(pool, piece.selectors)
         verdict = verdict or _no_room(draft, layout, pool, hosts=hosts)
+        if verdict is None and has_accelerator(pool.resources):
+            verdict = spared(draft, layout.room, piece.shape, piece.selectors)
         if verdict is not None:
             found.append(PoolVerdict(pool.name, verdict))
     return tuple(found)
 
 
-def _too_small(layout: Layout, pool: Pool, shape: Resources) -> Reason | None:
+def machine_has(layout: Layout, pool: Pool, name: str) -> int:
+    """Return how many units of a resource a new machine of a pool is taken to have."""
+    if name == OBJECT_STORE and name not in pool.resources:
+        return _object_store(layout, pool)
+    return pool.resources.get(name, UNITS if name.startswith(IMPLICIT_UNIT_PREFIX) else 0)
+
+
+def too_small(layout: Layout, pool: Pool, shape: Resources) -> Reason | None:
+    """Return what a machine of a pool has too little of for a shape; None when it would fit."""
     for name, units in shape.items():
-        have = pool.resources.get(name, UNITS if name.startswith(IMPLICIT_UNIT_PREFIX) else 0)
-        if name == OBJECT_STORE and name not in pool.resources:
-            have = _object_store(layout, pool)
+        have = machine_has(layout, pool, name)
         if units > have:
             return reason(ReasonCode.TOO_SMALL, resource=name, have=amount(have), need=amount(units))
     return None
@@ -165,7 +175,8 @@ def _object_store(layout: Layout, pool: Pool) -> int:
     return next((variant.offers[row] for variant in layout.variants if variant.pool.name == pool.name), PLENTY)
 
 
-def _labels_differ(pool: Pool, selectors: Selectors) -> Reason | None:
+def labels_differ(pool: Pool, selectors: Selectors) -> Reason | None:
+    """Return that no offer of a pool has labels that any of the selectors means; None when one has."""
     if not selectors:
         return None
     labels = [offer_labels(pool, offer.key(pool.name)) for offer in pool.offers]

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rayfleet.model import Claim, DrainNodes, How, Launch, Outcome, Phase, Reason, Release, TickReport
+from rayfleet.model import Claim, DrainNodes, How, Launch, Outcome, Phase, Reason, Release, ReleaseMode, TickReport
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """One thing that happened.
 
-    `kind`: launch, drain, release, ready, gone, failed, finding, trouble or error. `subject`: what it is about - a
-    pool for launches, else a claim, or the name of an edge. `code`: a reason code, or the word of a failure.
+    `kind`: launch, drain, release, stop, ready, gone, failed, finding, trouble or error. `subject`: what it is
+    about - a pool for launches, else a claim, or the name of an edge. `code`: a reason code, or the word of a failure.
     `latency_s`: for launches, from the engine's answer to the provider call; None when it is not known.
     """
 
@@ -51,7 +51,8 @@ def _launches(report: TickReport) -> Iterator[Event]:
 
 def _launch(at: float, launch: Launch, latency_s: float | None) -> Event:
     again = " again" if launch.again else ""
-    text = f"launch {launch.count} {launch.offer.pool}{again}: {launch.reason.text}"
+    verb = "start" if launch.reuse else "prepare" if launch.standby else "launch"
+    text = f"{verb} {launch.count} {launch.offer.pool}{again}: {launch.reason.text}"
     return Event(
         at, "launch", launch.offer.pool, launch.offer.pool, launch.count, launch.reason.code.value, text, latency_s
     )
@@ -63,7 +64,9 @@ def _departures(report: TickReport) -> Iterator[Event]:
     for drain in report.plan.drains:
         yield _departure(at, "drain", drain, pools.get(drain.claim, ""))
     for release in report.plan.releases:
-        if release.how is not How.END or release.machine_ids:
+        if release.mode is ReleaseMode.STOP:
+            yield _departure(at, "stop", release, pools.get(release.claim, ""))
+        elif release.how is not How.END or release.machine_ids:
             yield _departure(at, "release", release, pools.get(release.claim, ""))
 
 
@@ -77,8 +80,11 @@ def _moves(report: TickReport) -> Iterator[Event]:
     after = {claim.id: claim for claim in report.plan.claims}
     if report.error or not report.saved or not after.keys() | {claim.id for claim in report.snapshot.claims}:
         return
+    started = {machine for launch in report.plan.launches for machine in launch.reuse}
     for before in report.snapshot.claims:
         now = after.get(before.id)
+        if now is None and any(host.machine_id in started for host in before.hosts):
+            continue  # its machine works under another name from now on
         if now is None and not before.foreign:
             yield _gone(report.snapshot.now, before)
         elif now is not None and now.phase is Phase.READY and before.phase in {Phase.REQUESTED, Phase.BOOTING}:

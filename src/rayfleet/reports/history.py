@@ -13,6 +13,7 @@ forced to the disk; readers in other processes see every write at once.
 from __future__ import annotations
 
 import asyncio
+import math
 import sqlite3
 import zlib
 from collections.abc import Iterator
@@ -233,6 +234,11 @@ class HistoryReader:
         rows = self._rows("SELECT id, at, tick, why FROM ticks WHERE at >= ? ORDER BY id DESC LIMIT ?", (since, limit))
         return tuple(TickRow(*row) for row in reversed(rows))
 
+    def tick_before(self, at: float) -> TickRow | None:
+        """Return the newest recorded tick of a moment or before it; None when there is none."""
+        rows = self._rows("SELECT id, at, tick, why FROM ticks WHERE at <= ? ORDER BY at DESC, id DESC LIMIT 1", (at,))
+        return TickRow(*rows[0]) if rows else None
+
     def report(self, row: int) -> TickReport | None:
         """Return the report of a `TickRow.id`; None when it is not held (any more)."""
         return self._report("SELECT data FROM ticks WHERE id = ?", (row,))
@@ -245,9 +251,12 @@ class HistoryReader:
         except (ValueError, KeyError) as error:
             raise HistoryUnavailable(f"{self._path}: written by another release? {error}") from error
 
-    def events(self, since: float = 0.0, limit: int = 1_000, about: str = "") -> tuple[Event, ...]:
+    def events(
+        self, since: float = 0.0, limit: int = 1_000, about: str = "", until: float = math.inf
+    ) -> tuple[Event, ...]:
         """Return events since then, oldest first; of more than `limit` the newest. `about`: a pool or claim."""
-        rows = self._rows(_EVENTS, {"since": since, "limit": limit, "about": about, "among": f"%,{about},%"})
+        values = {"since": since, "until": until, "limit": limit, "about": about, "among": f"%,{about},%"}
+        rows = self._rows(_EVENTS, values)
         return tuple(Event(*row) for row in reversed(rows))
 
     def demand_to_launch_s(self, since: float = 0.0) -> tuple[float, ...]:
@@ -278,7 +287,8 @@ class HistoryReader:
 
 _EVENTS = """
 SELECT at, kind, subject, pool, count, code, text, latency_s FROM events
-WHERE at >= :since AND (:about = '' OR subject = :about OR pool = :about OR ',' || subject || ',' LIKE :among)
+WHERE at >= :since AND at <= :until
+  AND (:about = '' OR subject = :about OR pool = :about OR ',' || subject || ',' LIKE :among)
 ORDER BY id DESC LIMIT :limit
 """
 _LATENCIES = """

@@ -144,6 +144,7 @@ def _pool(pool: Pool, claims: tuple[Claim, ...]) -> Json:
         "ready": hosts(Phase.READY),
         "starting": hosts(*STARTING),
         "leaving": hosts(*LEAVING),
+        "standby": hosts(Phase.STANDBY),
     }
 
 
@@ -230,7 +231,7 @@ def status_schema() -> Json:
     )  # fmt: skip
     pool = _object(
         name=text, resources=amounts, labels=labels, min_workers=whole, max_workers=_maybe(whole),
-        ready=whole, starting=whole, leaving=whole,
+        ready=whole, starting=whole, leaving=whole, standby=whole,
     )  # fmt: skip
     unmet = {
         "type": "object",

@@ -14,6 +14,7 @@ from rayfleet.model import (
     Gang,
     Phase,
     ReasonCode,
+    ReleaseMode,
     Selectors,
     Snapshot,
     TickReport,
@@ -41,6 +42,7 @@ def status_text(report: TickReport, zone: tzinfo | None = None) -> str:
         *_section("Node status"),
         *_block("Healthy", _healthy(claims), "(no healthy nodes)"),
         *_block("Pending", _pending(claims, report.snapshot.now), "(no pending nodes)"),
+        *_block("Standby", _standby(claims), ""),
         *_block("Leaving", _leaving(claims), ""),
         *_block("Recent failures", _failures(report), "(no failures)"),
         "",
@@ -101,6 +103,14 @@ def _pending(claims: tuple[Claim, ...], now: float) -> Iterator[str]:
             yield f"{claim.id}: {claim.pool}, starting Ray for {duration(now - claim.since)}"
 
 
+def _standby(claims: tuple[Claim, ...]) -> Iterator[str]:
+    counts: Counter[str] = Counter()
+    for claim in claims:
+        if claim.phase is Phase.STANDBY:
+            counts[claim.pool] += claim.count
+    yield from (f"{count} {pool}" for pool, count in sorted(counts.items()))
+
+
 def _leaving(claims: tuple[Claim, ...]) -> Iterator[str]:
     for claim in claims:
         if claim.phase in LEAVING:
@@ -154,12 +164,15 @@ def _reasons(report: TickReport) -> Iterator[str]:
     plan = report.plan
     for launch in plan.launches:
         held = "" if report.saved else " (held: the ledger cannot be written)"
-        yield f"launch {launch.count} {launch.offer.pool}: {launch.reason.text}{held}"
+        verb = "start" if launch.reuse else "prepare" if launch.standby else "launch"
+        yield f"{verb} {launch.count} {launch.offer.pool}: {launch.reason.text}{held}"
     for claim in plan.claims:
         if claim.phase in STARTING and claim.head:
             yield f"{claim.id}: the head is starting"
     yield from (f"drain {drain.claim}: {drain.reason.text}" for drain in plan.drains)
-    yield from (f"release {release.claim}: {release.reason.text}" for release in plan.releases)
+    for release in plan.releases:
+        verb = "stop" if release.mode is ReleaseMode.STOP else "release"
+        yield f"{verb} {release.claim}: {release.reason.text}"
     for unmet in plan.unmet:
         yield f"{unmet_text(unmet)}: {unmet.reason.text}"
         yield from (f"   {verdict.pool}: {verdict.reason.text}" for verdict in unmet.pools)
@@ -169,8 +182,12 @@ def unmet_text(unmet: Unmet) -> str:
     """Return `3 x {CPU: 1} wait`, or what a buffer lacks."""
     if isinstance(unmet.demand, Ahead):
         return f"buffer {unmet.demand.name} lacks {unmet.count} x {shape(unmet.demand.shape)}"
-    what = gang_text(unmet.demand) if isinstance(unmet.demand, Gang) else shape(unmet.demand.shape)
-    return f"{unmet.count} x {what} wait"
+    return f"{unmet.count} x {wanted_text(unmet)} wait"
+
+
+def wanted_text(unmet: Unmet) -> str:
+    """Return what is asked for: a shape, or a gang."""
+    return gang_text(unmet.demand) if isinstance(unmet.demand, Gang) else shape(unmet.demand.shape)
 
 
 def _orders(report: TickReport) -> Iterator[str]:

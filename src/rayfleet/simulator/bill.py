@@ -1,4 +1,7 @@
-"""What machines cost: paid from the accepted launch to the accepted release, `bill_least_s` at least."""
+"""What machines cost: paid from the accepted launch to the accepted release, `bill_least_s` at least.
+
+On standby they have another price, and that time is no part of their life at work: each start begins another span.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,29 @@ class Bill:
         self._tally = tally
         self._least_s = bill_least_s
         self._open: dict[str, SimMachine] = {}
+        self._resting: dict[str, tuple[SimMachine, float]] = {}
 
     def made(self, machine: SimMachine) -> None:
         """A machine is paid for from now on."""
         self._open[machine.id] = machine
-        self._change(machine, machine.launched_at, 1)
+        self._change(machine, machine.began_at, 1)
+
+    def rests(self, machine: SimMachine, now: float) -> None:
+        """A machine waits on standby from now on."""
+        if self._open.pop(machine.id, None) is not None:
+            self._change(machine, now, -1)
+            self._write(machine, now, "stopped")
+        self._resting[machine.id] = (machine, now)
+        self._change_rest(machine, now, 1)
+
+    def resumes(self, machine: SimMachine, now: float) -> None:
+        """A machine that waited is at work again."""
+        self._end_rest(machine.id, now)
+        self.made(machine)
 
     def released(self, machine: SimMachine, now: float) -> None:
         """A machine is paid for no more."""
+        self._end_rest(machine.id, now)
         if self._open.pop(machine.id, None) is not None:
             self._change(machine, now, -1)
             self._write(machine, now, machine.end or "released")
@@ -35,6 +53,20 @@ class Bill:
         for machine in list(self._open.values()):
             self._write(machine, now, "running")
         self._open.clear()
+        for name in list(self._resting):
+            self._end_rest(name, now)
+
+    def _end_rest(self, name: str, now: float) -> None:
+        machine, since = self._resting.pop(name, (None, now))
+        if machine is not None:
+            self._change_rest(machine, now, -1)
+            usd = (machine.resting_usd_per_hour or 0.0) * (now - since) / _HOUR_S
+            key = f"{machine.pool.name} standby"
+            self._tally.usd[key] = self._tally.usd.get(key, 0.0) + usd
+
+    def _change_rest(self, machine: SimMachine, now: float, sign: int) -> None:
+        self._tally.level("standby").add(now, sign)
+        self._tally.level("usd_per_hour").add(now, sign * (machine.resting_usd_per_hour or 0.0))
 
     def _change(self, machine: SimMachine, now: float, sign: int) -> None:
         tally = self._tally
@@ -45,7 +77,7 @@ class Bill:
             tally.level(f"paid {name}").add(now, sign * units / UNITS)
 
     def _write(self, machine: SimMachine, now: float, how: str) -> None:
-        tally, paid_s = self._tally, max(now - machine.launched_at, self._least_s)
+        tally, paid_s = self._tally, max(now - machine.began_at, self._least_s)
         usd = (machine.usd_per_hour or 0.0) * paid_s / _HOUR_S
         market = machine.offer.market.value if machine.offer.market else Market.ON_DEMAND.value
         key = f"{machine.pool.name} {market}"
@@ -54,6 +86,4 @@ class Bill:
             tally.unpriced_s += paid_s
         began = tally.began
         joined_s = None if machine.joined_at == NEVER else machine.joined_at - began
-        tally.spans.append(
-            Span(machine.pool.name, market, machine.launched_at - began, joined_s, now - began, how, usd)
-        )
+        tally.spans.append(Span(machine.pool.name, market, machine.began_at - began, joined_s, now - began, how, usd))

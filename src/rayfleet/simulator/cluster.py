@@ -184,5 +184,5 @@ class Cluster:
 
 
 def node_of(machine: SimMachine) -> str:
-    """Return the id of the node that a machine's raylet gets."""
-    return f"node-{machine.id}"
+    """Return the id of the node that a machine's raylet gets; another one after each time on standby."""
+    return f"node-{machine.id}" + (f".{machine.run}" if machine.run else "")

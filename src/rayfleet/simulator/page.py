@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from rayfleet.simulator.compare import Comparison
+from rayfleet.simulator.findings import of_cost, of_use, of_waits, title, versus
 from rayfleet.simulator.gantt import gantt
 from rayfleet.simulator.run import Ran
-from rayfleet.simulator.svg import Frame, chart
+from rayfleet.simulator.svg import BOTTOM, END, TOP, Frame, chart
 from rayfleet.simulator.table import duration, headline, lines
 
 COLOURS: Final = 8
+_POOLS_FROM: Final = 3
 _HOUR_S: Final = 3600.0
 _WAIT_POINTS: Final = 100
 
@@ -29,13 +32,19 @@ def page(compared: Comparison) -> str:
     told = compared.as_json()
     until_s = max(result["end_s"] for result in told["results"])
     pools = sorted({span.pool for ran in compared.runs for span in ran.tally.spans})
-    colours = {pool: n % COLOURS for n, pool in enumerate(pools)}
+    # Pools begin with other colours than policies do, so that nothing looks like what it is not.
+    colours = {pool: (n + _POOLS_FROM) % COLOURS for n, pool in enumerate(pools)}
+    results = told["results"]
+    most = _most_units(results)
     body = [
         _head(told),
         _cards(told),
-        _section("Where the money goes", "Cost so far, in USD.", _costs(told, until_s)),
-        _section("Who waits how long", "Share of tasks that wait longer than so many seconds.", _waits(compared)),
-        *(_timeline(result, ran, until_s, colours) for result, ran in zip(told["results"], compared.runs, strict=True)),
+        _section(of_cost(results), "", _costs(told, until_s)),
+        _section(of_waits(results), "How many of a hundred tasks wait longer than so long.", _waits(compared)),
+        *(
+            _timeline(result, ran, _Scale(until_s, *most), colours)
+            for result, ran in zip(results, compared.runs, strict=True)
+        ),
         _section("All figures", "", _table(told)),
         _world(told),
     ]
@@ -44,9 +53,9 @@ def page(compared: Comparison) -> str:
 
 def _document(told: dict[str, Any], body: str) -> str:
     style, script = (files("rayfleet.simulator").joinpath(name).read_text(encoding="utf-8") for name in _PARTS)
-    title = f"Simulation: {escape(told['trace']['name'])}"
+    name = f"Simulation: {escape(told['trace']['name'])}"
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{name}</title>'
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{style}</style></head>'
         f"<body><main>{body}</main><script>{script}</script></body></html>\n"
     )
@@ -55,14 +64,13 @@ def _document(told: dict[str, Any], body: str) -> str:
 _PARTS: Final = ("page.css", "page.js")
 
 
-def _section(title: str, text: str, inner: str) -> str:
+def _section(heading: str, text: str, inner: str) -> str:
     note = f'<p class="note">{text}</p>' if text else ""
-    return f"<section><h2>{title}</h2>{note}{inner}</section>"
+    return f"<section><h2>{escape(heading)}</h2>{note}{inner}</section>"
 
 
 def _head(told: dict[str, Any]) -> str:
-    names = " · ".join(escape(result["name"]) for result in told["results"])
-    return f"<header><h1>{names}</h1><p>{escape(headline(told))}</p></header>"
+    return f"<header><h1>{escape(title(told['results']))}</h1><p>{escape(headline(told))}</p></header>"
 
 
 # ---- cards --------------------------------------------------------------------------------------------------------
@@ -74,8 +82,6 @@ def _cards(told: dict[str, Any]) -> str:
 
 
 def _card(number: int, result: dict[str, Any], cheapest: float) -> str:
-    more = result["usd"] / cheapest - 1 if cheapest else 0.0
-    versus = "the cheapest" if more <= 0 else f"{more:+.0%} to the cheapest"
     used = result["utilisation"].get("CPU", 0.0)
     small = [
         ("waits (95 %)", duration(result["wait_s"]["p95"])),
@@ -88,31 +94,43 @@ def _card(number: int, result: dict[str, Any], cheapest: float) -> str:
     facts = "".join(f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in small)
     return (
         f'<article class="card c{number % COLOURS}"><h3>{escape(result["name"])}</h3>'
-        f'<p class="big">${result["usd"]:,.2f}</p><p class="versus">{versus}</p>'
-        f'<div class="meter"><i style="width:{min(1.0, used):.1%}"></i></div><dl>{facts}</dl></article>'
+        f'<p class="big">${result["usd"]:,.2f}</p><p class="versus">{versus(result["usd"], cheapest)}</p>'
+        f'<div class="meter" title="CPUs in use: {used:.0%}"><i style="width:{min(1.0, used):.1%}"></i></div>'
+        f"<dl>{facts}</dl></article>"
     )
 
 
 # ---- charts -------------------------------------------------------------------------------------------------------
 
 
-def _plot(frame: Frame, series: Sequence[tuple[str, str, list[float], float]], label: str, unit: str = "") -> str:
-    """Return a chart of (name, class, values, seconds per value) with a legend and values under the pointer."""
-    parts = [frame.axes(label)]
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What a chart's axes are, and the unit of its values under the pointer."""
+
+    values: str
+    times: str = "since the beginning"
+    unit: str = ""
+
+
+def _plot(
+    frame: Frame, series: Sequence[tuple[str, str, list[float], float]], words: _Words, also: Sequence[str] = ()
+) -> str:
+    """Return a chart of (name, class, values, seconds per value), named at their ends; the pointer shows values."""
+    parts = [frame.axes(words.values, words.times), *also]
     for _, css, values, step_s in series:
         if "area" in css:
             parts.append(f'<path class="{css}" d="{frame.area(values, step_s)}"/>')
         parts.append(f'<path class="{css.replace("area", "line")}" d="{frame.line(values, step_s)}"/>')
-    parts.append('<path class="cross" d=""/>')
+    parts += [frame.ends(series), '<path class="cross" d=""/>']
     shown = [
         {"name": name, "css": css, "step": round(step, 3), "values": [float(f"{value:.4g}") for value in values]}
         for name, css, values, step in series
     ]
-    data = escape(json.dumps({"until": round(frame.until_s, 3), "unit": unit, "series": shown}, separators=(",", ":")))
-    legend = "".join(f'<span class="{css}">{escape(name)}</span>' for name, css, _, _ in series)
+    plot = {"until": round(frame.until_s, 3), "right": frame.right, "unit": words.unit, "series": shown}
+    data = escape(json.dumps(plot, separators=(",", ":")))
     return (
-        f'<figure class="plot" data-plot="{data}"><figcaption>{legend}<output></output></figcaption>'
-        f"{chart(escape(label), frame.height, parts)}</figure>"
+        f'<figure class="plot" data-plot="{data}"><figcaption><output></output></figcaption>'
+        f"{chart(escape(words.values), frame.height, parts)}</figure>"
     )
 
 
@@ -123,7 +141,7 @@ def _costs(told: dict[str, Any], until_s: float) -> str:
         sums = np.cumsum(np.array(curves["usd_per_hour"]) * curves["step_s"] / _HOUR_S)
         series.append((result["name"], f"line c{n % COLOURS}", [float(value) for value in sums], curves["step_s"]))
     top = max((max(values, default=0.0) for _, _, values, _ in series), default=0.0)
-    return _plot(Frame(until_s, top * 1.05, 220), series, "USD")
+    return _plot(Frame(until_s, top * 1.05, 250, END), series, _Words("USD so far"))
 
 
 def _waits(compared: Comparison) -> str:
@@ -141,31 +159,57 @@ def _waits(compared: Comparison) -> str:
         for n, ran in enumerate(compared.runs)
     ]
     top = max(max(values) for _, _, values, _ in series)
-    return _plot(Frame(until, max(top * 1.05, 0.1), 200), series, "per cent", "%")
+    frame = Frame(until, max(top * 1.05, 0.1), 230, END)
+    goal_s = compared.runs[0].setting.scene.wait_goal_s
+    return _plot(frame, series, _Words("% of tasks", "of waiting", "%"), [_goal(frame, goal_s)])
 
 
-def _timeline(result: dict[str, Any], ran: Ran, until_s: float, colours: dict[str, int]) -> str:
-    curves, step_s = result["curves"], result["curves"]["step_s"]
-    resource = "GPU" if "used GPU" in curves and "CPU" not in result["utilisation"] else "CPU"
+def _goal(frame: Frame, goal_s: float) -> str:
+    """Return the line behind which work is late."""
+    x = frame.x(goal_s)
+    words = f"late after {duration(goal_s)}"
+    text = f'<text class="tick" x="{x - 6:.1f}" y="{TOP + 4}" text-anchor="end">{words}</text>'
+    return f'<path class="goal" d="M{x:.1f} {TOP}V{frame.height - BOTTOM}"/>{text}'
+
+
+class _Scale(NamedTuple):
+    """What all timelines share, so that they can be compared by eye: their length, and the most of each curve."""
+
+    until_s: float
+    units: float
+    waiting: float
+
+
+def _resource(result: dict[str, Any]) -> str:
+    return "GPU" if "used GPU" in result["curves"] and "CPU" not in result["utilisation"] else "CPU"
+
+
+def _most_units(results: Sequence[dict[str, Any]]) -> tuple[float, float]:
+    """Return the most that any policy paid for or used, and the most tasks that waited with any."""
+    units = [v for r in results for word in ("paid", "used") for v in r["curves"].get(f"{word} {_resource(r)}", [])]
+    return max([1.0, *units]), max([1.0, *(value for result in results for value in result["curves"]["waiting"])])
+
+
+def _timeline(result: dict[str, Any], ran: Ran, scale: _Scale, colours: dict[str, int]) -> str:
+    curves, step_s, resource = result["curves"], result["curves"]["step_s"], _resource(result)
     paid, used = curves.get(f"paid {resource}", []), curves.get(f"used {resource}", [])
-    top = max([*paid, *used, 1.0]) * 1.05
     first = _plot(
-        Frame(until_s, top),
-        [(f"{resource}s paid for", "area paid", paid, step_s), (f"{resource}s in use", "area used", used, step_s)],
-        f"{resource}s",
+        Frame(scale.until_s, scale.units * 1.05, right=END),
+        [("paid for", "area paid", paid, step_s), ("in use", "area used", used, step_s)],
+        _Words(f"{resource}s"),
     )
-    waiting = curves["waiting"]
     second = _plot(
-        Frame(until_s, max([*waiting, 1.0]) * 1.05, 110), [("tasks waiting", "area wait", waiting, step_s)], "tasks"
+        Frame(scale.until_s, scale.waiting * 1.05, 150, END),
+        [("waiting", "area wait", curves["waiting"], step_s)],
+        _Words("tasks"),
     )
-    drawing, caption = gantt(ran.tally.spans, until_s, colours)
-    seen = sorted({span.pool for span in ran.tally.spans})
-    legend = "".join(f'<span class="c{colours[pool]}">{escape(pool)}</span>' for pool in seen)
+    drawn = gantt(ran.tally.spans, scale.until_s, colours)
+    told = f' data-gantt="{escape(drawn.told)}"' if drawn.told else ""
     machines = (
-        f'<h4>Machines</h4><p class="note">{caption}; pale while they boot, red where one was taken away.</p>'
-        f"<figure><figcaption>{legend}</figcaption>{drawing}</figure>"
+        f'<h4>Machines</h4><p class="note">{drawn.caption}; pale while they boot, a red edge where one was taken '
+        f"away or broke.</p><figure{told}><figcaption><output></output></figcaption>{drawn.svg}</figure>"
     )
-    return _section(escape(result["name"]), "", first + second + machines)
+    return _section(of_use(result, resource), "", first + second + machines)
 
 
 # ---- figures ------------------------------------------------------------------------------------------------------

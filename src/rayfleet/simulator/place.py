@@ -11,23 +11,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from rayfleet.contracts import Clock, Flaky, LaunchRequest, Machine, MachineState, OutOfStock
-from rayfleet.model import Market, Offer, OfferKey, Pool
+from rayfleet.model import Market, Offer, OfferKey, Pool, StandbyMode
 from rayfleet.simulator.agenda import NEVER, Agenda
 from rayfleet.simulator.chance import generator
 from rayfleet.simulator.scene import Scene
 
 _HOUR_S: Final = 3600.0
 _PLENTY: Final = 10**9
-_PURPOSES: Final = ("boot", "join", "stop", "api", "errors", "failures", "spot", "crashes")
+_PURPOSES: Final = ("boot", "start", "join", "stop", "api", "errors", "failures", "spot", "crashes")
 
 
 @dataclass(slots=True, eq=False)
 class SimMachine:
-    """One machine, and when each step of its life was (NEVER: not yet). `shown`: as a listing shows it."""
+    """One machine, and when each step of its life was (NEVER: not yet). `shown`: as a listing shows it.
+
+    `began_at`: its launch, or its newest start after standby, of which there were `run`. `rests`: how it waits, or is
+    to; `era` counts stops and starts, so that what was planned before does not happen after. `starts`: batches it was
+    started for.
+    """
 
     id: str
     number: int
@@ -42,11 +47,21 @@ class SimMachine:
     gone_at: float = NEVER
     end: str = ""
     head: bool = False
+    began_at: float = 0.0
+    rests: StandbyMode | None = None
+    at_rest: bool = False
+    resting_usd_per_hour: float | None = None
+    run: int = 0
+    era: int = 0
+    starts: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
 class PlaceCounts:
-    """What happened at the place. `doubled`: machines made for a claim that had one already; never to happen."""
+    """What happened at the place. `started`: machines on standby that came to work.
+
+    `doubled`: machines made for a claim that had one already; never to happen.
+    """
 
     launched: int = 0
     calls: int = 0
@@ -55,6 +70,7 @@ class PlaceCounts:
     interrupted: int = 0
     crashed: int = 0
     failed_boots: int = 0
+    started: int = 0
     doubled: int = 0
 
 
@@ -68,13 +84,18 @@ class Dies(Protocol):
 
 @dataclass(slots=True)
 class Doors:
-    """Whom the place tells of a machine's life, in this order. `dies` also says whether Ray notices at once."""
+    """Whom the place tells of a machine's life, in this order. `dies` also says whether Ray notices at once.
+
+    `rests`: it is paid as one on standby from now on; `resumes`: as one at work.
+    """
 
     made: Callable[[SimMachine], None]
     joins: Callable[[SimMachine], None]
     dies: Dies
     released: Callable[[SimMachine], None]
     ended: Callable[[SimMachine], None]
+    rests: Callable[[SimMachine], None]
+    resumes: Callable[[SimMachine], None]
 
 
 class Place:
@@ -160,7 +181,7 @@ class Place:
 
     # ---- making -------------------------------------------------------------------------------------
 
-    def _make(self, request: LaunchRequest) -> None:
+    def _make(self, request: LaunchRequest, rests: StandbyMode | None = None) -> None:
         wanted = [(request.batch, claim, host) for claim in request.claims for host in range(request.hosts)]
         missing = [slot for slot in wanted if slot not in self._slots]
         if not missing:
@@ -171,7 +192,7 @@ class Place:
             self.counts.out_of_stock += 1
             raise OutOfStock(f"no {request.offer.pool} left", scope=request.offer)
         for slot in missing[:room] if room < len(missing) else missing:
-            self._add(request, slot)
+            self._add(request, slot, rests)
 
     def _room(self, offer: OfferKey) -> int:
         """Return how many more machines of an offer there are."""
@@ -183,7 +204,7 @@ class Place:
         ]
         return min(rooms, default=_PLENTY)
 
-    def _add(self, request: LaunchRequest, slot: tuple[str, str, int]) -> None:
+    def _add(self, request: LaunchRequest, slot: tuple[str, str, int], rests: StandbyMode | None) -> None:
         now = self._agenda.now
         self.counts.launched += 1
         number = self.counts.launched
@@ -196,11 +217,12 @@ class Place:
         )
         usd = self.price(request.pool, request.offer)
         machine = SimMachine(name, number, request.pool, request.offer, usd, shown, now, head=request.head)
+        machine.began_at, machine.rests = now, rests
         self.existing[name] = machine
         self._doors.made(machine)
         self._show(machine, shown)
         boot_s = self._boot_s(machine)
-        self._agenda.at(now + boot_s, self._boots, machine, self._fate(machine))
+        self._agenda.at(now + boot_s, self._boots, machine, self._fate(machine), 0)
         self._plan_its_end(machine, boot_s)
 
     def _boot_s(self, machine: SimMachine) -> float:
@@ -249,21 +271,28 @@ class Place:
 
     # ---- what happens to machines -------------------------------------------------------------------
 
-    def _boots(self, machine: SimMachine, fate: str) -> None:
-        if machine.released_at != NEVER or machine.gone_at != NEVER:
+    def _boots(self, machine: SimMachine, fate: str, era: int) -> None:
+        if machine.released_at != NEVER or machine.gone_at != NEVER or machine.era != era:
             return
         if fate == "failed":
             self._show(machine, replace(machine.shown, state=MachineState.FAILED, message="its boot disk is damaged"))
             return
         machine.running_at = self._agenda.now
+        if machine.rests is not None:
+            self._booted_to_rest(machine)
+            return
         self._show(machine, replace(machine.shown, state=MachineState.RUNNING))
         if fate != "silent":
             spread = self._scene.pool(machine.pool.name).join_s or self._scene.join_s
             join_s = 0.0 if machine.head else spread.draw(self._chance["join"])
-            self._agenda.at(self._agenda.now + join_s, self._joins, machine)
+            self._agenda.at(self._agenda.now + join_s, self._joins, machine, era)
 
-    def _joins(self, machine: SimMachine) -> None:
-        if machine.released_at == NEVER and machine.gone_at == NEVER:
+    def _booted_to_rest(self, machine: SimMachine) -> None:
+        """Nothing is made to wait here: `RestingPlace` is where that is done."""
+        raise NotImplementedError(f"{machine.id} cannot wait")
+
+    def _joins(self, machine: SimMachine, era: int) -> None:
+        if machine.released_at == NEVER and machine.gone_at == NEVER and machine.era == era:
             machine.joined_at = self._agenda.now
             self._doors.joins(machine)
 

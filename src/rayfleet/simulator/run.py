@@ -18,15 +18,17 @@ from typing import Final
 from rayfleet.ledger.memory import MemoryLedger
 from rayfleet.loop import Cadence, Parts, Reconciler
 from rayfleet.loop.deadlines import next_deadline
-from rayfleet.model import EXISTING, Finding, How, Phase, Plan, Policy, Snapshot, TickReport
+from rayfleet.model import EXISTING, Claim, Finding, How, Phase, Plan, Policy, Snapshot, TickReport
 from rayfleet.planner import plan as own_plan
 from rayfleet.planner.invariants import check
 from rayfleet.planner.orders import effective_policy
+from rayfleet.planner.resting import is_at_rest
 from rayfleet.simulator.agenda import NEVER, Agenda
 from rayfleet.simulator.bill import Bill
 from rayfleet.simulator.chance import generator
 from rayfleet.simulator.cluster import Cluster
-from rayfleet.simulator.place import Doors, Place, PlaceCounts
+from rayfleet.simulator.place import Doors, PlaceCounts
+from rayfleet.simulator.resting import RestingPlace
 from rayfleet.simulator.scene import Scene
 from rayfleet.simulator.tally import Tally
 from rayfleet.simulator.trace import Trace
@@ -43,7 +45,6 @@ _DAY_S: Final = 86_400.0
 _COLLECT_AFTER: Final = 200_000
 
 Planner = Callable[[Snapshot], Plan]
-_SETTLED: Final = frozenset({Phase.READY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,11 @@ def _few_collections() -> Iterator[None]:
         gc.unfreeze()
 
 
+def _is_settled(claim: Claim) -> bool:
+    """Say whether a claim may stay as it is for ever: at work, or at rest on standby."""
+    return claim.phase is Phase.READY or is_at_rest(claim)
+
+
 class _Simulation:
     """One run. Only usable on the virtual loop, where it is made too late for nothing to have happened."""
 
@@ -138,8 +144,10 @@ class _Simulation:
             dies=self.cluster.dies,
             released=lambda machine: self.bill.released(machine, self.agenda.now),
             ended=self.cluster.machine_ended,
+            rests=lambda machine: self.bill.rests(machine, self.agenda.now),
+            resumes=lambda machine: self.bill.resumes(machine, self.agenda.now),
         )
-        self.place = Place(self.clock, self.agenda, setting.scene, setting.seed, doors)
+        self.place = RestingPlace(self.clock, self.agenda, setting.scene, setting.seed, doors)
         self.ledger = MemoryLedger()
         self.reconciler = Reconciler(self._parts())
         self.cluster.begin(setting.trace)
@@ -161,6 +169,7 @@ class _Simulation:
             ledger=self.ledger,
             plan=own_plan if setting.planner is None else setting.planner(),
             clock=self.clock,
+            standby={self.place.name: self.place},
             cadence=Cadence(tick_s=setting.tick_s),
             check=self._check if setting.checked else None,
         )
@@ -245,7 +254,7 @@ class _Simulation:
         work, plan = self.cluster.work, self.report.plan
         if work.under_way or self.place.under_way or self._acted(self.report) or self.report.snapshot.demand:
             return False
-        moving = any(c.phase not in _SETTLED or (c.retry_at or 0.0) >= self.ticked_at for c in plan.claims)
+        moving = any(not _is_settled(c) or (c.retry_at or 0.0) >= self.ticked_at for c in plan.claims)
         return not moving and work.finished and self._idle_deadline() == NEVER and self._settled()
 
     def _settled(self) -> bool:
@@ -303,7 +312,7 @@ class _Simulation:
         self.bill.close(now)
         left = self.setting.trace.tasks - self.tally.done
         claims = [claim for claim in self.ledger.record.claims if claim.phase in EXISTING and not claim.head]
-        machines = sum(not machine.head for machine in self.place.existing.values())
+        machines = sum(not machine.head and not machine.at_rest for machine in self.place.existing.values())
         return Ran(
             self.setting, self.tally, self.place.counts, now - began, left, machines, len(claims), tuple(self.broken)
         )

@@ -65,6 +65,7 @@ class PoolForm(Form):
     """What is different for the machines of one pool."""
 
     boot_s: SpreadField = None
+    start_s: SpreadField = None
     join_s: SpreadField = None
     boot_failures: Share | None = None
     usd_per_hour: Annotated[float, Field(ge=0)] | None = None
@@ -74,6 +75,7 @@ class SceneForm(Form):
     """The whole file."""
 
     boot_s: SpreadField = Spread("lognormal", (40.0, 0.2))
+    start_s: SpreadField = Spread("lognormal", (15.0, 0.2))
     join_s: SpreadField = Spread("uniform", (3.0, 6.0))
     stop_s: SpreadField = always(15.0)
     boot_failures: Share = 0.0
@@ -113,6 +115,7 @@ class PoolScene:
     """What is different for one pool; None: as everywhere."""
 
     boot_s: Spread | None = None
+    start_s: Spread | None = None
     join_s: Spread | None = None
     boot_failures: float | None = None
     usd_per_hour: float | None = None
@@ -122,10 +125,11 @@ class PoolScene:
 class Scene:
     """The pretend world. Times in seconds, shares from 0 to 1, rates per machine and hour (outages, restarts: per day).
 
-    `boot_s`: from an accepted launch to a running machine; `join_s`: from there to its node; `stop_s`: from a release
-    until it is gone. `boot_failures`: share of machines that fail while they boot, half of them silently (their node
-    never joins). `crashes_per_hour`: machines that vanish. `spot_notice_s`: how long before it goes an interrupted spot
-    machine is announced. `detect_s`: how long Ray takes to notice a node that is gone. `api_s`: how long a provider's
+    `boot_s`: from an accepted launch to a running machine; `start_s`: the same for one that was stopped on standby;
+    `join_s`: from there to its node; `stop_s`: from a release until it is gone, or at rest.
+    `boot_failures`: share of machines that fail while they boot, half of them silently (their node never joins).
+    `crashes_per_hour`: machines that vanish. `spot_notice_s`: how long before it goes an interrupted spot machine is
+    announced. `detect_s`: how long Ray takes to notice a node that is gone. `api_s`: how long a provider's
     call takes; `api_errors`: share of calls that end in Flaky, half of the launches among them after they have made
     their machines. `list_delay_s`: how old listings are. `drains_refused`: share of voluntary drains that Ray refuses
     although the node is idle. `controller_restarts_per_day`: how often another controller takes over. `run_time`,
@@ -134,6 +138,7 @@ class Scene:
     """
 
     boot_s: Spread = Spread("lognormal", (40.0, 0.2))
+    start_s: Spread = Spread("lognormal", (15.0, 0.2))
     join_s: Spread = Spread("uniform", (3.0, 6.0))
     stop_s: Spread = always(15.0)
     boot_failures: float = 0.0

@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Final
 
 WIDTH: Final = 1000
-LEFT, RIGHT, TOP, BOTTOM = 56, 14, 10, 24
+LEFT, RIGHT, TOP, BOTTOM = 62, 14, 22, 40
+END: Final = 118
+"""Room on the right for the names of curves."""
+_LABEL_PX: Final = 15
+_NAME_MAX: Final = 13
 _HOUR_S: Final = 3600.0
 _DAY_S: Final = 86_400.0
 _TIME_STEPS_S: Final = (
@@ -31,48 +36,83 @@ def amount(value: float) -> str:
     return f"{value:.3g}"
 
 
-def clock(seconds: float) -> str:
-    """Return a moment of the time axis: 45 s, 12:30, day 2 06:00."""
-    if seconds < 60:  # noqa: PLR2004 - seconds in a minute
-        return f"{seconds:g} s"
-    day, rest = divmod(round(seconds), int(_DAY_S))
+def clock(seconds: float, step_s: float) -> str:
+    """Return a moment of the time axis: 45 s, 30 min, 1:30, day 2, 2d 6:00, in the words that its steps need."""
+    whole = round(seconds)
+    if step_s < 60:  # noqa: PLR2004 - seconds in a minute
+        return f"{whole} s" if whole % 60 or not whole else f"{whole // 60} min"
+    if step_s >= _DAY_S:
+        return f"day {whole // int(_DAY_S) + 1}"
+    day, rest = divmod(whole, int(_DAY_S))
     hours, minutes = divmod(rest // 60, 60)
-    return f"d{day + 1} {hours:02}:{minutes:02}" if day else f"{hours:02}:{minutes:02}"
+    return f"{day}d {hours}:{minutes:02}" if day else f"{hours}:{minutes:02}"
+
+
+def unit_of(step_s: float) -> str:
+    """Return what the marks of a time axis are, for its title."""
+    return "seconds" if step_s < 60 else "days" if step_s >= _DAY_S else "hours:minutes"  # noqa: PLR2004 - as in `clock`
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The coordinates of one chart: `until_s` on the right edge, `top` at the upper one, `height` in pixels."""
+    """The coordinates of one chart: `until_s` on the right edge, `top` at the upper one, `height` in pixels.
+
+    `right`: room beside the curves, for their names.
+    """
 
     until_s: float
     top: float
-    height: int = 180
+    height: int = 210
+    right: int = RIGHT
 
     def x(self, seconds: float) -> float:
         """Return the pixel of a moment."""
-        return LEFT + (WIDTH - LEFT - RIGHT) * min(1.0, seconds / max(self.until_s, 1e-9))
+        return LEFT + (WIDTH - LEFT - self.right) * min(1.0, seconds / max(self.until_s, 1e-9))
 
     def y(self, value: float) -> float:
         """Return the pixel of a value."""
         inner = self.height - TOP - BOTTOM
         return TOP + inner * (1 - min(1.0, max(0.0, value / max(self.top, 1e-9))))
 
-    def axes(self, label: str = "") -> str:
-        """Return grid, ticks and labels."""
-        base = self.height - BOTTOM
+    def axes(self, label: str, of_time: str = "since the beginning") -> str:
+        """Return grid, ticks and the titles of both axes; `of_time`: what the time is counted from."""
+        return self.values(label) + self.times(of_time)
+
+    def values(self, label: str) -> str:
+        """Return the grid, with its values on the left and what they are above."""
         parts = []
         for value in marks(self.top, _VALUE_MARKS):
             y = number(self.y(value))
-            parts.append(f'<path class="grid" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>')
+            parts.append(f'<path class="grid" d="M{LEFT} {y}H{WIDTH - self.right}"/>')
             parts.append(
-                f'<text class="tick" x="{LEFT - 6}" y="{y}" dy=".32em" text-anchor="end">{amount(value)}</text>'
+                f'<text class="tick" x="{LEFT - 8}" y="{y}" dy=".32em" text-anchor="end">{amount(value)}</text>'
             )
-        for seconds in _times(self.until_s):
+        return "".join(parts) + f'<text class="axis" x="{LEFT}" y="{TOP - 9}">{label}</text>'
+
+    def times(self, of_time: str = "since the beginning") -> str:
+        """Return the marks of the time below, and their unit."""
+        base = self.height - BOTTOM
+        moments = _times(self.until_s)
+        step_s = moments[1] if len(moments) > 1 else max(1.0, self.until_s)
+        parts = [f'<path class="base" d="M{LEFT} {base}H{WIDTH - self.right}"/>']
+        for seconds in moments:
             x = number(self.x(seconds))
-            parts.append(f'<text class="tick" x="{x}" y="{base + 15}" text-anchor="middle">{clock(seconds)}</text>')
-        if label:
-            parts.append(f'<text class="axis" x="{LEFT}" y="{TOP - 1}">{label}</text>')
+            text = clock(seconds, step_s)
+            parts.append(f'<path class="base" d="M{x} {base}v4"/>')
+            parts.append(f'<text class="tick" x="{x}" y="{base + 17}" text-anchor="middle">{text}</text>')
+        title = f"{unit_of(step_s)} {of_time}".strip()
+        middle = (LEFT + WIDTH - self.right) // 2
+        parts.append(f'<text class="axis" x="{middle}" y="{base + 34}" text-anchor="middle">{title}</text>')
         return "".join(parts)
+
+    def ends(self, curves: Sequence[tuple[str, str, Sequence[float], float]]) -> str:
+        """Return the name of each curve (name, class, values, seconds per value) beside its end, none over another."""
+        wished = [(self.y(values[-1]), name, css) for name, css, values, _ in curves if values]
+        ys = spread([y for y, *_ in wished], _LABEL_PX, TOP, self.height - BOTTOM)
+        return "".join(
+            f'<text class="end {css}" x="{WIDTH - self.right + 8}" y="{number(y)}" dy=".32em">{cut(name)}</text>'
+            for y, (_, name, css) in zip(ys, wished, strict=True)
+        )
 
     def line(self, values: Sequence[float], step_s: float) -> str:
         """Return the path of a curve whose points lie in the middle of equal parts of the time."""
@@ -86,6 +126,25 @@ class Frame:
         base = number(self.height - BOTTOM)
         first, last = number(self.x(0.5 * step_s)), number(self.x((len(values) - 0.5) * step_s))
         return f"{self.line(values, step_s)}L{last} {base}L{first} {base}Z"
+
+
+def cut(name: str) -> str:
+    """Return a name as markup, short enough for the room beside the curves; what is cut off is in its tooltip."""
+    short = name if len(name) <= _NAME_MAX else f"{name[: _NAME_MAX - 1]}…"
+    return escape(short) + (f"<title>{escape(name)}</title>" if short != name else "")
+
+
+def spread(wished: Sequence[float], apart: float, least: float, most: float) -> list[float]:
+    """Return places near those that are wished for, `apart` from each other and between both bounds where they fit."""
+    order = sorted(range(len(wished)), key=lambda n: wished[n])
+    places = [0.0] * len(wished)
+    last = least - apart
+    for n in order:
+        last = places[n] = max(wished[n], last + apart)
+    after = most + apart
+    for n in reversed(order):
+        after = places[n] = min(places[n], after - apart)
+    return places
 
 
 def marks(top: float, count: int) -> list[float]:
@@ -106,8 +165,8 @@ def _times(until_s: float) -> list[float]:
 def chart(name: str, height: int, body: Iterable[str]) -> str:
     """Return the SVG of one chart."""
     return (
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{name}" '
-        f'preserveAspectRatio="none">{"".join(body)}</svg>'
+        f'<div class="scroll"><svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{name}">'
+        f"{''.join(body)}</svg></div>"
     )
 
 

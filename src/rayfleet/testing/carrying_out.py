@@ -13,6 +13,7 @@ from rayfleet.model import (
     Host,
     Phase,
     Plan,
+    ReleaseMode,
     RequestedDemand,
     Resources,
     Snapshot,
@@ -30,7 +31,7 @@ def carried_out(snapshot: Snapshot, plan: Plan, *, later_s: float = 0.0, restart
     new = [host.id for launch in plan.launches for name in launch.claims for host in _hosts(plan, name)]
     names = {f"new:{number}": host for number, host in enumerate(new)}
     used = {names.get(on, on): load for on, load in loads.items()}
-    staying = [claim for claim in plan.claims if claim.phase not in LEAVING]
+    staying = [claim for claim in plan.claims if claim.phase not in LEAVING or _stops(claim)]
     foreign = [claim for claim in snapshot.claims if claim.foreign]
     now = snapshot.now + later_s
     return replace(
@@ -46,6 +47,10 @@ def carried_out(snapshot: Snapshot, plan: Plan, *, later_s: float = 0.0, restart
     )
 
 
+def _stops(claim: Claim) -> bool:
+    return claim.drain is not None and claim.drain.mode is ReleaseMode.STOP
+
+
 def _hosts(plan: Plan, name: str) -> tuple[Host, ...]:
     return next(claim.hosts for claim in plan.claims if claim.id == name)
 
@@ -53,7 +58,11 @@ def _hosts(plan: Plan, name: str) -> tuple[Host, ...]:
 def _up(claim: Claim, used: dict[str, Resources], now: float) -> Claim:
     hosts = tuple(_working(host, used.get(host.id)) for host in claim.hosts)
     if claim.phase in STARTING:
-        return replace(claim, phase=Phase.READY, since=now, accepted=True, hosts=hosts)
+        return replace(claim, phase=Phase.READY, since=now, accepted=True, hosts=hosts, reuse=False)
+    if _stops(claim):
+        return replace(claim, phase=Phase.STANDBY, since=now, hosts=hosts, drain=None, standby=True, usd_per_hour=0.0)
+    if claim.phase is Phase.STANDBY:
+        return replace(claim, accepted=True)
     return replace(claim, hosts=hosts)
 
 

@@ -81,6 +81,7 @@ class FakeEngine:
     done: int = 0
     closed: bool = False
     _running_since: dict[str, float] = field(default_factory=dict)
+    _runs: dict[str, int] = field(default_factory=dict)
 
     # ---- the contract -------------------------------------------------------------------------------
 
@@ -143,21 +144,32 @@ class FakeEngine:
     def _join_and_leave(self) -> None:
         now, here = self.clock.now(), {machine.id: machine for machine in self.machines()}
         for machine in here.values():
+            if machine.state is MachineState.STANDBY:
+                self._rests(machine.id)
             since = self._running_since.setdefault(machine.id, now) if machine.state is MachineState.RUNNING else now
             late = now - since < self.join_s or machine.state is not MachineState.RUNNING
             if not late and self.never_join.isdisjoint({machine.id, machine.offer.pool}):
                 self._join(machine, since + self.join_s)
         for node in self.nodes.values():
             machine_now = here.get(node.machine_id)
-            if node.machine_id and (
-                machine_now is None or machine_now.state in {MachineState.FAILED, MachineState.STOPPING}
-            ):
+            if node.machine_id and (machine_now is None or machine_now.state in _NO_NODE):
                 node.state = NodeFact.DEAD
+
+    def _rests(self, machine_id: str) -> None:
+        """Forget when a machine began to run: started again, it has another node, and the old one stays dead."""
+        if self._running_since.pop(machine_id, None) is not None:
+            self._runs[machine_id] = self._runs.get(machine_id, 0) + 1
 
     def _join(self, machine: Machine, at: float) -> None:
         pool = self.pools[machine.offer.pool]
         node = FakeNode(
-            node_of(machine.id), machine.id, pool.name, pool.resources, pool.labels, machine.head, since_idle=at
+            node_of(machine.id, self._runs.get(machine.id, 0)),
+            machine.id,
+            pool.name,
+            pool.resources,
+            pool.labels,
+            machine.head,
+            since_idle=at,
         )
         self.nodes.setdefault(node.id, node)
 
@@ -205,6 +217,9 @@ class FakeEngine:
         )  # fmt: skip
 
 
-def node_of(machine_id: str) -> str:
-    """Return the id of the node that a machine's raylet gets."""
-    return f"ray-{machine_id}"
+_NO_NODE = frozenset({MachineState.FAILED, MachineState.STOPPING, MachineState.STANDBY})
+
+
+def node_of(machine_id: str, run: int = 0) -> str:
+    """Return the id of the node that a machine's raylet gets; `run`: how often it was on standby before."""
+    return f"ray-{machine_id}" + (f".{run}" if run else "")

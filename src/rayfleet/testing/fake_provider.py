@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 
 from rayfleet.contracts import (
     Clock,
+    Gone,
     LaunchRequest,
     Machine,
     MachineState,
@@ -26,9 +27,9 @@ from rayfleet.contracts import (
     ProviderError,
     ProviderKind,
 )
-from rayfleet.model import OfferKey
+from rayfleet.model import OfferKey, StandbyMode, Trouble
 
-Verb = Literal["list", "launch", "release"]
+Verb = Literal["list", "launch", "release", "prepare", "stop", "start"]
 
 NEVER: Final = float("inf")
 
@@ -75,7 +76,10 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class FakeMachine:
-    """One machine at the place. Times as the clock's; NEVER = it does not happen."""
+    """One machine at the place. Times as the clock's; NEVER = it does not happen.
+
+    `rests_at`: from when on it waits on standby. `starts`: batches that it was started for.
+    """
 
     id: str
     offer: OfferKey
@@ -89,7 +93,11 @@ class FakeMachine:
     unlisted_at: float = NEVER
     interrupt_at: float | None = None
     failed: str = ""
+    trouble: Trouble | None = None
+    message: str = ""
     released: bool = False
+    rests_at: float = NEVER
+    starts: frozenset[str] = frozenset()
 
     def state(self, now: float) -> MachineState:
         """Return what a listing says of it at `now`."""
@@ -97,6 +105,12 @@ class FakeMachine:
             return MachineState.STOPPING
         if self.failed:
             return MachineState.FAILED
+        if self.trouble:
+            return MachineState.STARTING
+        if self.rests_at != NEVER:
+            if now >= self.rests_at:
+                return MachineState.STANDBY
+            return MachineState.STOPPING if now >= self.running_at else MachineState.STARTING
         return MachineState.RUNNING if now >= self.running_at else MachineState.STARTING
 
 
@@ -106,26 +120,30 @@ class FakePlace:
 
     `boot_s`: from launch to running; `stop_s`: from release to gone; `listing_delay_s`: how old a listing's knowledge
     is of machines that came or went. `capacity`: machines at most, by pool; a request beyond it is met in part, and
-    ends in OutOfStock when nothing at all is left.
+    ends in OutOfStock when nothing at all is left. `start_s`: from the start of a machine on standby to running.
     """
 
     clock: Clock
     boot_s: float = 0.0
     stop_s: float = 0.0
+    start_s: float = 0.0
     listing_delay_s: float = 0.0
     capacity: dict[str, int] = field(default_factory=dict)
     machines: dict[str, FakeMachine] = field(default_factory=dict)
     slots: dict[tuple[str, str, int], str] = field(default_factory=dict)
 
-    def make(self, request: LaunchRequest, most: int | None = None) -> int:
-        """Make those of the request's machines that were never made, `most` at most; return how many."""
+    def make(self, request: LaunchRequest, most: int | None = None, *, rest: bool = False) -> int:
+        """Make those of the request's machines that were never made, `most` at most; return how many.
+
+        `rest`: to wait on standby.
+        """
         wanted = [(request.batch, claim, host) for claim in request.claims for host in range(request.hosts)]
         missing = [slot for slot in wanted if slot not in self.slots]
         room = self._room(request.offer.pool)
         if missing and room == 0:
             raise OutOfStock(f"no {request.offer.pool} left", scope=request.offer)
         for slot in missing[:room][:most]:
-            self._add(request, slot)
+            self._add(request, slot, rest=rest)
         return len(missing[:room][:most])
 
     def existing(self) -> tuple[FakeMachine, ...]:
@@ -139,7 +157,16 @@ class FakePlace:
         shown = [m for _, m in sorted(self.machines.items()) if m.visible_at <= now < m.unlisted_at]
         return tuple(
             Machine(
-                m.id, m.offer, m.batch, m.state(now), m.head, m.launched_at, f"{m.id}.fake", m.interrupt_at, m.failed
+                m.id,
+                m.offer,
+                m.batch,
+                m.state(now),
+                m.head,
+                m.launched_at,
+                f"{m.id}.fake",
+                m.interrupt_at,
+                m.failed or m.message,
+                m.trouble,
             )
             for m in shown
         )
@@ -150,6 +177,23 @@ class FakePlace:
         if machine is not None and machine.gone_at == NEVER:
             self._leaves(replace(machine, released=True), self.clock.now() + self.stop_s)
 
+    def rest(self, machine_id: str) -> None:
+        """Begin to stop a machine, for standby; nothing when it waits, is ending or unknown."""
+        machine = self.machines.get(machine_id)
+        if machine is not None and machine.gone_at == NEVER and machine.rests_at == NEVER:
+            self.machines[machine_id] = replace(machine, rests_at=self.clock.now() + self.stop_s)
+
+    def start(self, request: LaunchRequest) -> int:
+        """Start the machines that a request re-uses, unless its batch has done so before; return how many exist."""
+        known = [self.machines[name] for name in request.reuse if name in self.machines]
+        known = [machine for machine in known if machine.gone_at == NEVER]
+        for machine in known:
+            if machine.rests_at != NEVER and request.batch not in machine.starts:
+                starts = machine.starts | {request.batch}
+                running_at = self.clock.now() + self.start_s
+                self.machines[machine.id] = replace(machine, rests_at=NEVER, running_at=running_at, starts=starts)
+        return len(known)
+
     def vanish(self, machine_id: str) -> None:
         """Take a machine away without being asked, at once."""
         self._leaves(self.machines[machine_id], self.clock.now())
@@ -157,6 +201,10 @@ class FakePlace:
     def break_down(self, machine_id: str, message: str) -> None:
         """Have a machine listed as FAILED."""
         self.machines[machine_id] = replace(self.machines[machine_id], failed=message)
+
+    def keep_waiting(self, machine_id: str, trouble: Trouble | None, message: str = "") -> None:
+        """Have a machine wait for stock, a quota or an answer; None: it has what it needs."""
+        self.machines[machine_id] = replace(self.machines[machine_id], trouble=trouble, message=message)
 
     def interrupt(self, machine_id: str, at: float) -> None:
         """Announce that a machine will be taken away at `at`; who wants it gone then calls `vanish`."""
@@ -167,7 +215,7 @@ class FakePlace:
             return None
         return max(0, self.capacity[pool] - Counter(machine.offer.pool for machine in self.existing())[pool])
 
-    def _add(self, request: LaunchRequest, slot: tuple[str, str, int]) -> None:
+    def _add(self, request: LaunchRequest, slot: tuple[str, str, int], *, rest: bool) -> None:
         now = self.clock.now()
         _, claim, host = slot
         name = claim if request.hosts == 1 else f"{claim}.{host}"
@@ -182,6 +230,7 @@ class FakePlace:
             launched_at=now,
             visible_at=now + self.listing_delay_s,
             running_at=now + self.boot_s,
+            rests_at=now + self.boot_s + self.stop_s if rest else NEVER,
         )
 
     def _leaves(self, machine: FakeMachine, gone_at: float) -> None:
@@ -190,12 +239,16 @@ class FakePlace:
 
 
 class FakeProvider:
-    """The contract over a `FakePlace`. `calls` holds every call that was made, in order."""
+    """The contract over a `FakePlace`, with machines on standby.
+
+    `calls` holds every call that was made, in order; `modes` how machines were to wait.
+    """
 
     def __init__(self, place: FakePlace, *, name: str = "fake", list_interval_s: float = 0.5) -> None:
         """Take the place; its faults and calls belong to this object."""
         self.place = place
         self.calls: list[Call] = []
+        self.modes: list[StandbyMode] = []
         self.closed = False
         self._name = name
         self._list_interval_s = list_interval_s
@@ -242,6 +295,26 @@ class FakeProvider:
         for machine_id in machine_ids:
             self.place.end(machine_id)
 
+    async def prepare(self, request: LaunchRequest, mode: StandbyMode) -> None:
+        """Make the request's machines as `launch` does, to wait."""
+        self.modes.append(mode)
+        await self._begin(Call("prepare", self.place.clock.now(), request=request), request.offer.pool)
+        self.place.make(request, rest=True)
+
+    async def stop(self, machine_ids: tuple[str, ...], mode: StandbyMode) -> None:
+        """Begin to have machines wait."""
+        self.modes.append(mode)
+        await self._begin(Call("stop", self.place.clock.now(), machine_ids=machine_ids))
+        for machine_id in machine_ids:
+            self.place.rest(machine_id)
+
+    async def start(self, request: LaunchRequest) -> None:
+        """Start machines that wait; Gone when there is none of them any more."""
+        call = Call("start", self.place.clock.now(), request=request, machine_ids=request.reuse)
+        await self._begin(call, request.offer.pool)
+        if not self.place.start(request):
+            raise Gone(f"none of {', '.join(request.reuse)} exists any more")
+
     async def close(self) -> None:
         """Remember that it was closed."""
         self.closed = True
@@ -271,4 +344,4 @@ def fake_kind(place: FakePlace, settings: type[Any]) -> ProviderKind:
     def build(_context: ProviderContext) -> Provider:
         return FakeProvider(place)
 
-    return ProviderKind(name="fake", settings=settings, build=build)
+    return ProviderKind(name="fake", settings=settings, build=build, standby=tuple(StandbyMode))

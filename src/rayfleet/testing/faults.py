@@ -15,6 +15,7 @@ from typing import TypeVar
 from rayfleet.contracts import (
     Engine,
     EngineView,
+    KeepsStandby,
     LaunchRequest,
     Ledger,
     LedgerUnavailable,
@@ -24,7 +25,7 @@ from rayfleet.contracts import (
     StartScript,
 )
 from rayfleet.loop import Parts
-from rayfleet.model import Order, Pool, TickReport
+from rayfleet.model import Order, Pool, StandbyMode, TickReport
 
 T = TypeVar("T")
 
@@ -109,7 +110,8 @@ class Life:
         """Return parts whose every call takes steps of this life."""
         providers = {name: _MortalProvider(provider, self) for name, provider in parts.providers.items()}
         engine, ledger = _MortalEngine(parts.engine, self), _MortalLedger(parts.ledger, self)
-        return replace(parts, providers=providers, engine=engine, ledger=ledger)
+        standby = {name: _MortalKeeper(keeper, self) for name, keeper in parts.standby.items()}
+        return replace(parts, providers=providers, engine=engine, ledger=ledger, standby=standby)
 
 
 @dataclass(slots=True)
@@ -154,6 +156,21 @@ class _MortalProvider:
 
     async def close(self) -> None:
         await self.inner.close()
+
+
+@dataclass(slots=True)
+class _MortalKeeper:
+    inner: KeepsStandby
+    life: Life
+
+    async def prepare(self, request: LaunchRequest, mode: StandbyMode) -> None:
+        await self.life.around(lambda: self.inner.prepare(request, mode))
+
+    async def stop(self, machine_ids: tuple[str, ...], mode: StandbyMode) -> None:
+        await self.life.around(lambda: self.inner.stop(machine_ids, mode))
+
+    async def start(self, request: LaunchRequest) -> None:
+        await self.life.around(lambda: self.inner.start(request))
 
 
 @dataclass(slots=True)

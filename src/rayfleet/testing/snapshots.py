@@ -77,6 +77,7 @@ def claim(name: str, of: str | OfferKey, phase: Phase = Phase.READY, *, hosts: i
     fields.setdefault("since", LONG_AGO)
     fields.setdefault("created", LONG_AGO)
     fields.setdefault("accepted", phase is not Phase.REQUESTED)
+    fields.setdefault("standby", phase is Phase.STANDBY)
     return Claim(id=name, offer=origin, phase=phase, hosts=members, **fields)
 
 

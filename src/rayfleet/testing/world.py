@@ -59,6 +59,7 @@ class World:
             sinks=(self.history, EngineSink(self.engine)),
             clock=self.clock,
             check=self._check,
+            standby={"fake": self.provider},
         )
 
     @property

@@ -108,7 +108,7 @@ await_file("over")
         assert {v["code"] for v in verdicts.values()} == {"too_small"}
         assert all(kind in v["text"] for v in verdicts.values())
         told = clean.type("why", json.dumps(shape)).stdout
-        assert all(f"{pool}: " in told for pool in POOLS), told
+        assert all(f"  {pool} (" in told for pool in POOLS), told
     for subject in ("{CPU: 64}", "{CPU: 1, nosuch: 1}"):
         driver.printed("(autoscaler", "No available node types can fulfill resource request", subject)
     (clean.folder / "seen").touch()

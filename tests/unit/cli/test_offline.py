@@ -1,6 +1,7 @@
 """Commands that need files alone: plan, replay, config, schema."""
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -56,7 +57,7 @@ def test_a_plan_for_programs(scenario: str) -> None:
 def test_a_plan_for_people(scenario: str) -> None:
     lines = run("plan", scenario, "--placements").stdout.splitlines()
     assert lines[0].startswith("launch   3 x small")
-    assert any(line.startswith("unmet    1 x tasks[1]: ") for line in lines)
+    assert any(line.startswith("unmet    1 x {CPU: 8} (tasks[1]): ") for line in lines)
     assert any(line.startswith("           small: ") for line in lines)
     assert any(line.startswith("place    2 x tasks[0] on new:0") for line in lines)
     assert "cost     0.00 -> 1.50 USD/h" in lines
@@ -197,3 +198,36 @@ def test_every_mistake_of_a_file_is_told_with_its_line() -> None:
 @pytest.mark.parametrize("of", ["scenario", "cluster", "status"])
 def test_every_format_has_a_schema(of: str) -> None:
     jsonschema.Draft202012Validator.check_schema(json.loads(run("schema", of).stdout))
+
+
+def test_a_launch_that_did_not_happen_is_explained_from_a_scenario(scenario: str) -> None:
+    result = run("why", "--file", scenario, "--shape", "CPU=8", "--pool", "small")
+    assert result.exit_code == 0
+    assert "1 without a place: no pool can ever hold {CPU: 8}" in result.stdout
+    assert "what to do: Ask for less" in result.stdout
+    assert re.search(r"small \(on-demand\) +0.5 USD/h +has 2 CPU, 8 are needed", result.stdout)
+    told = json.loads(run("why", "--file", scenario, "--shape", "CPU=8", "--json").stdout)
+    assert told["launch"]["offers"][0]["reason"]["details"] == {"resource": "CPU", "have": 2, "need": 8}
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["NOSUCH"], "pools: small; machines:"),
+        (["smal"], "did you mean small"),
+        (["--shape", "CPU=1", "--pool", "smol"], "did you mean small?"),
+        (["small", "--shape", "CPU=1"], "give a subject, or options"),
+        (["--tick", "1"], "give one of them"),
+    ],
+)
+def test_why_of_what_is_not_there_is_a_mistake(words: list[str], hint: str, scenario: str) -> None:
+    result = run("why", "--file", scenario, *words)
+    assert result.exit_code == 2
+    assert hint in result.stderr
+    assert result.stdout == ""
+
+
+def test_why_of_another_tick_of_the_record(red: homes.Home) -> None:
+    assert json.loads(run("why", "red", "--tick", "1", "--json").stdout)["tick"] == 1
+    assert "no record of tick 9" in run("why", "red", "--tick", "9").stderr
+    assert "is no moment" in run("why", "red", "--at", "soon").stderr

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +49,12 @@ def test_a_table_for_people() -> None:
     assert lines[0].startswith("8 tasks in 1 rows over")
     assert lines[1].split() == ["a", "ray-v2"]
     assert next(line for line in lines if line.startswith("tasks done")).split() == ["tasks", "done", "8", "8"]
+
+
+def test_work_that_is_never_done_says_why() -> None:
+    Path("big.csv").write_text(TRACE + "0,CPU=64,2,60\n")
+    result = told("simulate", "big.csv", "-p", "a.yaml", "--until", "3600")
+    assert "a: 2 tasks were never done (no_pool_fits; rayfleet why CODE says what that means)" in result.stdout
 
 
 def test_json_for_programs_and_a_page() -> None:
@@ -106,14 +113,39 @@ def test_what_if_says_what_would_be_otherwise(scenario: str) -> None:
     assert any("count" in line for line in said["difference"])
     lines = told("plan", scenario, "--what-if", "small.max_workers=5").stdout.splitlines()
     assert lines[0] == "if small.max_workers=5:"
-    assert "compared with now:" in lines
+    assert lines[lines.index("compared with now:") + 1 :] == [
+        "  launch  small (on-demand)  3 -> 5 (+2)",
+        "  unmet   {CPU: 1} (tasks)  8 -> 0 (-8)",
+        "  cost    1.50 -> 2.50 USD/h (+1.00)",
+    ]
+    assert said["changes"] == {"usd_per_hour": 1.0, "launched": 2, "leaving": 0, "unmet": -8}
 
 
 def test_what_if_nothing_depends_on_it(scenario: str) -> None:
     assert told("plan", scenario, "--what-if", "max_workers=200").stdout.rstrip().endswith("the same plan")
 
 
-@pytest.mark.parametrize(("change", "said"), [("colour=red", "cannot be set"), ("max_workers", "is not KEY=VALUE")])
+def test_what_if_names_the_machines_that_would_leave_or_stay() -> None:
+    Path("idle.yaml").write_text(POLICY + "machines: [{id: m1, pool: small, idle_s: 90}]\nnow: 1000\n")
+    longer = told("plan", "idle.yaml", "--what-if", "idle_timeout_s=3600").stdout
+    assert "  stays   m1: idle for 90 of 3600 s" in longer.splitlines()
+    Path("kept.yaml").write_text(POLICY + "machines: [{id: m1, pool: small, idle_s: 30}]\nnow: 1000\n")
+    sooner = told("plan", "kept.yaml", "--what-if", "idle_timeout_s=20").stdout
+    assert "  leaves  m1 too: idle for 30 s (time-out 20 s)" in sooner.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("colour=red", "cannot be set"),
+        ("max_workers", "is not KEY=VALUE"),
+        ("max_worker=3", "did you mean max_workers"),
+        ("small.max_worker=3", "did you mean small.max_workers"),
+        ("small.max_workers=many", "'many' is no whole number"),
+        ("idle_timeout_s=soon", "'soon' is no number"),
+        ("big.max_workers=3", "there is no pool 'big'"),
+    ],
+)
 def test_what_if_of_something_that_cannot_be_set(scenario: str, change: str, said: str) -> None:
     result = told("plan", scenario, "--what-if", change)
     assert (result.exit_code, said in result.stderr) == (2, True), result.stderr
@@ -157,6 +189,8 @@ def test_a_record_becomes_a_trace_and_is_replayed_under_another_policy(day: home
     assert said["difference"]["usd"] < 0
     text = told("replay", "day", "--policy", "b.yaml", "--html", "r.html").stdout
     assert "b instead: -0." in text
+    assert "USD (-50%), +0.0 s mean wait" in text
+    assert re.search(r"planned again under b: 0 of \d+ ticks would do something else", text)
     assert Path("r.html").exists()
 
 

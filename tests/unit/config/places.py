@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rayfleet.model import Pool
+from rayfleet.model import Pool, StandbyMode
 
 
 class HereSettings(BaseModel):
@@ -33,7 +33,8 @@ class CloudSettings(BaseModel):
 @dataclass(frozen=True, slots=True)
 class Kind:
     settings: type[Any]
+    standby: tuple[StandbyMode, ...] = ()
 
 
-HERE = {"process": Kind(HereSettings)}
+HERE = {"process": Kind(HereSettings, (StandbyMode.STOPPED,))}
 BOTH = {**HERE, "cloud": Kind(CloudSettings)}

@@ -46,7 +46,7 @@ demand:
 backoff:     [{pool: cpu16, zone: a, market: spot, until: 300.0, reason: OutOfStock}]
 """
 
-PHASES = "'REQUESTED', 'BOOTING', 'READY', 'DRAINING', 'RELEASING' or 'FAILED'"
+PHASES = "'REQUESTED', 'BOOTING', 'READY', 'DRAINING', 'RELEASING', 'FAILED' or 'STANDBY'"
 MARKETS = "'on_demand', 'spot' or 'reserved'"
 POOLS = "policy: {pools: [{name: a, resources: {CPU: 1}}]}\n"
 

@@ -7,7 +7,7 @@ import pytest
 from rayfleet.launcher import orders
 from rayfleet.launcher.errors import InvalidOrder
 from rayfleet.launcher.orders import Author
-from rayfleet.model import Buffer, Claim, Host, OfferKey, OrderKind, Phase, Policy, Pool, Resources
+from rayfleet.model import Buffer, Claim, Host, OfferKey, OrderKind, Phase, Policy, Pool, Resources, Standby
 from rayfleet.planner.orders import POLICY_FIELDS, POOL_FIELDS
 
 ME = Author("ann", 12.0, "because")
@@ -172,6 +172,13 @@ def test_parts_of_the_policy_are_set_by_name() -> None:
     assert orders.configured(policy, "buffer:spare") == "2"
     assert orders.in_force(policy, (order,)).buffers[0].percent == 20.0
     assert orders.unset(policy, "buffer:spare", ME).kind is OrderKind.UNSET
+    waits = replace(policy, pools=(replace(policy.pools[0], standby=Standby(1)), *policy.pools[1:]))
+    key = f"standby:{policy.pools[0].name}"
+    assert orders.in_force(waits, (orders.change(waits, key, "3", ME),)).pools[0].standby == Standby(3)
+    assert orders.in_force(waits, (orders.change(waits, key, "25%", ME),)).pools[0].standby == Standby(percent=25.0)
+    assert orders.configured(waits, key) == "1"
+    with pytest.raises(InvalidOrder, match="there is no pool with `standby`"):
+        orders.change(policy, key, "3", ME)
     with pytest.raises(InvalidOrder, match="there is no buffer 'spar'"):
         orders.change(policy, "buffer:spar", "1", ME)
     with pytest.raises(InvalidOrder, match="cannot be 'x'"):

@@ -81,6 +81,13 @@ async def test_todays_money_is_held_until_there_is_newer(ledger: Ledger) -> None
     assert (await ledger.load()).spent == Spent(0.0, 200.0)
 
 
+async def test_launches_of_the_last_minute_are_held_over_a_restart(ledger: Ledger) -> None:
+    await ledger.save(Record((C1,), launched=((10.5, 3), (20.0, 1))))
+    assert (await ledger.load()).launched == ((10.5, 3), (20.0, 1))
+    await ledger.save(Record())
+    assert (await ledger.load()).launched == ()
+
+
 async def test_orders_stand_until_they_are_answered(ledger: Ledger) -> None:
     await ledger.add_order(SCALE)
     await ledger.add_order(DOWN)
@@ -120,10 +127,10 @@ def test_claims_keep_the_order_they_are_saved_in(tmp_path: Path, saves: list[lis
 async def test_a_restart_finds_everything(tmp_path: Path) -> None:
     first = SqliteLedger(tmp_path / "l.sqlite")
     await first.add_order(SCALE)
-    await first.save(Record((C1, C2), (BACKOFF,), (), 7, Spent(0.5, 12.5)))
+    await first.save(Record((C1, C2), (BACKOFF,), (), 7, Spent(0.5, 12.5), ((10.5, 3),)))
     await first.close()
     second = SqliteLedger(tmp_path / "l.sqlite")
-    assert await second.load() == Record((C1, C2), (BACKOFF,), (SCALE,), 7, Spent(0.5, 12.5))
+    assert await second.load() == Record((C1, C2), (BACKOFF,), (SCALE,), 7, Spent(0.5, 12.5), ((10.5, 3),))
     await second.close()
 
 

@@ -4,7 +4,7 @@ import pytest
 from tests.unit.planner.looking import found, kept, launched, leaving, planned, unmet
 
 from rayfleet.model import MachineFact, NodeFact, Phase, ReasonCode
-from rayfleet.testing.snapshots import claim, pool, tasks
+from rayfleet.testing.snapshots import claim, gang, pool, requested, tasks
 
 HEAD = pool("head", 0.1, CPU=0)
 CPU1 = pool("cpu1", CPU=1, min_workers=1)
@@ -82,3 +82,20 @@ def test_without_an_engine_nothing_is_launched_for_demand_or_minimums() -> None:
 def test_a_head_that_somebody_else_keeps_is_only_capacity() -> None:
     """D4-107."""
     assert launched(planned(CPU1, tasks(1, CPU=1))) == {"cpu1": 1}
+
+
+def test_the_head_is_launched_under_a_token_of_its_own() -> None:
+    result = planned(CPU1, head=HEAD)
+    (made,) = result.claims
+    assert (made.batch, result.launches[0].batch) == ("head-101@1000", "head-101@1000")
+    assert (made.head, made.accepted, made.since, made.created, made.make) == (True, False, 1000.0, 1000.0, HEAD.make)
+
+
+def test_while_the_head_is_waited_for_everything_that_is_asked_for_is_unmet() -> None:
+    wants = (tasks(3, CPU=1), gang("PACK", {"CPU": 1}, count=2), requested(4, CPU=1), tasks(0, CPU=2))
+    why = ReasonCode.WAITING_FOR_HEAD
+    assert unmet(planned(CPU1, *wants, head=HEAD)) == [
+        ("gang", 0, 2, why),
+        ("requested", 0, 4, why),
+        ("tasks", 0, 3, why),
+    ]

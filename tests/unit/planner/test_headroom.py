@@ -47,3 +47,13 @@ def test_consolidation_leaves_room_to_spare() -> None:
     for share, leave in ((0.5, 1), (0.49, 0)):
         result = planned(shared, *have, consolidation_threshold=0.5, scale_down_utilization=share)
         assert len(leaving(result)) == leave
+
+
+def test_without_any_machine_left_all_of_it_would_be_in_use() -> None:
+    result = planned(CPU4, claim("u", "cpu4", used={"CPU": 4}), IDLE[0], scale_down_utilization=0.5)
+    (held,) = [k.reason for k in result.kept if k.reason.code is ReasonCode.SCALE_DOWN_UTILIZATION]
+    assert held.details == {"pool": "cpu4", "utilization": 1.0, "scale_down_utilization": 0.5}
+    small = claim("u", "cpu4", total={"CPU": 2}, used={"CPU": 2}), claim("i", "cpu4", idle_s=100.0)
+    more = claim("v", "cpu4", total={"CPU": 1}, used={"CPU": 4})
+    (over,) = [k.reason for k in planned(CPU4, *small, more, scale_down_utilization=0.5).kept if k.host == "i"]
+    assert over.details["utilization"] == 1.0

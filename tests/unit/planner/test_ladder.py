@@ -203,7 +203,7 @@ def test_what_has_decayed_altogether_is_dropped() -> None:
 
 
 @pytest.mark.parametrize("trouble", [Trouble.OUT_OF_STOCK, Trouble.QUOTA_REACHED, Trouble.FLAKY, Trouble.DENIED])
-@pytest.mark.parametrize("created", [900.0, 960.0])
+@pytest.mark.parametrize("created", [900.0, 950.0, 960.0])
 def test_a_machine_asked_for_before_the_stock_ran_out_does_not_prove_that_there_is_some(
     trouble: Trouble, created: float
 ) -> None:
@@ -226,3 +226,29 @@ def test_a_boot_that_took_too_long_is_not_repeated_sooner_than_it_took() -> None
     assert (rungs(result), [(b.scope, b.until) for b in result.backoffs]) == ([LADDER[1]], [(SPOT_A, 1300.0)])
     broken = claim("m1", SPOT_A, Phase.BOOTING, since=800.0, created=790.0, machine=MachineFact.FAILED)
     assert [b.until for b in planned(SMALL, broken, tasks(4, CPU=1)).backoffs] == [1002.0]
+
+
+def test_a_single_failure_is_forgotten_after_half_an_hour_of_quiet() -> None:
+    once = Backoff(SPOT_A, 1000.0, Trouble.OUT_OF_STOCK, 1)
+    assert planned(SMALL, backoffs=(once,), now=2799.0).backoffs == (once,)
+    assert planned(SMALL, backoffs=(once,), now=2800.0).backoffs == ()
+
+
+def test_a_pool_of_lower_priority_is_not_what_a_launch_would_rather_have_been() -> None:
+    first, cheap = pool("first", 9.0, CPU=4, priority=1), pool("cheap", 1.0, CPU=4)
+    result = planned(first, cheap, tasks(4, CPU=1), backoffs=out_of_stock(OfferKey("cheap")))
+    assert [(x.offer.pool, x.reason.chain) for x in result.launches] == [("first", ())]
+
+
+def test_minimums_name_skipped_offers_of_their_own_pool_only() -> None:
+    other = pool("other", 0.01, CPU=4)
+    keeps = pool("keeps", CPU=4, min_workers=1, offers=(Offer(1.0), Offer(0.5, Market.SPOT, None, "eu", "gcp")))
+    back = out_of_stock(OfferKey("other"), OfferKey("keeps", market=Market.SPOT))
+    (launch,) = planned(other, keeps, backoffs=back).launches
+    assert [link.details["offer"] for link in launch.reason.chain] == ["keeps (spot, eu, gcp)"]
+
+
+def test_a_refusal_waits_no_longer_than_the_first_wait() -> None:
+    short = Timeouts(backoff_first_s=0.5)
+    result = planned(*asked(), outcomes=ended(Trouble.OUT_OF_STOCK), timeouts=short)  # type: ignore[arg-type]  # as above
+    assert [b.until for b in result.backoffs] == [1000.5]

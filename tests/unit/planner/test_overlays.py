@@ -95,3 +95,8 @@ def test_minimums_and_the_head_take_what_counts_least() -> None:
     assert [launch.offer.zone for launch in made.launches] == ["b"]
     headed = planned(A, head=pool("head", CPU=0, offers=offers), overlays=two)
     assert [launch.offer.zone for launch in headed.launches] == ["b"]
+
+
+def test_an_overlay_that_only_says_why_changes_no_price() -> None:
+    cheap, dear = pool("a", 1.0, CPU=4), pool("b", 1.5, CPU=4)
+    assert launched(planned(cheap, dear, tasks(1, CPU=1), overlays=overlay("a", why="kept for the audit"))) == {"a": 1}

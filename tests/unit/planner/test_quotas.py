@@ -203,3 +203,42 @@ def test_a_quota_is_changed_at_run_time() -> None:
     assert [f.reason.text for f in plan(made).findings] == [
         "order p cannot be carried out: there is no quota of 'b'; there is a"
     ]
+
+
+def test_a_gang_without_labels_belongs_to_whom_its_first_bundle_asks_for() -> None:
+    mine = pool("mine", 1.0, CPU=4, labels={"team": "a"})
+    wanted = gang("PACK", {"CPU": 4}, count=2, labels=({"team": "a"},))
+    result = planned(mine, wanted, quotas=(quota("a", CPU=4),))
+    assert (launched(result), unmet(result)) == ({"mine": 1}, [("gang", 0, 1, ReasonCode.QUOTA)])
+
+
+def test_bundles_that_have_a_place_already_need_no_more_of_the_quota() -> None:
+    half = replace(gang_of("a", {"CPU": 4}, {"CPU": 4}), placed=FrozenMap({"0": "m1"}))
+    result = planned(CPU4, claim("m1", "cpu4", used={"CPU": 4}), half, quotas=(quota("a", CPU=4),))
+    assert (launched(result), unmet(result)) == ({"cpu4": 1}, [])
+
+
+def test_the_reason_names_the_resource_that_is_used_up() -> None:
+    gpu = pool("gpu", 5.0, CPU=8, GPU=4, x=1)
+    quotas = (quota("a", CPU=2, GPU=1),)
+    result = planned(gpu, of("a", 2, CPU=1, GPU=1, x=0.1), quotas=quotas)
+    assert result.unmet == () or result.unmet[0].reason.details["resource"] == "GPU"
+    alone = planned(gpu, of("a", 1, CPU=2, GPU=2, x=0.1), quotas=quotas)
+    assert alone.unmet[0].reason.details == {"owner": "team=a", "resource": "GPU", "used": 0, "most": 1}
+
+
+def test_use_is_counted_to_the_last_unit() -> None:
+    mine = pool("mine", 1.0, CPU=4, labels={"team": "a"})
+    full = claim("m1", "mine", used={"CPU": 4})
+    result = planned(mine, full, tasks(9, {"team": "a"}, CPU=4), quotas=(quota("a", CPU=8),))
+    assert (launched(result), unmet(result)) == ({"mine": 1}, [("tasks", 0, 8, ReasonCode.QUOTA)])
+
+
+def test_rows_of_one_shape_share_what_the_quota_leaves_the_first_one_first() -> None:
+    result = planned(CPU4, of("a", 3), of("a", 9), quotas=(quota("a", CPU=4),))
+    assert (served(result), launched(result)) == ({0: 3, 1: 1}, {"cpu4": 1})
+
+
+def test_where_the_quota_is_what_ends_it_nobody_had_turns() -> None:
+    result = planned(CPU4, of("a", 20), quotas=(quota("a", CPU=4),), max_workers=1)
+    assert [(u.count, u.reason.code, u.reason.chain) for u in result.unmet] == [(16, ReasonCode.MAX_WORKERS, ())]

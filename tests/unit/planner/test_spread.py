@@ -95,3 +95,9 @@ def test_replicas_go_whole() -> None:
     tpu = pool("tpu", CPU=4, hosts_per_replica=2, offers=OFFERS[:2])
     result = planned(tpu, tasks(32, CPU=1), spot_spread_margin=0.1)
     assert (launched(result), zones(result)) == ({"tpu": 8}, {"a": 4, "b": 4})
+
+
+def test_each_dearer_machine_takes_its_part_of_the_budget() -> None:
+    """Six machines for 0.62: two may cost a cent more than the cheapest."""
+    result = planned(CPU4, tasks(24, CPU=1), spot_spread_margin=0.1, max_usd_per_hour=0.62)
+    assert (zones(result), result.cost.after) == ({"a": 4, "b": 2}, 0.62)

@@ -188,3 +188,20 @@ def test_a_target_is_changed_at_run_time(value: str, share: dict[str, float]) ->
 def test_nonsense_is_answered(key: str, value: str) -> None:
     result = planned(CPU4, orders=(Order("o", OrderKind.SET, key, value),))
     assert (result.answered, [f.reason.code for f in result.findings]) == (("o",), [ReasonCode.BAD_ORDER])
+
+
+def test_when_nothing_waits_nothing_is_held_back() -> None:
+    """All of it fits, or there is none of it."""
+    for wanted in (tasks(4, CPU=1), tasks(0, CPU=1)):
+        result = planned(CPU4, claim("m1", "cpu4"), wanted, scale_up_pending_threshold=TEN)
+        assert (launched(result), unmet(result)) == ({}, [])
+
+
+def test_tasks_with_and_without_alternatives_wait_together() -> None:
+    few = (tasks(4, {"tier": "a"}, {}, CPU=1), tasks(5, CPU=2))
+    pools = (pool("a", 2.0, CPU=4, labels={"tier": "a"}), CPU4)
+    held = planned(*pools, claim("m1", "cpu4"), *few, scale_up_pending_threshold=TEN)
+    assert launched(held) == {}
+    # Two of the large ones fit: three and the four small ones are seven, of which ten are asked.
+    assert unmet(held)[0][3] is ReasonCode.PENDING_THRESHOLD
+    assert sum(count for _, _, count, _ in unmet(held)) == 7

@@ -125,3 +125,8 @@ def test_the_beginning_of_time_has_a_calendar() -> None:
     assert opened_at(Window("* * * * *", HOUR_S), 0.0) == 0.0
     assert opened_at(Window("0 0 1 1 *", HOUR_S), 1800.0) == 0.0
     assert opened_at(Window("0 0 29 2 *", DAY_S), 0.0) is None  # the newest was in 1968
+
+
+def test_the_calendar_has_a_first_and_a_last_moment() -> None:
+    always = Window("* * * * *", HOUR_S)
+    assert [is_open(always, now) for now in (-1e9 - 1.0, -1e9, 1e11, 1e11 + 1.0)] == [False, True, True, False]

@@ -1,13 +1,17 @@
 """`rayfleet why`: a pool, a machine by any of its names, a shape, or everything."""
 
+import re
 from dataclasses import replace
 
 import pytest
 from tests.unit.reports.examples import QUIET, REPORT
 
-from rayfleet.model import Resources
+from rayfleet.model import Resources, TickReport
+from rayfleet.planner import plan
+from rayfleet.planner.whynot import Question
 from rayfleet.reports.events import events_of
-from rayfleet.reports.why import parse_shape, why
+from rayfleet.reports.why import NothingLike, parse_shape, why, why_shape
+from rayfleet.testing.snapshots import offer, pool, snapshot, tasks
 
 EVENTS = events_of(REPORT)
 
@@ -60,20 +64,29 @@ def test_a_shape_that_nothing_holds_names_each_pool(text: str) -> None:
     lines = why(REPORT, text)
     assert lines == [
         "{CPU: 64}: 3 tasks, 0 placement groups and 0 requested bundles wait",
-        "3 x {CPU: 64} wait: no pool can ever hold {CPU: 64}",
-        "  cpu4: has 4 CPU, 64 are needed",
+        "  3 without a place: no pool can ever hold {CPU: 64}",
+        (
+            "  what to do: Ask for less, or add a pool (or labels) that fits to the cluster's file, "
+            "and `rayfleet up FILE` again."
+        ),
+        "  cpu4 (on-demand)  no price  has 4 CPU, 64 are needed",
+        "  gpu1 (on-demand)  no price  has 0 CPU, 64 are needed",
     ]
 
 
 def test_a_shape_that_is_served_says_so() -> None:
-    assert why(REPORT, "CPU:1") == [
+    lines = why(REPORT, "CPU:1")
+    assert lines[:2] == [
         "{CPU: 1}: 2 tasks, 2 placement groups and 8 requested bundles wait",
-        "machines for all of it exist or are on their way (pools that fit: cpu4)",
+        "  2 on machines that exist or are on their way (c2)",
     ]
+    assert lines[2].endswith("not needed: machines that exist or are on their way have room (2 on c2)")
 
 
 def test_a_shape_that_nobody_wants_says_who_would_take_it() -> None:
-    assert why(REPORT, "{GPU: 1}")[-1] == "pools that fit: gpu1"
+    lines = why(QUIET, "{GPU: 1}")
+    assert lines[1:3] == ["if one more task of {GPU: 1} waited:", "  1 machine launched"]
+    assert lines[-1].endswith("1 machine launched for it")
 
 
 def test_everything_is_what_waits_starts_leaves_and_stays() -> None:
@@ -88,8 +101,49 @@ def test_nothing_to_say() -> None:
 
 
 def test_an_unknown_name_gets_a_suggestion() -> None:
-    assert why(REPORT, "cpu5") == ["there is no pool, machine or shape cpu5; did you mean cpu4?"]
-    assert "pools: cpu4, gpu1" in why(QUIET, "zebra")[0]
+    with pytest.raises(NothingLike, match="there is no pool, machine, shape or reason cpu5") as caught:
+        why(REPORT, "cpu5")
+    assert caught.value.hint == "did you mean cpu4 or c5?"
+    with pytest.raises(NothingLike) as caught:
+        why(QUIET, "zebra")
+    assert caught.value.hint == "pools: cpu4, gpu1; machines: none"
+
+
+def test_what_is_unmet_says_what_to_do_once() -> None:
+    twice = replace(REPORT, plan=replace(REPORT.plan, unmet=REPORT.plan.unmet * 2))
+    lines = why(twice)
+    assert [line for line in lines if "what to do" in line] == [
+        (
+            "  what to do: Ask for less, or add a pool (or labels) that fits to the cluster's file, "
+            "and `rayfleet up FILE` again."
+        )
+    ]
+
+
+def test_a_shape_and_a_pool_are_one_line_for_each_offer_of_it() -> None:
+    lines = why_shape(REPORT, Question(Resources.of({"CPU": 64})), "gpu1")
+    assert [line for line in lines if "GPU" in line or "gpu1" in line] == [
+        "  gpu1 (on-demand)  no price  has 0 CPU, 64 are needed"
+    ]
+    with pytest.raises(NothingLike, match="there is no pool gpu2") as caught:
+        why_shape(REPORT, Question(Resources.of({"CPU": 64})), "gpu2")
+    assert caught.value.hint == "did you mean gpu1?"
+
+
+def test_offers_of_one_pool_about_which_the_same_is_said_are_one_line_and_many_lines_are_cut() -> None:
+    zones = pool("zoned", CPU=1, offers=tuple(offer(0.1 * n, f"z{n}") for n in range(1, 4)))
+    pools = [pool(f"p{n:02}", 1.0, CPU=1) for n in range(60)]
+    of = snapshot(zones, *pools, tasks(1, CPU=2))
+    lines = why(TickReport(1, "demo", of, plan(of)), "CPU=2")
+    assert any(re.match(r"  zoned \(all 3 offers\) +from 0.1 USD/h +has 1 CPU, 2 are needed", line) for line in lines)
+    assert lines[-1] == "  ... and 21 more"
+
+
+def test_a_pool_says_why_it_is_not_launched_for_what_waits() -> None:
+    of = snapshot(pool("small", 0.2, CPU=4), pool("large", 0.9, CPU=16), tasks(3, CPU=1))
+    lines = why(TickReport(1, "demo", of, plan(of)), "large")
+    assert any(line.startswith("is not launched for 3 x {CPU: 1}: dearer by 0.7 USD/h") for line in lines)
+    assert not any(line.startswith("is not launched") for line in why(TickReport(1, "demo", of, plan(of)), "small"))
 
 
 def test_a_foreign_node_is_told_apart() -> None:

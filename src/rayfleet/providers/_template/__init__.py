@@ -4,6 +4,7 @@ It is also a working one: an in-memory place with stock, a quota and machines th
 """
 
 from rayfleet.contracts import Provider, ProviderContext, ProviderKind
+from rayfleet.model import StandbyMode
 from rayfleet.providers._template.settings import Settings
 
 
@@ -15,6 +16,6 @@ def _build(context: ProviderContext) -> Provider:
     return TemplateProvider(context, place_at(context.settings.endpoint))
 
 
-PROVIDER = ProviderKind(name="_template", settings=Settings, build=_build)
+PROVIDER = ProviderKind(name="_template", settings=Settings, build=_build, standby=(StandbyMode.STOPPED,))
 
 __all__ = ["PROVIDER", "Settings"]

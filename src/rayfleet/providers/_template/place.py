@@ -27,6 +27,7 @@ class Server:
     tags: dict[str, str]
     user_data: str
     status: str = "provisioning"
+    started: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -66,7 +67,27 @@ class Place:
         for server in found:
             if server.status == "provisioning":
                 server.status = "active"
+            elif server.status == "halting":
+                server.status = "halted"
         return found
+
+    async def halt_server(self, server_id: str) -> None:
+        """Switch a server off; its disk stays, and so does what is written on it."""
+        self._maybe_fail()
+        if server_id not in self.servers:
+            raise ApiError("NotFound", server_id)
+        if self.servers[server_id].status != "halted":
+            self.servers[server_id].status = "halting"
+
+    async def boot_server(self, server_id: str, token: str, user_data: str) -> None:
+        """Switch a server on again; the same token again does nothing."""
+        self._maybe_fail()
+        server = self.servers.get(server_id)
+        if server is None:
+            raise ApiError("NotFound", server_id)
+        if token not in server.started and server.status in ("halting", "halted"):
+            server.started.add(token)
+            server.status, server.user_data = "provisioning", user_data
 
     async def delete_server(self, server_id: str) -> None:
         """Delete a server."""

@@ -19,7 +19,7 @@ from rayfleet.contracts import (
     QuotaReached,
     StartScript,
 )
-from rayfleet.model import Market, OfferKey
+from rayfleet.model import Market, OfferKey, StandbyMode
 from rayfleet.providers._template.place import ApiError, Place, Server
 from rayfleet.providers._template.settings import Settings
 
@@ -28,6 +28,8 @@ _STATES: Final = {
     "active": MachineState.RUNNING,
     "deleting": MachineState.STOPPING,
     "error": MachineState.FAILED,
+    "halting": MachineState.STOPPING,
+    "halted": MachineState.STANDBY,
 }
 _ERRORS: Final[dict[str, type[ProviderError]]] = {
     "InsufficientCapacity": OutOfStock,
@@ -71,7 +73,41 @@ class TemplateProvider:
 
         The cluster is part of it because another one in the same account has a first batch, too.
         """
-        script = self._context.start_script(request.pool, request.head)
+        await self._create_all(request, self._context.start_script(request.pool, request.head))
+
+    async def prepare(self, request: LaunchRequest, mode: StandbyMode) -> None:
+        """Make servers that start nothing, and switch them off. Leave the three calls out where the place cannot.
+
+        What is cut off in between runs: the next `stop` of the controller switches it off.
+        """
+        await self._create_all(request, StartScript(()))
+        with _errors(request.offer):
+            servers = await self._place.describe_servers((CLUSTER_TAG, self._context.cluster))
+        mine = [s.id for s in servers if s.tags["rayfleet-batch"] == request.batch and not s.started]
+        await self.stop(tuple(mine), mode)
+
+    async def stop(self, machine_ids: tuple[str, ...], mode: StandbyMode) -> None:  # noqa: ARG002 - one mode is declared
+        """Switch servers off; one that is away is what was asked for."""
+        for machine_id in machine_ids:
+            try:
+                with _errors():
+                    await self._place.halt_server(machine_id)
+            except Gone:
+                continue
+
+    async def start(self, request: LaunchRequest) -> None:
+        """Switch servers on with a new script; the batch is the token, so that a late repetition does nothing."""
+        user_data, away = _user_data(self._context.start_script(request.pool, request.head)), 0
+        for machine_id in request.reuse:
+            try:
+                with _errors(request.offer):
+                    await self._place.boot_server(machine_id, request.batch, user_data)
+            except Gone:
+                away += 1
+        if away == len(request.reuse):
+            raise Gone(f"none of {', '.join(request.reuse)} exists any more")
+
+    async def _create_all(self, request: LaunchRequest, script: StartScript) -> None:
         made = 0
         for claim in request.claims:
             for host in range(request.hosts):

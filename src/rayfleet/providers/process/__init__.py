@@ -7,6 +7,7 @@ It imports nothing heavy: `PROVIDER` is read whenever a configuration is checked
 """
 
 from rayfleet.contracts import Provider, ProviderContext, ProviderKind
+from rayfleet.model import StandbyMode
 from rayfleet.providers.process.settings import Settings
 
 
@@ -16,6 +17,15 @@ def _build(context: ProviderContext) -> Provider:
     return ProcessProvider(context)
 
 
-PROVIDER = ProviderKind(name="process", settings=Settings, build=_build)
+BOOT_TIMEOUT_S = 120.0
+"""A process joins in less than a second on an idle computer; on a crowded one it may take long."""
+
+PROVIDER = ProviderKind(
+    name="process",
+    settings=Settings,
+    build=_build,
+    standby=(StandbyMode.STOPPED,),
+    boot_timeout_s=BOOT_TIMEOUT_S,
+)
 
 __all__ = ["PROVIDER", "Settings"]

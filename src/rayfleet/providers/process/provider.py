@@ -8,10 +8,12 @@ from typing import Final, TypeVar
 
 import structlog
 
-from rayfleet.contracts import Flaky, LaunchRequest, Machine, ProviderContext
+from rayfleet.contracts import Flaky, Gone, LaunchRequest, Machine, ProviderContext
+from rayfleet.model import StandbyMode
 from rayfleet.providers.process.catalogue import this_computer
 from rayfleet.providers.process.host import Host, ThisHost
 from rayfleet.providers.process.identity import cluster_root, cluster_tag
+from rayfleet.providers.process.record import Stage
 from rayfleet.providers.process.registry import Registry
 from rayfleet.providers.process.settings import Settings
 from rayfleet.providers.process.supervisor import Site, Supervisor
@@ -87,6 +89,39 @@ class ProcessProvider:
         """
         await self._open()
         await self._in_thread(lambda: self._supervisor.stop(machine_ids))
+        self._wake.set()
+
+    async def prepare(self, request: LaunchRequest, mode: StandbyMode) -> None:  # noqa: ARG002 - there is one mode here
+        """Write machines down that rest: nothing of them runs until they are started.
+
+        Raises:
+            Flaky, Denied: as for `launch`.
+        """
+        await self._open()
+        script = self._context.start_script(request.pool, request.head)
+        await self._in_thread(lambda: self._supervisor.add(request, script, Stage.RESTING))
+
+    async def stop(self, machine_ids: tuple[str, ...], mode: StandbyMode) -> None:  # noqa: ARG002 - as above
+        """End all processes of machines; their records rest, under their ids.
+
+        Raises:
+            Flaky: the registry cannot be read.
+        """
+        await self._open()
+        await self._in_thread(lambda: self._supervisor.rest(machine_ids))
+        self._wake.set()
+
+    async def start(self, request: LaunchRequest) -> None:
+        """Let machines that rest start in turn.
+
+        Raises:
+            Gone: there is none of them.
+            Flaky: the registry cannot be read.
+        """
+        await self._open()
+        script = self._context.start_script(request.pool, request.head)
+        if not await self._in_thread(lambda: self._supervisor.start(request, script)):
+            raise Gone(f"none of {', '.join(request.reuse)} exists any more")
         self._wake.set()
 
     async def close(self) -> None:

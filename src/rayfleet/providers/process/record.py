@@ -4,6 +4,9 @@ QUEUED --> STARTING --> RUNNING --> (ended by itself with 0: gone)
   ^  '--(retry)--'|         |
   |               '---------'--> FAILED    (until it is released)
   '-- any of them, when released --> STOPPING --> gone
+                                         '--(to wait on standby)--> RESTING --(started)--> QUEUED
+
+A machine that rests is a record and nothing else: it costs nothing, and starts as a new one does, under its old id.
 """
 
 import json
@@ -27,6 +30,7 @@ class Stage(StrEnum):
     RUNNING = "running"
     STOPPING = "stopping"
     FAILED = "failed"
+    RESTING = "resting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,9 @@ class Record:
 
     `process` None while STARTING: written before the process was started, and nobody has yet said which it became.
     `boot`: the kernel's boot id that `process` belongs to. `not_before`: earliest next attempt. `kill_at`: when
-    a machine that was asked to end is killed; None = not asked yet.
+    a machine that was asked to end is killed; None = not asked yet. `keeps`: its pool has machines on standby, so that
+    one whose node has left in order rests. `rests`: STOPPING, to rest and not to be gone. `started_for`: the newest
+    batch that it was started for after a rest.
     """
 
     id: str
@@ -52,6 +58,9 @@ class Record:
     spawned_at: float = 0.0
     kill_at: float | None = None
     message: str = ""
+    keeps: bool = False
+    rests: bool = False
+    started_for: str = ""
 
     def to_json(self) -> str:
         """Return the record as one JSON object."""

@@ -15,7 +15,7 @@ REBOOTED: Final = "this computer was restarted"
 
 def met_again(record: Record, boot: str, own: Sequence[Leftover]) -> Record:
     """Return what is true of `record` now. `own`: the living processes that carry the machine's tag."""
-    if record.stage in (Stage.QUEUED, Stage.FAILED):
+    if record.stage in (Stage.QUEUED, Stage.FAILED, Stage.RESTING):
         return record
     if record.boot != boot:
         lost = replace(record, process=None)

@@ -36,6 +36,7 @@ _STATES: Final = {
     Stage.RUNNING: MachineState.RUNNING,
     Stage.STOPPING: MachineState.STOPPING,
     Stage.FAILED: MachineState.FAILED,
+    Stage.RESTING: MachineState.STANDBY,
 }
 
 log = structlog.get_logger()
@@ -84,15 +85,16 @@ class Supervisor:
         self._taken = {*holding.ended, *(record.slot for record in self._records.values())}
         self._publish()
 
-    def add(self, request: LaunchRequest, script: StartScript) -> None:
-        """Write down the machines of a request that were never asked for before.
+    def add(self, request: LaunchRequest, script: StartScript, stage: Stage = Stage.QUEUED) -> None:
+        """Write down the machines of a request that were never asked for before. `stage`: where they begin.
 
         Raises:
             Denied: the directories of machines cannot be made safely.
             Flaky: the registry cannot be written; nothing of this call remains.
         """
         now = self._host.now()
-        new = [self._new(request, slot, script, now) for slot in slots(request) if slot not in self._taken]
+        fresh = [slot for slot in slots(request) if slot not in self._taken]
+        new = [replace(self._new(request, slot, script, now), stage=stage) for slot in fresh]
         self._save_all(new)
         for record in new:
             self._keep(record)
@@ -103,9 +105,28 @@ class Supervisor:
         """Mark machines as to be ended; unknown ones are gone already."""
         for machine_id in machine_ids:
             record = self._records.get(machine_id)
-            if record is not None and record.stage is not Stage.STOPPING:
-                self._put(replace(record, stage=Stage.STOPPING))
+            if record is not None and (record.stage is not Stage.STOPPING or record.rests):
+                self._put(replace(record, stage=Stage.STOPPING, rests=False))
         self._publish()
+
+    def rest(self, machine_ids: tuple[str, ...]) -> None:
+        """Mark machines as to be ended and to rest then; those that rest, or are being ended, are left alone."""
+        for machine_id in machine_ids:
+            record = self._records.get(machine_id)
+            if record is not None and record.stage not in (Stage.STOPPING, Stage.RESTING):
+                self._put(replace(record, stage=Stage.STOPPING, rests=True))
+        self._publish()
+
+    def start(self, request: LaunchRequest, script: StartScript) -> bool:
+        """Queue machines that rest, with another script; a batch starts each once. False: there is none of them."""
+        known = [self._records[name] for name in request.reuse if name in self._records]
+        now = self._host.now()
+        for record in known:
+            if record.stage is Stage.RESTING and record.started_for != request.batch:
+                again = replace(record, stage=Stage.QUEUED, script=script, attempt=0, not_before=now, message="")
+                self._put(replace(again, process=None, kill_at=None, keeps=True, started_for=request.batch))
+        self._publish()
+        return bool(known)
 
     def step(self) -> float | None:
         """Do what is due; return after how many seconds more may be, None = not before something is asked."""
@@ -143,7 +164,7 @@ class Supervisor:
                     self._ended_by_itself(record)
             case Stage.STOPPING:
                 self._advance_stopping(record)
-            case Stage.QUEUED | Stage.FAILED:
+            case Stage.QUEUED | Stage.FAILED | Stage.RESTING:
                 pass
 
     def _advance_starting(self, record: Record) -> None:
@@ -165,14 +186,21 @@ class Supervisor:
                 return
             if now < record.kill_at <= now + grace_s:  # later than that: the clock was set back
                 return
-        if not self._kill(record):
+        if self._kill(record):
+            return
+        if record.rests:
+            self._comes_to_rest(record)
+        else:
             self._gone(record)
 
     def _ended_by_itself(self, record: Record) -> None:
-        """Its node has left: with 0 as it was asked to, else it is listed as failed, with its last words."""
+        """Its node has left: with 0 as it was asked to, else it is listed as failed, with its last words.
+
+        Where machines are kept on standby, one that has left rests: whether it is to wait or to be gone is said later.
+        """
         how = self._how_it_ended(record)
         if how == _ENDED_WELL:
-            self._put(replace(record, stage=Stage.STOPPING))
+            self._put(replace(record, stage=Stage.STOPPING, rests=record.keeps))
         else:
             self._fail(record, self._with_last_words(how, record))
 
@@ -191,6 +219,14 @@ class Supervisor:
             return
         due = self._host.now() + rules.retry_delay_s * record.attempt
         self._put(replace(record, stage=Stage.QUEUED, process=None, not_before=due, message=message))
+
+    def _comes_to_rest(self, record: Record) -> None:
+        """Keep the record of a machine without processes. OSError: its directory stays, and it does not rest yet."""
+        if record.process is not None:
+            self._host.exit_code(record.process)  # reaps
+        self._host.remove(self._directory(record))
+        self._put(replace(record, stage=Stage.RESTING, rests=False, process=None, kill_at=None, message=""))
+        log.info("machine_rests", machine=record.id)
 
     def _gone(self, record: Record) -> None:
         """Take away what is left of a machine without processes. OSError: its directory stays, and so does it."""
@@ -259,7 +295,8 @@ class Supervisor:
         """Make the record of a machine under an id that the cluster never had before."""
         _, claim, host = slot
         name = host_name(claim, host, request.hosts)
-        return Record(f"{name}-{secrets.token_hex(2)}", slot, request.offer, script, request.head, now)
+        made = Record(f"{name}-{secrets.token_hex(2)}", slot, request.offer, script, request.head, now)
+        return replace(made, keeps=request.pool.standby is not None and not request.head)
 
     # ---- facts -------------------------------------------------------------------------------------------------
 
