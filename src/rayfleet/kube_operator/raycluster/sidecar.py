@@ -14,11 +14,11 @@ COMMAND: Final = (
     "rayfleet kuberay-autoscaler --cluster-name $(RAY_CLUSTER_NAME) --cluster-namespace $(RAY_CLUSTER_NAMESPACE)"
 )
 _RESOURCES: Final = {"cpu": "500m", "memory": "512Mi"}
-_LOGS: Final = {"name": "ray-logs", "mountPath": "/tmp/ray"}  # noqa: S108 - the pod's
+_LOGS: Final = "/tmp/ray"  # noqa: S108 - in the pod, where Ray writes
 
 
-def autoscaler_container(cluster: Cluster, head_pod: str) -> Object:
-    """Return the container that scales the cluster, as `autoscalerOptions` want it."""
+def autoscaler_container(cluster: Cluster, head: Object) -> Object:
+    """Return the container that scales the cluster, as `autoscalerOptions` want it. `head`: the pod it is to be in."""
     options = cluster.spec.autoscaler_options or AutoscalerOptions()
     container: Object = {
         "name": CONTAINER,
@@ -26,9 +26,9 @@ def autoscaler_container(cluster: Cluster, head_pod: str) -> Object:
         "imagePullPolicy": options.image_pull_policy or "IfNotPresent",
         "command": options.command or ["/bin/bash", "-c", "--"],
         "args": options.args or [COMMAND],
-        "env": merged(options.env, [], [*_environment(cluster, head_pod), *authentication(cluster)]),
+        "env": merged(options.env, [], [*_environment(cluster, head["metadata"]["name"]), *authentication(cluster)]),
         "resources": options.resources or {"limits": dict(_RESOURCES), "requests": dict(_RESOURCES)},
-        "volumeMounts": [_LOGS, *options.volume_mounts],
+        "volumeMounts": _mounts(head, options.volume_mounts),
     }
     if options.env_from:
         container["envFrom"] = options.env_from
@@ -37,10 +37,18 @@ def autoscaler_container(cluster: Cluster, head_pod: str) -> Object:
     return container
 
 
+def _mounts(head: Object, given: list[Object]) -> list[Object]:
+    """Return the mounts: where Ray writes, on whatever volume the Ray container has there, and the user's own."""
+    mine = head["spec"]["containers"][0].get("volumeMounts") or ()
+    shared = [mount for mount in mine if mount["mountPath"] == _LOGS and all(one["mountPath"] != _LOGS for one in given)]
+    return [*shared, *given]
+
+
 def _environment(cluster: Cluster, head_pod: str) -> list[Object]:
     return [
         {"name": "RAY_CLUSTER_NAME", "value": cluster.name},
         {"name": "RAY_CLUSTER_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+        {"name": "RAY_PORT", "value": str(cluster.port)},
         {"name": "RAY_HEAD_POD_NAME", "value": head_pod},
         {"name": "KUBERAY_CRD_VER", "value": "v1"},
     ]

@@ -4,6 +4,7 @@ import pytest
 from tests.unit.kube_operator.raycluster.clusters import (
     NOW,
     condition,
+    container,
     created,
     deleted,
     ended,
@@ -158,3 +159,15 @@ def test_services_that_people_have_changed_stay_as_they_are() -> None:
     things = made(cluster)
     changed = tuple((kind, {**one, "spec": {}} if kind == SERVICE else one) for kind, one in things)
     assert look(cluster, *changed).actions == ()
+
+
+def test_the_autoscaler_shares_whatever_volume_ray_writes_to_and_knows_the_port() -> None:
+    logs = {"name": "my-logs", "mountPath": "/tmp/ray"}
+    ray = {**container("ray-head", cpu="2"), "volumeMounts": [logs]}
+    head = {"rayStartParams": {"port": "6400"}, "template": {"spec": {"containers": [ray], "volumes": [{"name": "my-logs"}]}}}
+    (pod,) = created(look(raycluster(headGroupSpec=head, enableInTreeAutoscaling=True)))
+    _, autoscaler = pod["spec"]["containers"]
+    assert [one["name"] for one in autoscaler["volumeMounts"]] == ["my-logs"]
+    assert {"name": "RAY_PORT", "value": "6400"} in autoscaler["env"]
+    (plain,) = created(look(raycluster(enableInTreeAutoscaling=True)))
+    assert [one["name"] for one in plain["spec"]["containers"][1]["volumeMounts"]] == ["ray-logs"]
