@@ -22,7 +22,7 @@ from rayfleet.planner import plan
 from rayfleet.planner.invariants import check
 from rayfleet.providers.kuberay import KubeRayProvider
 from rayfleet.providers.kuberay.pods import is_worker, machine
-from rayfleet.testing.fake_engine import FakeEngine
+from rayfleet.testing.fake_engine import FakeEngine, node_of
 from rayfleet.testing.virtual_time import VirtualClock, run_virtual
 from rayfleet.wire.kube.objects import POD, RAY_CLUSTER, Object, key_of, labels_of
 
@@ -45,6 +45,10 @@ class Scene:
         await self.stage.apply(*groups, enableInTreeAutoscaling=True, autoscalerOptions=options)
         self._read()
         self.engine.join_by_hand("head", Resources(), head=True)
+        self.begin()
+
+    def begin(self) -> None:
+        """Start an autoscaler that remembers nothing."""
         provider = KubeRayProvider(self.stage.kube, CLUSTER)
         parts = Parts(
             cluster="demo",
@@ -61,6 +65,11 @@ class Scene:
             asyncio.create_task(reconciler.run()),
             asyncio.create_task(follow_policy(self.stage.kube, CLUSTER, reconciler)),
         ]
+
+    async def restart(self) -> None:
+        """Start another autoscaler, with an empty ledger, in place of this one."""
+        await self.close()
+        self.begin()
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -168,6 +177,31 @@ def test_3_a_slice_of_several_hosts_comes_and_goes_as_a_whole() -> None:
         return [*seen, (scene.workers(), scene.replicas())]
 
     assert on_scene(act) == [(4, [1]), (8, [2]), (0, [0])]
+
+
+def test_slices_that_an_autoscaler_finds_are_kept_and_given_back_whole() -> None:
+    """It starts with an empty ledger while slices of four hosts run: one of them in use, the other idle."""
+
+    async def act(scene: Scene) -> list[tuple[int, list[int]]]:
+        hosts = {**with_limits("tpu", cpu="1", **{"google.com/tpu": 4}), "numOfHosts": 4}
+        await scene.start(hosts, idleTimeoutSeconds=100)
+        scene.engine.submit(Resources.of({"TPU": 4}), count=8, run_s=FOR_EVER)
+        await asyncio.sleep(30)
+        seen = [(scene.workers(), scene.replicas())]
+        pods = {key_of(pod).name: labels_of(pod)["ray.io/worker-group-replica-name"] for pod in scene.stage.pods()}
+        in_first = {node_of(name) for name, replica in pods.items() if replica == "tpu-0"}
+        await scene.restart()
+        await asyncio.sleep(60)
+        kept = {key_of(pod).name for pod in scene.stage.pods()}
+        assert kept == set(pods)
+        seen.append((scene.workers(), scene.replicas()))
+        scene.end(*(n for n, task in enumerate(scene.engine.tasks) if task.node in in_first))
+        await asyncio.sleep(200)
+        left = {labels_of(pod)["ray.io/worker-group-replica-name"] for pod in scene.stage.pods()}
+        assert left == {"tpu-1"}
+        return [*seen, (scene.workers(), scene.replicas())]
+
+    assert on_scene(act) == [(8, [2]), (8, [2]), (4, [1])]
 
 
 def test_4_an_actor_with_a_custom_resource_scales_the_group_that_has_it() -> None:

@@ -35,6 +35,7 @@ def machine(pod: Object) -> Machine:
         launched_at=_moment(pod["metadata"].get("creationTimestamp")),
         address=str((pod.get("status") or {}).get("podIP", "")),
         message=message,
+        replica=labels_of(pod).get(REPLICA_LABEL, ""),
     )
 
 
