@@ -24,7 +24,8 @@ from rayfleet.providers.kuberay import KubeRayProvider
 from rayfleet.providers.kuberay.pods import is_worker, machine
 from rayfleet.testing.fake_engine import FakeEngine, node_of
 from rayfleet.testing.virtual_time import VirtualClock, run_virtual
-from rayfleet.wire.kube.objects import POD, RAY_CLUSTER, Object, key_of, labels_of
+from rayfleet.wire.kube.errors import KubeError, QuotaExceeded
+from rayfleet.wire.kube.objects import POD, RAY_CLUSTER, Kind, Object, key_of, labels_of
 
 CPU = Resources.of({"CPU": 1})
 FOR_EVER = 1e9
@@ -188,8 +189,8 @@ def test_slices_that_an_autoscaler_finds_are_kept_and_given_back_whole() -> None
         scene.engine.submit(Resources.of({"TPU": 4}), count=8, run_s=FOR_EVER)
         await asyncio.sleep(30)
         seen = [(scene.workers(), scene.replicas())]
-        pods = {key_of(pod).name: labels_of(pod)["ray.io/worker-group-replica-name"] for pod in scene.stage.pods()}
-        in_first = {node_of(name) for name, replica in pods.items() if replica == "tpu-0"}
+        pods = {key_of(pod).name: labels_of(pod)["ray.io/worker-group-replica-index"] for pod in scene.stage.pods()}
+        in_first = {node_of(name) for name, replica in pods.items() if replica == "0"}
         await scene.restart()
         await asyncio.sleep(60)
         kept = {key_of(pod).name for pod in scene.stage.pods()}
@@ -197,8 +198,8 @@ def test_slices_that_an_autoscaler_finds_are_kept_and_given_back_whole() -> None
         seen.append((scene.workers(), scene.replicas()))
         scene.end(*(n for n, task in enumerate(scene.engine.tasks) if task.node in in_first))
         await asyncio.sleep(200)
-        left = {labels_of(pod)["ray.io/worker-group-replica-name"] for pod in scene.stage.pods()}
-        assert left == {"tpu-1"}
+        left = {labels_of(pod)["ray.io/worker-group-replica-index"] for pod in scene.stage.pods()}
+        assert left == {"1"}
         return [*seen, (scene.workers(), scene.replicas())]
 
     assert on_scene(act) == [(8, [2]), (8, [2]), (4, [1])]
@@ -382,3 +383,25 @@ def test_a_pod_that_somebody_elses_deletion_holds_does_not_hold_us_up() -> None:
         return scene.workers(), [key_of(pod).name for pod in scene.stage.pods() if key_of(pod).name == stuck]
 
     assert on_scene(act) == (3, [])
+
+
+def test_a_group_that_a_quota_holds_up_is_passed_over_within_minutes() -> None:
+    """Also pods that nobody waits for any more are not asked for: nothing comes of them when there is room again."""
+
+    async def act(scene: Scene) -> list[tuple[int, list[int]]]:
+        full = True
+
+        def refuse(verb: str, kind: Kind, thing: Object) -> KubeError | None:
+            held = full and (verb, kind) == ("create", POD) and labels_of(thing)["ray.io/group"] == "first"
+            return QuotaExceeded(f'pods "{key_of(thing).name}" is forbidden: exceeded quota: team') if held else None
+
+        scene.stage.kube.refuse = refuse
+        await scene.start({**group("first", 0), "priority": 10}, group("second", 0), idleTimeoutSeconds=1000)
+        scene.engine.submit(CPU, count=3, run_s=FOR_EVER)
+        await asyncio.sleep(60)
+        seen = [(scene.workers("second"), scene.replicas())]
+        full = False
+        await asyncio.sleep(120)
+        return [*seen, (scene.workers("first"), scene.replicas())]
+
+    assert on_scene(act) == [(3, [0, 3]), (0, [0, 3])]

@@ -129,7 +129,9 @@ def _free(place: _Place, claims: tuple[Claim, ...]) -> dict[tuple[str, str], deq
     taken = {host.machine_id for claim in claims for host in claim.hosts}
     free: dict[tuple[str, str], deque[Machine]] = {}
     for machine in sorted(place.machines.values(), key=_age_order):
-        if machine.id not in taken:
+        # Without a tag nobody knows whose a machine was that stops: it is not what anybody waits for.
+        leaving = machine.state is MachineState.STOPPING and not machine.batch
+        if machine.id not in taken and not leaving:
             group = (machine.batch, "") if machine.batch else ("", machine.offer.pool)
             free.setdefault(group, deque()).append(machine)
     return free

@@ -22,13 +22,12 @@ from rayfleet.kube_operator.raycluster.names import (
     NO_HEAD_RESTART_ANNOTATION,
     SERVE_ANNOTATION,
     WORKER,
-    Slot,
 )
 from rayfleet.kube_operator.raycluster.pods import head_pod, worker_pod
 from rayfleet.kube_operator.raycluster.rights import rights
 from rayfleet.kube_operator.raycluster.services import head_service, headless_service, serve_service
 from rayfleet.kube_operator.raycluster.status import PROVISIONED, SUSPENDED, SUSPENDING, pods_of, status_of
-from rayfleet.kube_operator.raycluster.workers import Change, change
+from rayfleet.kube_operator.raycluster.workers import Change, change, token
 from rayfleet.kube_operator.reconciling import Action, Create, Delete, Observed, Reconciled
 from rayfleet.kube_operator.settings import OperatorSettings
 from rayfleet.wire.kube.objects import POD, SERVICE, Kind, Object, is_leaving, key_of, labels_of, uid_of
@@ -112,7 +111,7 @@ def _head(cluster: Cluster, seen: Observed) -> Iterator[Action]:
             yield _delete(pod, why, "FailedDeleteHeadPod")
     stays_away = cluster.annotations.get(NO_HEAD_RESTART_ANNOTATION) == "true" and holds(cluster.thing, PROVISIONED)
     if not heads and not stays_away:
-        yield Create(POD, head_pod(cluster, *_token(seen, HEAD_SLOT)), failure="FailedCreateHeadPod")
+        yield Create(POD, head_pod(cluster, seen.incarnation, seen.departed.get(str(HEAD_SLOT), 0)), failure="FailedCreateHeadPod")
 
 
 def _workers(cluster: Cluster, seen: Observed) -> Iterator[tuple[WorkerGroupSpec | None, Change]]:
@@ -131,12 +130,8 @@ def _worker_actions(cluster: Cluster, group: WorkerGroupSpec | None, need: Chang
         yield _delete(pod, why, "FailedDeleteWorkerPod")
     if group is not None:
         for slot in need.wanted:
-            pod = worker_pod(cluster, group, slot, *_token(seen, slot))
+            pod = worker_pod(cluster, group, slot, *token(group, slot.replica, seen))
             yield Create(POD, pod, failure="FailedCreateWorkerPod")
-
-
-def _token(seen: Observed, slot: Slot) -> tuple[object, ...]:
-    return seen.incarnation, seen.departed.get(str(slot), 0)
 
 
 def _delete(pod: Object, why: str, failure: str) -> Delete:

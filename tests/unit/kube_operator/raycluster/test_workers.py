@@ -14,6 +14,7 @@ from tests.unit.kube_operator.raycluster.clusters import (
 )
 
 from rayfleet.kube_operator.conditions import timestamp
+from rayfleet.kube_operator.raycluster.health import slot_of
 from rayfleet.kube_operator.raycluster.names import GROUP_LABEL
 from rayfleet.kube_operator.settings import OperatorSettings
 from rayfleet.wire.kube.objects import POD, Kind, Object, key_of, labels_of
@@ -160,7 +161,7 @@ class TestReplicasOfSeveralHosts:
         things = made(self.CLUSTER)
         pods = workers(things)
         lost, *left = pods
-        done = look(self.CLUSTER, *with_pods(things, left))
+        done = look(self.CLUSTER, *with_pods(things, left), departed={str(slot_of(lost)): 1})
         replica = labels_of(lost)["ray.io/worker-group-replica-name"]
         mates = {key_of(pod).name for pod in left if labels_of(pod)["ray.io/worker-group-replica-name"] == replica}
         assert set(deleted(done)) == mates
@@ -171,3 +172,19 @@ class TestReplicasOfSeveralHosts:
         name = key_of(workers(things)[0]).name
         named = raycluster(group("slice", 1, numOfHosts=3, scaleStrategy={"workersToDelete": [name]}))
         assert len(deleted(look(named, *things))) == 3
+
+    def test_while_it_is_being_made_the_hosts_that_are_not_seen_yet_are_asked_for_again(self) -> None:
+        """The cache shows them one after the other; those that it does not show are no reason to end the others."""
+        things = made(self.CLUSTER)
+        asked = {key_of(pod).name for pod in workers(things)}
+        some = [pod for pod in workers(things) if labels_of(pod)["ray.io/replica-host-index"] != "1"]
+        done = look(self.CLUSTER, *with_pods(things, some))
+        assert deleted(done) == {}
+        assert {key_of(pod).name for pod in created(done)} == asked - {key_of(pod).name for pod in some}
+
+    def test_a_replica_in_the_place_of_another_has_another_name(self) -> None:
+        before = {labels_of(pod)["ray.io/worker-group-replica-name"] for pod in workers(made(self.CLUSTER))}
+        departed = {f"slice/{replica}/{host}": 1 for replica in (0, 1) for host in (0, 1, 2)}
+        later = created(look(self.CLUSTER, departed=departed))
+        after = {labels_of(pod).get("ray.io/worker-group-replica-name", "") for pod in later} - {""}
+        assert (len(after), before & after) == (2, set())
