@@ -33,6 +33,7 @@ from rayfleet.kube_operator.rayservice.state import (
     matches,
     new_cluster,
     pods_of,
+    secret_of,
     url_of,
 )
 from rayfleet.kube_operator.rayservice.status import READY, SUSPENDED, SUSPENDING, UPGRADING, noted, renamed, status_of
@@ -139,7 +140,7 @@ def _serving(service: Service, wanted: Clusters) -> Reconciled:
         actions.append(Create(RAY_CLUSTER, new_cluster(service, wanted.pending), failure="FailedCreateRayCluster"))
     for cluster in (one for one in (active, pending) if one is not None):
         if holds(cluster, HEAD_READY):
-            probes.append(probe(url_of(service, cluster)))
+            probes.append(probe(url_of(service, cluster), secret_of(service, cluster)))
             actions += _configured(service, cluster) if cluster is told else []
         # Also where nobody is led to yet: on the day of the switch there must be somebody who answers.
         traffic, asked = _traffic(service, cluster)
@@ -159,7 +160,7 @@ def _configured(service: Service, cluster: Object) -> Iterator[Action]:
     fact = fact_of(service, cluster)
     config = wanted_config(service.spec.serve_config_v2)
     if fact is not None and not fact.error and not is_configured(fact, config):
-        yield configure(url_of(service, cluster), config)
+        yield configure(url_of(service, cluster), config, secret_of(service, cluster))
 
 
 def _in_place(service: Service, active: Object) -> Iterator[Action]:
@@ -259,7 +260,9 @@ def _leaving(service: Service) -> Reconciled:
     rest = [name for name in finalizers if name != FINALIZER]
     if rest == finalizers:
         return Reconciled()
-    return Reconciled((Patch(RAY_SERVICE, key_of(service.thing), {"metadata": {"finalizers": rest}}),))
+    version = service.thing["metadata"].get("resourceVersion")
+    patch: dict[str, object] = {"metadata": {"resourceVersion": version, "finalizers": rest}}
+    return Reconciled((Patch(RAY_SERVICE, key_of(service.thing), patch),))
 
 
 def _delete(kind: Kind, thing: Object, why: str) -> Delete:

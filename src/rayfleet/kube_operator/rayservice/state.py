@@ -26,6 +26,7 @@ from rayfleet.wire.kube.objects import (
     POD,
     RAY_CLUSTER,
     RAY_SERVICE,
+    Key,
     Object,
     annotations_of,
     is_leaving,
@@ -177,6 +178,11 @@ def fact_of(service: Service, cluster: Object) -> ServeFact | None:
     """Return what a cluster's Serve said last, None when it was not asked yet."""
     fact = service.seen.facts.get(probe(url_of(service, cluster)).key)
     return fact if isinstance(fact, ServeFact) else None
+
+
+def secret_of(service: Service, cluster: Object) -> Key | None:
+    """Return the Secret with the token that a cluster asks for, None when it asks for none."""
+    return Cluster.read(cluster, service.settings).token_secret
 
 
 def url_of(service: Service, cluster: Object) -> str:

@@ -27,6 +27,7 @@ from rayfleet.kube_operator.runtime.carry_out import Hand
 from rayfleet.kube_operator.runtime.events import EventWriter
 from rayfleet.kube_operator.runtime.prober import Prober
 from rayfleet.kube_operator.runtime.servers import HttpServers, Servers
+from rayfleet.kube_operator.runtime.tokens import Tokens
 from rayfleet.kube_operator.settings import OperatorSettings
 from rayfleet.wire.kube.errors import Conflict, KubeError
 from rayfleet.wire.kube.kube import Kube
@@ -56,13 +57,16 @@ RESYNC_S: Final = 600.0
 
 @dataclass(frozen=True)
 class Edges:
-    """What an operator is put together from. `incarnation`: a word that no operator before had."""
+    """What an operator is put together from.
+
+    `incarnation`: a word that no operator before had. `servers`: None for the real ones, by HTTP.
+    """
 
     kube: Kube
     settings: OperatorSettings
     incarnation: str
     now: Callable[[], float]
-    servers: Servers = field(default_factory=HttpServers)
+    servers: Servers | None = None
     namespaces: tuple[str | None, ...] = (None,)
     workers: int = 16
 
@@ -80,8 +84,9 @@ class Operator:
         edges = self.edges
         self.caches = Caches(edges.kube, edges.namespaces, self._changed)
         self._events = EventWriter(edges.kube, edges.now)
-        self._hand = Hand(edges.kube, self._events, edges.servers)
-        self._prober = Prober(edges.servers, self.queue.add)
+        servers = edges.servers or HttpServers(Tokens(edges.kube, edges.now))
+        self._hand = Hand(edges.kube, self._events, servers)
+        self._prober = Prober(servers, self.queue.add)
 
     async def run(self) -> None:
         """Reconcile for ever."""

@@ -13,7 +13,7 @@ from rayfleet.kube_operator.rayservice.serve import ServeFact, probe, proxy_prob
 from rayfleet.kube_operator.rayservice.state import RETIRED_ANNOTATION, Service, new_cluster
 from rayfleet.kube_operator.reconciling import Call, Create, Delete, Observed, Patch, Reconciled
 from rayfleet.kube_operator.settings import OperatorSettings
-from rayfleet.wire.kube.objects import POD, RAY_CLUSTER, SERVICE, Kind, Object, key_of
+from rayfleet.wire.kube.objects import POD, RAY_CLUSTER, SERVICE, Key, Kind, Object, key_of
 
 SETTINGS = OperatorSettings()
 CONFIG = "applications:\n- name: fruit\n  import_path: fruit:app\n  deployments: [{name: Mango, num_replicas: 2}]\n"
@@ -329,3 +329,12 @@ def test_a_cluster_that_somebody_deleted_is_replaced() -> None:
     thing = rayservice(serving(active="c1"))
     active, pending = names(look(thing))
     assert (active, pending != "") == ("", True)
+
+
+def test_the_secret_of_each_cluster_is_named_with_what_it_is_asked() -> None:
+    """KubeRay's scenario 60."""
+    auth = {"mode": "token", "secretName": "mine"}
+    thing = rayservice(serving(pending="c1"), rayClusterConfig=raycluster(group(), authOptions=auth)["spec"])
+    cluster = (RAY_CLUSTER, cluster_for(thing, "c1"))
+    done = look(thing, cluster, facts=[(probe(url("c1")).key, ServeFact())])
+    assert [one.secret for one in (*done.probes, *did(done, Call))] == [Key("team", "mine")] * 2
