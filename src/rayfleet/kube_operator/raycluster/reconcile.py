@@ -27,7 +27,7 @@ from rayfleet.kube_operator.raycluster.pods import head_pod, worker_pod
 from rayfleet.kube_operator.raycluster.rights import rights
 from rayfleet.kube_operator.raycluster.services import head_service, headless_service, serve_service
 from rayfleet.kube_operator.raycluster.status import PROVISIONED, SUSPENDED, SUSPENDING, pods_of, status_of
-from rayfleet.kube_operator.raycluster.workers import Change, change, token
+from rayfleet.kube_operator.raycluster.workers import Change, change, stays_s, token
 from rayfleet.kube_operator.reconciling import Action, Create, Delete, Observed, Reconciled
 from rayfleet.kube_operator.settings import OperatorSettings
 from rayfleet.wire.kube.objects import POD, SERVICE, Kind, Object, is_leaving, key_of, labels_of, uid_of
@@ -54,6 +54,7 @@ def reconcile(seen: Observed, settings: OperatorSettings) -> Reconciled:
         *(action for group, need in changes for action in _worker_actions(cluster, group, need, seen)),
     ]
     waits = [need.again_s for _, need in changes if need.again_s is not None]
+    waits += [stays_s(pod, seen) for pod in pods_of(seen, HEAD) if health(pod) is Health.ENDED and stays_s(pod, seen) > 0]
     return Reconciled(tuple(actions), status_of(cluster, seen, resumed), again_s=min(waits, default=None))
 
 
@@ -107,6 +108,8 @@ def _head(cluster: Cluster, seen: Observed) -> Iterator[Action]:
     living = [pod for pod in heads if health(pod) is not Health.ENDED]
     for pod in heads:
         if pod not in living[:1]:
+            if not living and stays_s(pod, seen) > 0:
+                continue
             why = "it has ended" if pod not in living else "there is another head"
             yield _delete(pod, why, "FailedDeleteHeadPod")
     stays_away = cluster.annotations.get(NO_HEAD_RESTART_ANNOTATION) == "true" and holds(cluster.thing, PROVISIONED)

@@ -110,7 +110,7 @@ def _goes(members: list[Object], named: set[str], seen: Observed, result: Change
     elif not whole:
         why = "its replica is not whole"
     elif ended := [pod for pod in members if health(pod) is Health.ENDED]:
-        wait_s = max(_wait_s(pod, seen) for pod in ended)
+        wait_s = max(stays_s(pod, seen) for pod in ended)
         if wait_s > 0:  # it stays for people to look at, and keeps its place
             result.again_s = min(wait_s, result.again_s or wait_s)
             return False
@@ -119,13 +119,20 @@ def _goes(members: list[Object], named: set[str], seen: Observed, result: Change
     return bool(why)
 
 
-def _wait_s(pod: Object, seen: Observed) -> float:
+def stays_s(pod: Object, seen: Observed) -> float:
     """Return how long an ended pod stays: longer each time that its slot's pods end soon after their start."""
-    ended_at = moment((terminated(pod) or {}).get("finishedAt")) or seen.now
+    ended_at = _ended_at(pod)
     times = seen.departed.get(str(slot_of(pod)), 0)
     if not times or ended_at - created_at(pod) >= LONG_LIFE_S:
         return 0.0
     return ended_at + min(RETRY_FIRST_S * 2.0 ** min(times - 1, 16), RETRY_MAX_S) - seen.now
+
+
+def _ended_at(pod: Object) -> float:
+    """Return when a pod ended; of one that was evicted no container says so, but its conditions changed then."""
+    finished = moment((terminated(pod) or {}).get("finishedAt"))
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return finished or max([created_at(pod), *(moment(one.get("lastTransitionTime")) for one in conditions)])
 
 
 def _may_choose(cluster: Cluster, group: WorkerGroupSpec) -> bool:

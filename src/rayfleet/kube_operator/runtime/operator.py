@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
 
 from rayfleet.kube_operator.raycluster.reconcile import reconcile as reconcile_raycluster
 from rayfleet.kube_operator.raycronjob.reconcile import reconcile as reconcile_raycronjob
@@ -135,21 +136,26 @@ class Operator:
         seen = self._observe(subject, thing)
         try:
             wanted = CONTROLLERS[subject.kind].reconcile(seen, self.edges.settings)
-        except ValidationError as error:
-            await self._events.tell(thing, Emit(EventType.WARNING, f"Invalid{subject.kind.name}Spec", str(error)))
-            return RESYNC_S
+        except (ValidationError, PydanticCustomError) as error:
+            return await self._invalid(thing, subject, error)
         self._prober.want(subject, wanted.probes)
-        failures = await self._hand.carry_out(thing, wanted.actions)
-        if failures != seen.failures:
-            self._failures[subject] = failures
+        done = await self._hand.carry_out(thing, wanted.actions)
+        if _kinds(done.failures) != _kinds(seen.failures):
+            self._failures[subject] = done.failures
             self.queue.add(subject)  # what was refused belongs into the status
-        elif failures:
+        elif done.failures or done.overtaken:
             self.queue.retry(subject)
         else:
             self.queue.forget(subject)
         if wanted.status is not None:
             await self._hand.write_status(subject.kind, thing, wanted.status)
         return RESYNC_S if wanted.again_s is None else wanted.again_s
+
+    async def _invalid(self, thing: Object, subject: Subject, error: ValueError) -> float:
+        """Tell the user what cannot be read; nothing is asked or done about it until it is changed."""
+        self._prober.want(subject, ())
+        await self._events.tell(thing, Emit(EventType.WARNING, f"Invalid{subject.kind.name}Spec", str(error)))
+        return RESYNC_S
 
     def _observe(self, subject: Subject, thing: Object) -> Observed:
         uid = uid_of(thing)
@@ -163,3 +169,10 @@ class Operator:
             departed=self.caches.departed(uid),
             failures=self._failures.get(subject, ()),
         )
+
+
+def _kinds(failures: tuple[Failure, ...]) -> list[tuple[str, str]]:
+    """Return what failures are about. Their messages may differ each time: were that news, the status would change with
+    each, every change of it would be a reason to look again, and what is refused would be tried without end.
+    """
+    return [(failure.reason, failure.error) for failure in failures]

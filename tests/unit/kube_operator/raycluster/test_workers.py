@@ -188,3 +188,28 @@ class TestReplicasOfSeveralHosts:
         later = created(look(self.CLUSTER, departed=departed))
         after = {labels_of(pod).get("ray.io/worker-group-replica-name", "") for pod in later} - {""}
         assert (len(after), before & after) == (2, set())
+
+
+def evicted(pod: Object, age_s: float) -> Object:
+    seen = as_seen(pod, "Failed", ready=False, age_s=age_s)
+    seen["status"] = {"phase": "Failed", "reason": "Evicted"}
+    return seen
+
+
+def test_an_evicted_pod_of_which_no_container_tells_is_replaced_all_the_same() -> None:
+    things = made(raycluster(group()))
+    (worker,) = workers(things)
+    for age_s, gone in ((2, []), (6, [key_of(worker).name])):
+        pods = with_pods(things, [evicted(worker, age_s)])
+        assert list(deleted(look(raycluster(group()), *pods, departed={"small/0/0": 1}))) == gone
+
+
+def test_a_head_that_ends_again_and_again_is_made_anew_more_and_more_slowly() -> None:
+    cluster = raycluster()
+    ((_, head),) = (one for one in made(cluster) if one[0] == POD)
+    crashed = ended(head, ago_s=1, age_s=3)
+    first = look(cluster, (POD, crashed))
+    assert list(deleted(first)) == [key_of(head).name]
+    again = look(cluster, (POD, crashed), departed={"headgroup/0/0": 3})
+    assert deleted(again) == {}
+    assert again.again_s == 19.0
