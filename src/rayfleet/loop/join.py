@@ -3,8 +3,9 @@
     claim --batch--> machine --instance id--> node
 
 Machines bind to claims of their batch in id order, claims that are wanted before those that leave. Places
-without tags give machines without a batch: those bind by pool and age, the hosts of a replica together. What binds to nothing is a stray
-(a machine of ours without a claim) or foreign (a node that somebody else started).
+without tags give machines without a batch: those bind by pool and age, the hosts of a replica together.
+What binds to nothing is a stray (a machine of ours without a claim) or foreign (a node that somebody else
+started).
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class Order:
 class Stray:
     """A machine that carries our tag but has no claim: adopted first, judged then.
 
-    `standby`: it waits without Ray. `replica`: what the hosts of its replica have in common, "" when the place has none.
+    `standby`: it waits without Ray. `replica`: what the hosts of its replica have in common, "" where nobody says.
     """
 
     machine_id: str

@@ -96,7 +96,9 @@ def host_of(replica: str, number: int) -> Machine:
 
 
 def test_the_hosts_of_a_claim_are_those_of_one_replica_also_when_they_are_shown_one_after_the_other() -> None:
-    claims = [Claim(name, POOL, Phase.REQUESTED, (Host(f"{name}.0"), Host(f"{name}.1")), batch="b") for name in ("c1", "c2")]
+    claims = [
+        Claim(name, POOL, Phase.REQUESTED, (Host(f"{name}.0"), Host(f"{name}.1")), batch="b") for name in ("c1", "c2")
+    ]
     half = joined(claims, [host_of("r1", 0), host_of("r2", 1)])
     assert machines_of(half) == {"c1.0": "r1-h0", "c1.1": None, "c2.0": "r2-h1", "c2.1": None}
     third = Claim("c0", POOL, Phase.REQUESTED, (Host("c0.0"), Host("c0.1")), batch="b")

@@ -44,7 +44,9 @@ def test_strays_of_one_batch_are_replicas_and_those_of_no_batch_are_not() -> Non
 
 
 def test_strays_of_one_replica_are_one_claim_that_waits_for_the_hosts_not_shown_yet() -> None:
-    strays = tuple(Stray(f"p{n}", OfferKey("tpu"), launched_at=995.0, replica=r) for n, r in ((1, "a"), (2, "b"), (3, "b")))
+    strays = tuple(
+        Stray(f"p{n}", OfferKey("tpu"), launched_at=995.0, replica=r) for n, r in ((1, "a"), (2, "b"), (3, "b"))
+    )
     result = planned(TPU, tasks(4, TPU=1), strays=strays)
     assert [[host.machine_id for host in c.hosts] for c in result.claims if c.phase is Phase.BOOTING] == [
         ["p1", None],

@@ -114,7 +114,9 @@ def test_a_kind_that_the_server_does_not_know_holds_nobody_up_and_may_come_later
         known = False
 
         def refuse(verb: str, _kind: Kind, _thing: Object) -> KubeError | None:
-            return NotFound("the server could not find the requested resource") if verb == "list" and not known else None
+            return (
+                NotFound("the server could not find the requested resource") if verb == "list" and not known else None
+            )
 
         kube.refuse = refuse
         await kube.create(POD, pod("one"))
@@ -159,7 +161,8 @@ class Brief(FakeKube):
         self, kind: Kind, version: str, namespace: str | None = None, selector: str = ""
     ) -> AsyncIterator[Seen]:
         self.calls[f"watch {kind.plural}"] += 1
-        for seen in ():
+        nothing: tuple[Seen, ...] = ()
+        for seen in nothing:
             yield seen
 
 

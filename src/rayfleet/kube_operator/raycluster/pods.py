@@ -107,9 +107,7 @@ def _inherited(cluster: Cluster) -> dict[str, str]:
     return {name: cluster.annotations[name] for name in passed_on if name in cluster.annotations}
 
 
-def _replica_labels(
-    cluster: Cluster, group: WorkerGroupSpec, slot: Slot, token: tuple[object, ...]
-) -> dict[str, str]:
+def _replica_labels(cluster: Cluster, group: WorkerGroupSpec, slot: Slot, token: tuple[object, ...]) -> dict[str, str]:
     """Return where a pod stands. A replica's name is its own: one that takes its place later has another."""
     labels = {names.REPLICA_INDEX_LABEL: str(slot.replica)}
     if group.num_of_hosts == 1:

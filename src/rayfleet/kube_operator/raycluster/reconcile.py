@@ -54,7 +54,9 @@ def reconcile(seen: Observed, settings: OperatorSettings) -> Reconciled:
         *(action for group, need in changes for action in _worker_actions(cluster, group, need, seen)),
     ]
     waits = [need.again_s for _, need in changes if need.again_s is not None]
-    waits += [stays_s(pod, seen) for pod in pods_of(seen, HEAD) if health(pod) is Health.ENDED and stays_s(pod, seen) > 0]
+    waits += [
+        stays_s(pod, seen) for pod in pods_of(seen, HEAD) if health(pod) is Health.ENDED and stays_s(pod, seen) > 0
+    ]
     return Reconciled(tuple(actions), status_of(cluster, seen, resumed), again_s=min(waits, default=None))
 
 
@@ -114,7 +116,11 @@ def _head(cluster: Cluster, seen: Observed) -> Iterator[Action]:
             yield _delete(pod, why, "FailedDeleteHeadPod")
     stays_away = cluster.annotations.get(NO_HEAD_RESTART_ANNOTATION) == "true" and holds(cluster.thing, PROVISIONED)
     if not heads and not stays_away:
-        yield Create(POD, head_pod(cluster, seen.incarnation, seen.departed.get(str(HEAD_SLOT), 0)), failure="FailedCreateHeadPod")
+        yield Create(
+            POD,
+            head_pod(cluster, seen.incarnation, seen.departed.get(str(HEAD_SLOT), 0)),
+            failure="FailedCreateHeadPod",
+        )
 
 
 def _workers(cluster: Cluster, seen: Observed) -> Iterator[tuple[WorkerGroupSpec | None, Change]]:

@@ -40,7 +40,9 @@ def autoscaler_container(cluster: Cluster, head: Object) -> Object:
 def _mounts(head: Object, given: list[Object]) -> list[Object]:
     """Return the mounts: where Ray writes, on whatever volume the Ray container has there, and the user's own."""
     mine = head["spec"]["containers"][0].get("volumeMounts") or ()
-    shared = [mount for mount in mine if mount["mountPath"] == _LOGS and all(one["mountPath"] != _LOGS for one in given)]
+    shared = [
+        mount for mount in mine if mount["mountPath"] == _LOGS and all(one["mountPath"] != _LOGS for one in given)
+    ]
     return [*shared, *given]
 
 

@@ -81,9 +81,9 @@ def token(group: WorkerGroupSpec, replica: int, seen: Observed) -> tuple[object,
 
 
 def _is_whole(cluster: Cluster, group: WorkerGroupSpec, members: list[Object], seen: Observed) -> bool:
-    """Say whether a replica has all its hosts, or is being made just now: what is seen was asked for by us, and none left.
+    """Say whether a replica has all its hosts, or is being made just now: we asked for what is seen, and none has left.
 
-    Then its other hosts may exist already, and be seen later; a replica that has lost one is broken.
+    In the latter case its other hosts may exist already, and be seen later; a replica that has lost one is broken.
     """
     return len(members) >= group.num_of_hosts or all(
         key_of(pod).name == pod_name(cluster.name, slot, cluster.uid, *token(group, slot.replica, seen))

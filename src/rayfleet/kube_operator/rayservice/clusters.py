@@ -40,5 +40,5 @@ def _takes_over(service: Service, pending: Object) -> bool:
     config = wanted_config(service.spec.serve_config_v2)
     if not (is_configured(fact, config) and is_serving(fact, config)):
         return False
-    # Where nobody serves yet there is nothing to lose; else somebody must answer behind the names from the first moment.
+    # Where nobody serves yet there is nothing to lose; else somebody must answer from the first moment.
     return not endpoints(service, service.active_name) or endpoints(service, service.pending_name) > 0

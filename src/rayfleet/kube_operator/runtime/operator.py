@@ -172,7 +172,9 @@ class Operator:
 
 
 def _kinds(failures: tuple[Failure, ...]) -> list[tuple[str, str]]:
-    """Return what failures are about. Their messages may differ each time: were that news, the status would change with
-    each, every change of it would be a reason to look again, and what is refused would be tried without end.
+    """Return what failures are about.
+
+    Their messages may differ each time: were that news, the status would change with each, every change of it would be
+    a reason to look again, and what is refused would be tried without end.
     """
     return [(failure.reason, failure.error) for failure in failures]

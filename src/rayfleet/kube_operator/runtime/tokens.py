@@ -1,4 +1,4 @@
-"""The tokens that clusters ask for, out of their Secrets: read when they are needed, and again when they are refused."""
+"""The tokens that clusters ask for, out of their Secrets: read when they are needed, and again once refused."""
 
 from __future__ import annotations
 

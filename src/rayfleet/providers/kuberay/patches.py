@@ -4,7 +4,8 @@ Groups are a list, and somebody may have reordered it, or changed a count, since
 of the group and the values that it replaces. What fails its test is a Conflict: look again, decide again.
 
     launch   replicas = max(replicas, minReplicas, pods that stay) + new ones; the launch's token is kept beside it
-    release  max(replicas, pods that stay) - those that go, each of them named in workersToDelete; names whose pods are gone are dropped
+    release  max(replicas, pods that stay) - those that go, each of them named in workersToDelete; names whose pods are
+             gone are dropped
 """
 
 from __future__ import annotations

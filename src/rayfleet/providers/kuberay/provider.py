@@ -115,7 +115,10 @@ class KubeRayProvider:
                 return []
             group = find_group(cluster, name)
             staying = self._staying(group)
-            target = min(max(group.spec.replicas, group.spec.min_replicas, staying) + len(request.claims), group.spec.max_replicas)
+            target = min(
+                max(group.spec.replicas, group.spec.min_replicas, staying) + len(request.claims),
+                group.spec.max_replicas,
+            )
             return launch_patch(cluster, group, staying, len(request.claims), request.batch)
 
         await self._change(patch)

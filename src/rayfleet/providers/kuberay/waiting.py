@@ -1,8 +1,8 @@
 """What a pod that does not come up waits for, since when, and when waiting is no use any more.
 
-    image, configuration   -> `IMAGE_S`, for registries have bad moments; then nobody but the user can help
-    no machine takes it    -> as long as anything changes about it: machines are added, others leave; without any change
-                              for `UNSCHEDULABLE_S`, none will come
+image, configuration   -> `IMAGE_S`, for registries have bad moments; then nobody but the user can help
+no machine takes it    -> as long as anything changes about it: machines are added, others leave; without any change
+                          for `UNSCHEDULABLE_S`, none will come
 """
 
 from __future__ import annotations

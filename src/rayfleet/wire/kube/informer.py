@@ -92,7 +92,8 @@ class Informer:
                 wait_s = RETRY_FIRST_S
 
     def _forget_all(self) -> None:
-        for key in self.store.keys():
+        known = self.store.keys()
+        for key in known:
             if self._followed.namespace in (None, key.namespace):
                 self._tell(self.store.remove(key), None)
 
@@ -100,7 +101,8 @@ class Informer:
         followed = self._followed
         listing = await self._kube.list(followed.kind, followed.namespace, followed.selector)
         # Informers of several namespaces share a store: what is of another is not missing here.
-        gone = {key for key in self.store.keys() if followed.namespace in (None, key.namespace)}
+        known = self.store.keys()
+        gone = {key for key in known if followed.namespace in (None, key.namespace)}
         for thing in listing.items:
             gone.discard(key_of(thing))
             self._put(thing)

@@ -164,7 +164,10 @@ def test_services_that_people_have_changed_stay_as_they_are() -> None:
 def test_the_autoscaler_shares_whatever_volume_ray_writes_to_and_knows_the_port() -> None:
     logs = {"name": "my-logs", "mountPath": "/tmp/ray"}
     ray = {**container("ray-head", cpu="2"), "volumeMounts": [logs]}
-    head = {"rayStartParams": {"port": "6400"}, "template": {"spec": {"containers": [ray], "volumes": [{"name": "my-logs"}]}}}
+    head = {
+        "rayStartParams": {"port": "6400"},
+        "template": {"spec": {"containers": [ray], "volumes": [{"name": "my-logs"}]}},
+    }
     (pod,) = created(look(raycluster(headGroupSpec=head, enableInTreeAutoscaling=True)))
     _, autoscaler = pod["spec"]["containers"]
     assert [one["name"] for one in autoscaler["volumeMounts"]] == ["my-logs"]

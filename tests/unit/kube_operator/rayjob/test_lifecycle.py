@@ -425,7 +425,11 @@ class TestNothingHangsAndNothingLies:
     def test_a_cluster_of_somebody_else_is_never_taken_away(self) -> None:
         """A rule that was added after the checks."""
         rules = [{"policy": "DeleteCluster", "condition": {"jobStatus": "SUCCEEDED"}}]
-        spec: Any = {"rayClusterSpec": None, "clusterSelector": {"a": "b"}, "deletionStrategy": {"deletionRules": rules}}
+        spec: Any = {
+            "rayClusterSpec": None,
+            "clusterSelector": {"a": "b"},
+            "deletionStrategy": {"deletionRules": rules},
+        }
         job = rayjob(phase("Complete", jobStatus="SUCCEEDED", endTime=timestamp(NOW - 9)), **spec)
         assert look(job, related={RAY_CLUSTER: (cluster(READY),)}).actions == ()
 

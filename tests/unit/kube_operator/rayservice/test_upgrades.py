@@ -159,7 +159,9 @@ class TestUpgrade:
     def test_the_switch_waits_until_somebody_answers_on_the_other_side(self) -> None:
         """A cluster of a head alone has nobody behind the names until its head is let into traffic."""
         upgrading = {**self.NEW, "status": serving("c1", "c2")}
-        clusters = tuple((RAY_CLUSTER, cluster_for(thing, name)) for thing, name in ((self.OLD, "c1"), (self.NEW, "c2")))
+        clusters = tuple(
+            (RAY_CLUSTER, cluster_for(thing, name)) for thing, name in ((self.OLD, "c1"), (self.NEW, "c2"))
+        )
         serves = tuple(serving_pods(clusters[0][1]))
         (head,) = (one for one in serving_pods(clusters[1][1]) if "-head-" in key_of(one).name)
         facts = [running("c1"), running("c2")]

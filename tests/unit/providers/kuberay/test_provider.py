@@ -90,7 +90,9 @@ def test_pods_are_machines_with_what_holds_them_up() -> None:
         {**pod("head"), "metadata": {**pod("head")["metadata"], "labels": {"ray.io/cluster": "demo"}}},
     )
 
-    async def test(_kube: FakeKube, provider: KubeRayProvider) -> list[list[tuple[str, MachineState, str, object]]]:
+    async def test(
+        _kube: FakeKube, provider: KubeRayProvider
+    ) -> list[list[tuple[str, MachineState, str, Trouble | None]]]:
         seen = []
         for wait_s in (0, 70, 300):
             await asyncio.sleep(wait_s)
@@ -131,7 +133,9 @@ def quota(group: str) -> Object:
 
 
 @pytest.mark.parametrize(("group", "error", "at_most_s"), [("small", QuotaReached, 5), ("other", Flaky, 35)])
-def test_pods_that_may_not_be_made_are_asked_for_no_longer(group: str, error: type[Exception], at_most_s: float) -> None:
+def test_pods_that_may_not_be_made_are_asked_for_no_longer(
+    group: str, error: type[Exception], at_most_s: float
+) -> None:
     """Else they would come when the quota has room, and nobody waits for them any more."""
 
     async def test(kube: FakeKube, provider: KubeRayProvider) -> tuple[float, int, int]:
