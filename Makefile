@@ -49,9 +49,9 @@ demo: setup ## Show a real Ray cluster on this machine grow with its work and sh
 # ---- tests ------------------------------------------------------------------------------------------------------------
 
 # What runs where: pure and faked parts on all cores; then everything that starts real Ray, one at a time, for its own sake
-# and for the machine's. The command from end to end, guides, chaos and slow tests have targets of their own.
-QUICK := not ray and not redis and not slow and not guides and not e2e
-REAL := (ray or redis) and not slow and not guides and not e2e
+# and for the machine's. The command from end to end, guides, Kubernetes, chaos and slow tests have targets of their own.
+QUICK := not ray and not redis and not slow and not guides and not e2e and not kubernetes
+REAL := (ray or redis) and not slow and not guides and not e2e and not kubernetes
 
 .PHONY: test
 test: setup test-servers ## The tests that every change must pass, with real Ray (ten minutes on 2 cores)
@@ -79,9 +79,16 @@ test-e2e: setup ## Demo and examples as a user runs them, the simulator beside r
 test-guides: setup ## Type in what the users' guides show, and compare
 	@scripts/real_tests.sh $(BIN)/python tests/guides -q -m guides $(ARGS)
 
+# The programs of the control plane are in a cache outside of the tree; only the first run on a machine builds them.
+.PHONY: test-kubernetes
+test-kubernetes: setup ## On a real Kubernetes control plane (the first run on a machine builds it: seven minutes)
+	@scripts/need_debian.sh openssl ip=iproute2
+	@programs="$$(scripts/kubernetes_plane.sh)" && RAYFLEET_KUBERNETES="$$programs" \
+		$(PYTEST) tests/kubernetes -q -m 'kubernetes and not slow' $(ARGS)
+
 .PHONY: chaos
 chaos: setup ## The slow tests: faults in real clusters, many at once, and hours of dense faults on virtual time
-	@$(PYTEST) tests -q -m 'slow and not guides' $(ARGS)
+	@$(PYTEST) tests -q -m 'slow and not guides and not kubernetes' $(ARGS)
 
 # Hours on one core for all of the planner; by file, or by the end of the mutants' numbers for a sample, see docs/mutants.md.
 .PHONY: mutants

@@ -68,6 +68,7 @@ class Values:
     sizes: Drawn
     shapes: Drawn
     labels: Drawn
+    same_labels: Drawn
     selectors: Drawn
     counts: Drawn
     gang_counts: Drawn
@@ -122,6 +123,7 @@ LIKELY = Values(
     sizes=st.sampled_from(SIZES).map(Resources.of),
     shapes=st.sampled_from(SHAPES).map(Resources.of),
     labels=st.sampled_from([{}, {}, {"tier": "batch"}, {"tier": "web"}]).map(FrozenMap),
+    same_labels=st.sampled_from([None, None, None, "tier", "ray.io/availability-zone"]),
     selectors=st.one_of(st.just(()), st.just(()), st.lists(TIERS, min_size=1, max_size=2, unique=True).map(tuple)),
     counts=st.integers(1, 12),
     gang_counts=st.integers(1, 3),
@@ -164,6 +166,7 @@ ANY = Values(
     sizes=RESOURCES,
     shapes=RESOURCES,
     labels=st.dictionaries(NAMES, TEXTS, max_size=2).map(FrozenMap),
+    same_labels=st.none() | NAMES,
     selectors=st.lists(st.dictionaries(NAMES, EXPRESSIONS, max_size=2).map(LabelSelector.parse), max_size=2).map(tuple),
     counts=st.integers(0, 1000),
     gang_counts=st.integers(0, 9),
@@ -217,7 +220,7 @@ def pools(draw: st.DrawFn, of: Values, name: str) -> Pool:
 def demands(of: Values) -> st.SearchStrategy[Demand]:
     bundles = st.builds(Bundle, shape=of.shapes, selectors=of.selectors)
     strategies, bundled = st.sampled_from(Strategy), several(bundles, 4, least=1)
-    gangs = st.builds(Gang, strategies, bundled, of.gang_counts, of.ages, of.placed, of.labels)
+    gangs = st.builds(Gang, strategies, bundled, of.gang_counts, of.ages, of.placed, of.labels, of.same_labels)
     return st.builds(
         Demand,
         tasks=several(st.builds(TaskDemand, of.shapes, of.counts, of.selectors, of.ages, of.labels), 4),
@@ -310,6 +313,7 @@ def _likely_claim(draw: st.DrawFn, number: int, among: list[Pool]) -> Claim:
         accepted=draw(st.booleans()),
         foreign=phase is Phase.READY and draw(st.integers(0, 9)) == 0,
         drifted=draw(st.integers(0, 9)) == 0,
+        found=draw(st.integers(0, 9)) == 0,
         drain=Drain(why, since, 1100.0, mode) if phase is Phase.DRAINING else None,
         listed_at=draw(st.sampled_from([None, 998.0])),
         standby=waits,
@@ -366,6 +370,7 @@ ANY_POOLS = st.builds(
     replace,
     NAMES.flatmap(lambda name: pools(ANY, name)),
     max_age_s=st.none() | SPANS,
+    max_age_grace_s=st.none() | SPANS,
     restartable=st.booleans(),
     boot_timeout_s=st.none() | SPANS,
 )
@@ -390,6 +395,8 @@ POLICIES = st.builds(
     spot_spread_margin=st.none() | SPANS,
     disruption_budgets=several(BUDGETS, 2),
     max_age_s=st.none() | SPANS,
+    max_age_grace_s=st.none() | SPANS,
+    keep_starting_share=SPANS,
     consolidation_threshold=st.none() | SPANS,
     consolidate_after_s=SPANS,
     scale_down_utilization=st.none() | SPANS,
@@ -433,6 +440,7 @@ def _any_claim(name: str) -> st.SearchStrategy[Claim]:
         accepted=st.booleans(),
         head=st.booleans(),
         foreign=st.booleans(),
+        found=st.booleans(),
         drifted=st.booleans(),
         make=st.sampled_from(["", "{CPU: 1} {} x1"]),
         drain=st.none() | st.builds(Drain, REASONS, MOMENTS, MOMENTS, st.sampled_from(ReleaseMode)),

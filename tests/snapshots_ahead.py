@@ -59,6 +59,7 @@ def likely_extras(
         "scale_up_utilization": _maps({}, {}, {"CPU": 0.6}, {"GPU": 0.5, "memory": 0.8}),
         "max_resources": _maps({}, {}, {"CPU": 120_000}, {"GPU": 10_000, "CPU": 300_000}),
         "max_usd_per_day": st.sampled_from([None, None, None, 60.0]),
+        "gangs_same_label": st.sampled_from([None, None, None, "ray.io/availability-zone"]),
         "quotas": st.sampled_from([(), (), QUOTAS, QUOTAS[:1]]),
         "overlays": _some(
             st.builds(
@@ -107,6 +108,7 @@ def any_extras(names: Drawn, spans: Drawn, units: Drawn, shapes: Drawn, selector
         "max_resources": st.dictionaries(names, units | st.just(0), max_size=2).map(FrozenMap),
         "max_usd_per_day": st.none() | spans,
         "max_launches_per_min": counts,
+        "gangs_same_label": st.none() | names,
         "forecast": st.none() | st.builds(Forecast, st.floats(3600, 1e6), spans, spans),
         "overlays": _some(_any_overlays(names, spans)),
         "quotas": _some(

@@ -44,7 +44,7 @@ WISHES: Final[dict[str, Wish]] = {
     "gang_strictspread8_x20": Wish(1.001, 0.010),
     "gang_strictspread64_x4": Wish(1.001, 0.010),
     "gang_strictspread256_x1": Wish(1.001, 0.010),
-    "gang_mixed_x40_tasks2000": Wish(1.05, 0.050),
+    "gang_mixed_x40_tasks2000": Wish(1.03, 0.050),
     "mix10_1000_t50_ex100": Wish(1.02, 0.060),
     "mix10_1000_t50_ex1000": Wish(1.02, 0.060),
     "mix10_1000_t50_ex5000": Wish(1.025, 0.100),

@@ -37,6 +37,7 @@ def disruptable(draw: st.DrawFn, *, quiet: bool = False) -> Snapshot:
         of.policy,
         pools=pools,
         max_age_s=draw(st.sampled_from([None, 400.0])),
+        max_age_grace_s=draw(st.sampled_from([None, None, 0.0, 900.0])),
         consolidation_threshold=draw(st.sampled_from([None, 0.0, 0.5, 0.9])),
         consolidate_after_s=draw(st.sampled_from([0.0, 50.0])),
         scale_down_utilization=draw(st.sampled_from([None, None, 0.3])),

@@ -123,6 +123,9 @@ class NodeTypeForm(Form):
     """A machine with nothing to do for so many seconds leaves; null: the cluster's."""
     max_age_s: Measure | None = None
     """Machines older than this are replaced; null: as the cluster says. rayfleet's own."""
+    max_age_grace_s: Measure | None = None
+    """For so many seconds beyond that age, what runs there may go on before it is ended; null: as the cluster says.
+    rayfleet's own."""
     restartable: Flag = False
     """Its work may be ended and started again elsewhere, so that machines in use may be replaced. rayfleet's own."""
     standby: StandbyField = None

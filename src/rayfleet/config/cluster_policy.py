@@ -79,6 +79,7 @@ def _pool(form: ClusterForm, kind: NodeType, *, here: bool) -> Pool:
         idle_timeout_s=own.idle_timeout_s,
         restartable=own.restartable,
         max_age_s=own.max_age_s,
+        max_age_grace_s=own.max_age_grace_s,
         standby=standby(own.standby),
         boot_timeout_s=own.boot_timeout_s,
         offers=_offers(form, kind),

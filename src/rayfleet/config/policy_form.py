@@ -202,12 +202,21 @@ class SharedForm(Form):
     """Budget from midnight to midnight, UTC; null: none. rayfleet's own."""
     max_launches_per_min: Count | None = None
     """Machines that are launched within a minute at most; null: no limit. rayfleet's own."""
+    gangs_same_label: Name | None = None
+    """Label key on which all machines of a placement group agree: `ray.io/availability-zone` keeps each in one zone;
+    null: none. rayfleet's own."""
     overlays: list[OverlayForm] = Field(default_factory=list)
     """What offers count as when they are compared: reserved capacity, licences, carbon. rayfleet's own."""
     quotas: list[QuotaForm] = Field(default_factory=list)
     """What owners of work (teams, jobs) may have, and their shares. rayfleet's own."""
     forecast: ForecastForm | None = None
     """Room for what was needed one season ago, in advance; null: none. rayfleet's own."""
+    keep_starting_share: Measure = 0.25
+    """Of machines on their way that nothing needs any more, so many are kept as this share of those of their pool that
+    are in use, each for its idle time-out from its launch on; 0: none. rayfleet's own."""
+    max_age_grace_s: Measure | None = None
+    """What runs on a machine at its maximum age may go on for so many seconds, and is ended then, restartable or not;
+    null: only restartable work is ended. rayfleet's own."""
 
 
 def shared(form: SharedForm) -> Json:
@@ -220,9 +229,12 @@ def shared(form: SharedForm) -> Json:
         "max_resources": _units(form.max_resources),
         "max_usd_per_day": form.max_usd_per_day,
         "max_launches_per_min": form.max_launches_per_min,
+        "gangs_same_label": form.gangs_same_label,
         "overlays": tuple(_overlay(row) for row in form.overlays),
         "quotas": tuple(_quota(row) for row in form.quotas),
         "forecast": Forecast(**form.forecast.model_dump()) if form.forecast else None,
+        "keep_starting_share": form.keep_starting_share,
+        "max_age_grace_s": form.max_age_grace_s,
     }
 
 
@@ -237,10 +249,12 @@ def shared_to_json(policy: Policy) -> Json:
         "overlays": [_overlay_to_json(overlay) for overlay in policy.overlays],
         "quotas": [_quota_to_json(quota) for quota in policy.quotas],
         "forecast": asdict(policy.forecast) if policy.forecast else None,
+        "gangs_same_label": policy.gangs_same_label,
     }
-    limits = {"max_usd_per_day": policy.max_usd_per_day, "max_launches_per_min": policy.max_launches_per_min}
+    default = Policy()
+    plain = ("max_usd_per_day", "max_launches_per_min", "keep_starting_share", "max_age_grace_s")
     return {key: value for key, value in rows.items() if value} | {
-        key: value for key, value in limits.items() if value is not None
+        key: getattr(policy, key) for key in plain if getattr(policy, key) != getattr(default, key)
     }
 
 

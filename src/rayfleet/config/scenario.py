@@ -148,6 +148,7 @@ def _pool(form: PoolForm) -> Pool:
         hosts_per_replica=form.hosts_per_replica,
         idle_timeout_s=form.idle_timeout_s,
         max_age_s=form.max_age_s,
+        max_age_grace_s=form.max_age_grace_s,
         restartable=form.restartable,
         standby=standby(form.standby),
         boot_timeout_s=form.boot_timeout_s,
@@ -201,6 +202,7 @@ def _claim(name: str, rows: list[MachineForm], policy: Policy) -> Claim:
         accepted=first.accepted,
         head=first.head,
         foreign=first.foreign,
+        found=first.found,
         drifted=first.drifted,
         make=first.make,
         drain=_drain(first),
@@ -277,7 +279,8 @@ def _requested(row: RequestedForm) -> RequestedDemand:
 
 def _gang(row: GangForm) -> Gang:
     bundles = tuple(_bundle(b) for b in row.bundles)
-    return Gang(row.strategy, bundles, row.count, row.age_s, FrozenMap(row.placed), FrozenMap(row.labels))
+    placed, labels = FrozenMap(row.placed), FrozenMap(row.labels)
+    return Gang(row.strategy, bundles, row.count, row.age_s, placed, labels, row.same_label)
 
 
 def _bundle(form: BundleForm) -> Bundle:

@@ -20,7 +20,9 @@ MACHINES_MAX: Final = 1_000_000
 EFFORT_MAX: Final = 1_000_000
 
 _ORIGIN = ("provider", "region", "zone", "market")
-_SHARED = ("pool", *_ORIGIN, "phase", "since", "created", "batch", "head", "deadline", "mode", "standby", "reuse")
+_SHARED = (
+    "pool", *_ORIGIN, "phase", "since", "created", "batch", "head", "found", "deadline", "mode", "standby", "reuse",
+)  # fmt: skip
 """Keys of machine rows that belong to the replica."""
 
 

@@ -86,6 +86,7 @@ class PoolForm(Form):
     hosts_per_replica: Positive = 1
     idle_timeout_s: Measure | None = None
     max_age_s: Measure | None = None
+    max_age_grace_s: Measure | None = None
     restartable: Flag = False
     standby: StandbyField = None
     boot_timeout_s: Measure | None = None
@@ -152,6 +153,7 @@ class MachineForm(Form):
     phase: Phase = Phase.READY
     head: Flag = False
     foreign: Flag = False
+    found: Flag = False
     drifted: Flag = False
     make: Text = ""
     accepted: Flag = True
@@ -227,6 +229,7 @@ class GangForm(Form):
     age_s: Measure = 0.0
     placed: dict[Name, Name] = Field(default_factory=dict)
     labels: Labels = Field(default_factory=dict)
+    same_label: Name | None = None
 
 
 class DemandForm(Form):

@@ -125,6 +125,7 @@ def _pool(pool: Pool) -> Json:
         "hosts_per_replica",
         "idle_timeout_s",
         "max_age_s",
+        "max_age_grace_s",
         "restartable",
         "boot_timeout_s",
     )
@@ -194,6 +195,7 @@ def _claim(claim: Claim, policy: Policy) -> Json:
         "phase": claim.phase.value,
         "head": claim.head,
         "foreign": claim.foreign,
+        "found": claim.found,
         "drifted": claim.drifted,
         "make": claim.make,
         "accepted": claim.accepted,
@@ -217,8 +219,8 @@ def _claim(claim: Claim, policy: Policy) -> Json:
 
 
 _CLAIM_DEFAULTS: Json = {
-    "phase": Phase.READY.value, "head": False, "foreign": False, "drifted": False, "make": "", "accepted": True,
-    "batch": "", "since": 0.0, "created": 0.0, "listed_at": None, "retry_at": None, "unseen_since": None,
+    "phase": Phase.READY.value, "head": False, "foreign": False, "found": False, "drifted": False, "make": "",
+    "accepted": True, "batch": "", "since": 0.0, "created": 0.0, "listed_at": None, "retry_at": None, "unseen_since": None,
     "ending": None, "reuse": False,
 }  # fmt: skip
 
@@ -298,8 +300,13 @@ def gang_to_json(gang: Gang) -> Json:
     """Return one row of `demand.gangs`."""
     row: Json = {"strategy": gang.strategy.value, "bundles": [_bundle(bundle) for bundle in gang.bundles]}
     row["count"] = gang.count
-    more = {"age_s": gang.age_s, "placed": dict(gang.placed), "labels": dict(gang.labels)}
-    return row | _without({"age_s": 0.0, "placed": {}, "labels": {}}, more)
+    more = {
+        "age_s": gang.age_s,
+        "placed": dict(gang.placed),
+        "labels": dict(gang.labels),
+        "same_label": gang.same_label,
+    }
+    return row | _without({"age_s": 0.0, "placed": {}, "labels": {}, "same_label": None}, more)
 
 
 def _bundle(bundle: Bundle) -> Json:

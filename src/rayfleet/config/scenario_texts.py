@@ -31,6 +31,7 @@ SCENARIO_TEXTS: Final[dict[str, dict[str, str]]] = {
         "hosts_per_replica": "So many machines live and die together.",
         "idle_timeout_s": "An idle machine is given back after so long; null: as the policy says.",
         "max_age_s": "Older machines are replaced; null: as the policy says.",
+        "max_age_grace_s": "What runs at that age may go on for so long and is ended then; null: as the policy says.",
         "restartable": "Its work may be ended and started again elsewhere, so that machines in use may be replaced.",
         "standby": "How many machines wait without Ray, to work sooner than new ones; null: none.",
         "boot_timeout_s": "A machine that has not joined so long after it appeared is given back; null: as the "
@@ -46,10 +47,15 @@ SCENARIO_TEXTS: Final[dict[str, dict[str, str]]] = {
         "ready; null: no limit.",
         "downscaling_speed": "Its mirror, for machines that may be leaving; null: no limit.",
         "max_usd_per_hour": "Budget; machines without a price do not count; null: none.",
+        "gangs_same_label": "A label key on which the machines of every gang agree that names none itself; null: none.",
         "spot_spread_margin": "Spot machines are spread over offers that cost at most this share more than the "
         "cheapest (0.2: a fifth); null: the cheapest only.",
         "disruption_budgets": "How many machines may be leaving voluntarily at a time.",
         "max_age_s": "Older machines are replaced; null: never.",
+        "max_age_grace_s": "What runs at that age may go on for so long and is ended then, restartable or not; null: "
+        "it is not ended.",
+        "keep_starting_share": "Of machines on their way that nothing needs any more, so many stay as this share of "
+        "those of their pool that are in use.",
         "consolidation_threshold": "Under-used machines leave, or cheaper ones take their place, when the score of "
         "that is at least this; null: never.",
         "consolidate_after_s": "No machine is consolidated before it has been ready for so long.",
@@ -74,6 +80,7 @@ SCENARIO_TEXTS: Final[dict[str, dict[str, str]]] = {
         "phase": "Where it is in its life.",
         "head": "Carries the head.",
         "foreign": "Was joined by hand: counts as capacity, is never released.",
+        "found": "Somebody else asked for it, at a place without tags: it may have its start.",
         "drifted": "Its configuration is outdated.",
         "make": "As what it was launched; where it is given, `drifted` follows from comparing it with the pool.",
         "accepted": "Whether the provider has said yes to its launch.",
@@ -125,6 +132,7 @@ SCENARIO_TEXTS: Final[dict[str, dict[str, str]]] = {
         "age_s": _AGE,
         "placed": "Bundle's index (as text) -> id of the machine that holds it already.",
         "labels": _OWNER,
+        "same_label": "A label key on which all of its machines agree, such as the zone's; null: as the policy says.",
     },
     "DemandForm": {
         "tasks": "Tasks and actors that wait.",

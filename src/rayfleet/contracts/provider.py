@@ -14,15 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
 from rayfleet.contracts.engine import StartScript
 from rayfleet.model import OfferKey, Pool, StandbyMode, Trouble
+from rayfleet.model.word import Word
 
 
-class MachineState(StrEnum):
+class MachineState(Word):
     """What a provider says of a machine. Machines that are gone are not listed.
 
     STANDBY: at rest without Ray (stopped, or booted for it), and can be started. One that is on its way there is

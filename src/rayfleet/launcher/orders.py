@@ -64,6 +64,8 @@ POLICY_SETTINGS: Final = (
     Setting("consolidate_after_s", "seconds", _seconds, optional=False),
     Setting("consolidation_threshold", "a score from 0 to 1: saving / (saving + disruption)", float),
     Setting("max_age_s", "seconds", _seconds),
+    Setting("max_age_grace_s", "seconds", _seconds),
+    Setting("keep_starting_share", "a share of the machines in use of a pool (0: none is kept)", float, optional=False),
     Setting(
         "disruption_budgets",
         "a number of machines or a share such as 10% (100%: no budget)",
@@ -86,6 +88,7 @@ POOL_SETTINGS: Final = (
     Setting("restartable", "true or false", _flag, optional=False),
     Setting("max_age_s", "seconds", _seconds),
     Setting("boot_timeout_s", "seconds", _seconds),
+    Setting("max_age_grace_s", "seconds", _seconds),
 )
 
 

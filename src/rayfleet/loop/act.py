@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from rayfleet.contracts import DrainRefused, EngineError, LaunchRequest, LedgerUnavailable, ProviderError, Record
-from rayfleet.loop.join import lasting
+from rayfleet.loop.join import Kept, lasting
 from rayfleet.loop.parts import Parts
 from rayfleet.model import (
     DrainNodes,
@@ -88,6 +88,7 @@ class Actor:
         self._calls: set[asyncio.Task[None]] = set()
         self._leaving: set[str] = set()  # machine and node ids whose release or drain has not ended
         self._slots: dict[tuple[str, OutcomeKind], asyncio.Semaphore] = {}
+        self._kept: Kept = {}
 
     async def act(self, snapshot: Snapshot, plan: Plan, held: Record) -> Acted:
         """Save `plan`, then begin what it asks for. `held`: what the ledger holds now.
@@ -133,7 +134,7 @@ class Actor:
 
     async def _save(self, snapshot: Snapshot, plan: Plan, held: Record) -> Record:
         """Save what differs from `held`; return what the ledger holds then."""
-        claims, launched = lasting(plan.claims, held.claims), self._launched(snapshot.now, plan, held)
+        claims, launched = lasting(plan.claims, held.claims, self._kept), self._launched(snapshot.now, plan, held)
         same = (claims, plan.backoffs, plan.serial) == (held.claims, held.backoffs, held.serial)
         same = same and launched == held.launched
         if same and not plan.answered and not _spending_is_due(plan.spent, held.spent):
@@ -176,9 +177,17 @@ class Actor:
         if not ids:
             return False
 
+        async def ask_one(node: str) -> None:
+            await self._parts.engine.drain(node, drain.deadline, drain.reason.text, voluntary=drain.voluntary)
+
         async def ask() -> None:
-            for node in ids:
-                await self._parts.engine.drain(node, drain.deadline, drain.reason.text, voluntary=drain.voluntary)
+            if drain.voluntary:  # nobody is asked any more when one has refused, because none can be called back
+                for node in ids:
+                    await ask_one(node)
+                return
+            answers = await asyncio.gather(*map(ask_one, ids), return_exceptions=True)
+            for trouble in filter(None, answers):
+                raise trouble
 
         self._begin(OutcomeKind.DRAIN, (drain.claim,), ask, ("engine", ""), ids)
         return True

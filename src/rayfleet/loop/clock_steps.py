@@ -19,18 +19,19 @@ def not_ahead(record: Record, now: float, timeouts: Timeouts) -> Record:
     """
     retry_at = now + max(timeouts.release_retry_s, timeouts.drain_retry_s)
     latest, soon = now + timeouts.backoff_max_s, now + timeouts.backoff_first_s
-    return replace(
-        record,
-        claims=tuple([_claim(c, now, retry_at) if _is_ahead(c, now, retry_at) else c for c in record.claims]),
-        backoffs=tuple([_backoff(b, now, latest, soon) for b in record.backoffs]),
-        launched=tuple([(min(at, now), count) for at, count in record.launched]),
+    ahead = {claim.id for claim in record.claims if _is_ahead(claim, now, retry_at)}
+    claims = (
+        tuple([_claim(c, now, retry_at) if c.id in ahead else c for c in record.claims]) if ahead else record.claims
     )
+    backoffs = tuple([_backoff(b, now, latest, soon) for b in record.backoffs])
+    launched = tuple([(min(at, now), count) for at, count in record.launched])
+    return replace(record, claims=claims, backoffs=backoffs, launched=launched)
 
 
 def _is_ahead(claim: Claim, now: float, retry_at: float) -> bool:
-    asked_at = claim.drain.asked_at if claim.drain else 0.0
-    happened = max(claim.created, claim.since, claim.unseen_since or 0.0, asked_at)
-    return happened > now or (claim.retry_at or 0.0) > retry_at
+    if claim.created > now or claim.since > now or (claim.retry_at or 0.0) > retry_at:
+        return True
+    return (claim.unseen_since or 0.0) > now or (claim.drain is not None and claim.drain.asked_at > now)
 
 
 def _claim(claim: Claim, now: float, retry_at: float) -> Claim:

@@ -14,8 +14,12 @@ def next_deadline(policy: Policy, plan: Plan, now: float) -> float | None:
     """Return the first moment after `now` at which a time-out of claims or back-offs passes or a schedule changes."""
     patience = {pool.name: _idle_timeout_s(policy, pool.name) for pool in policy.pools}
     moments = [backoff.until for backoff in plan.backoffs]
+    settle_s = policy.timeouts.settle_s
     for claim in plan.claims:
-        moments += _of_claim(claim, policy, now, patience)
+        if claim.phase is not Phase.READY or claim.retry_at is not None or claim.since + settle_s > now:
+            moments += _of_claim(claim, policy, now, patience)
+        elif claim.unseen_since is not None or len(claim.hosts) != 1 or not claim.hosts[0].used:
+            moments += _of_any(claim, policy, now, patience)
     if (change := next_schedule_change(policy, now)) is not None:
         moments.append(change)
     windows = (budget.window for budget in policy.disruption_budgets if budget.window)
@@ -45,14 +49,17 @@ def _of_any(claim: Claim, policy: Policy, now: float, patience: dict[str, float]
         case Phase.REQUESTED:
             trouble = waits_for(claim)
             yield claim.since + (patience_s(limits, trouble) if trouble else limits.request_timeout_s)
+            yield claim.created + patience.get(claim.pool, policy.idle_timeout_s)
         case Phase.BOOTING:
             yield claim.since + limits.boot_timeout_s
+            yield claim.created + patience.get(claim.pool, policy.idle_timeout_s)
         case Phase.READY:
             yield claim.since + limits.settle_s
             yield from _of_ready(claim, policy, now, patience)
         case Phase.DRAINING if claim.drain is not None:
             yield claim.since + limits.drain_retry_s
             yield claim.drain.deadline
+            yield claim.drain.deadline - limits.drain_timeout_s
         case Phase.STANDBY:
             yield from _of_standby(claim, policy)
         case _:

@@ -34,7 +34,7 @@ from rayfleet.model import (
 DO_NOT_DISRUPT_LABEL = "rayfleet.io/do-not-disrupt"
 """A node with this label set to "true" is not drained voluntarily."""
 
-_LIVELIEST_FIRST = (NodeFact.ALIVE, NodeFact.DRAINING, NodeFact.DEAD)
+_LIVELINESS = {NodeFact.ALIVE: 0, NodeFact.DRAINING: 1, NodeFact.DEAD: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,8 @@ def join(
     nodes = _Nodes(view)
     last = {} if memory is None else memory.single
     kept: dict[str, Remembered] = {}
-    joined = tuple([_joined(claim, _home(claim.offer, places), nodes, last, kept) for claim in bound])
+    only = next(iter(places.values())) if len(places) == 1 else None
+    joined = tuple([_joined(claim, only or _home(claim.offer, places), nodes, last, kept) for claim in bound])
     if memory is not None:
         memory.single = kept
     taken = {host.machine_id for claim in bound for host in claim.hosts}
@@ -110,13 +111,13 @@ def _home(offer: OfferKey, places: Mapping[str, _Place]) -> _Place:
 
 def _bind(claims: tuple[Claim, ...], places: Mapping[str, _Place]) -> tuple[Claim, ...]:
     """Give hosts without a machine one of their batch, if there is one left."""
-    waiting = [claim for claim in claims if any(host.machine_id is None for host in claim.hosts)]
+    waiting = {claim.id: claim for claim in claims for host in claim.hosts if host.machine_id is None}
     if not waiting:
         return claims
     free = {id(place): _free(place, claims) for place in places.values()}
     taken = {id(place): _replicas_taken(place, claims) for place in places.values()}
     found: dict[str, Claim] = {}
-    for claim in sorted(waiting, key=_binding_order):
+    for claim in sorted(waiting.values(), key=_binding_order):
         place = _home(claim.offer, places)
         groups = free[id(place)]
         if queue := groups.get((claim.batch, "")) or groups.get(("", claim.pool)):
@@ -203,13 +204,23 @@ def _joined(
     if before is None or before[0] is not claim or before[3] != known or not _equal(before, machine, node):
         found = _with_facts(claim, place, nodes)
     else:
-        found = before[4]
-        if found.listed_at == place.listed_at:
+        found, listed_at = before[4], _heard(claim, place.listed_at)
+        if found.listed_at == listed_at:
             kept[claim.id] = before
             return found
-        found = _listed(claim, found.hosts, place.listed_at)
+        found = _listed(claim, found.hosts, listed_at)
     kept[claim.id] = (claim, machine, node, known, found)
     return found
+
+
+def _heard(claim: Claim, listed_at: float | None) -> float | None:
+    """Return the time of listing that a claim needs to know.
+
+    Of a READY one only that its provider was listed after it was made, and then nothing has to be waited for (None): so
+    it is the same value listing after listing, and nothing that is made of it has to be made again.
+    """
+    settled = claim.phase is Phase.READY and listed_at is not None and listed_at > claim.created
+    return None if settled else listed_at
 
 
 def _equal(before: Remembered, machine: Machine | None, node: Node | None) -> bool:
@@ -220,7 +231,7 @@ def _equal(before: Remembered, machine: Machine | None, node: Node | None) -> bo
 
 def _with_facts(claim: Claim, place: _Place, nodes: _Nodes) -> Claim:
     hosts = tuple([_host_with_facts(claim, host, place, nodes) for host in claim.hosts])
-    return _listed(claim, hosts, place.listed_at)
+    return _listed(claim, hosts, _heard(claim, place.listed_at))
 
 
 def _listed(claim: Claim, hosts: tuple[Host, ...], listed_at: float | None) -> Claim:
@@ -306,6 +317,10 @@ def _machine_fact(machine: Machine | None, claim: Claim) -> MachineFact:
     return MachineFact.FAILED if machine.state is MachineState.FAILED else MachineFact.PRESENT
 
 
+def _liveliest_first(node: Node) -> tuple[int, str]:
+    return (_LIVELINESS[node.state], node.id)
+
+
 class _Nodes:
     """The engine's nodes by instance id, and which of them belong to a claim."""
 
@@ -313,9 +328,11 @@ class _Nodes:
         self.known = view is not None
         self._all = view.nodes if view else ()
         self._met: set[str] = set()
-        by_state = sorted(self._all, key=lambda node: (_LIVELIEST_FIRST.index(node.state), node.id), reverse=True)
-        self._by_instance = {node.instance_id: node for node in by_state if node.instance_id}
-        self._head = next((node for node in reversed(by_state) if node.head), None)
+        named = [node for node in self._all if node.instance_id]
+        self._by_instance = {node.instance_id: node for node in named}
+        if len(self._by_instance) < len(named):
+            self._by_instance = {node.instance_id: node for node in sorted(named, key=_liveliest_first, reverse=True)}
+        self._head = min((node for node in self._all if node.head), key=_liveliest_first, default=None)
 
     def of(self, claim: Claim, host: Host) -> Node | None:
         """Return the node of a host: by instance id, and the head also because it is the head."""
@@ -326,11 +343,12 @@ class _Nodes:
 
     def foreign(self, ours: frozenset[str]) -> list[Claim]:
         """Return claims for living nodes that somebody else started. They are capacity and are left alone."""
-        return [
-            _foreign(node)
-            for node in sorted(self._all, key=lambda node: node.id)
-            if node.state is NodeFact.ALIVE and node.id not in self._met and node.instance_id not in ours
+        found = [
+            node
+            for node in self._all
+            if node.id not in self._met and node.state is NodeFact.ALIVE and node.instance_id not in ours
         ]
+        return [_foreign(node) for node in sorted(found, key=attrgetter("id"))]
 
 
 def _foreign(node: Node) -> Claim:
@@ -341,17 +359,29 @@ def _foreign(node: Node) -> Claim:
 # ---- what lasts ---------------------------------------------------------------------------------
 
 
-def lasting(claims: Iterable[Claim], held: tuple[Claim, ...] = ()) -> tuple[Claim, ...]:
+Kept = dict[str, tuple[Claim, Claim]]
+"""What `lasting` made of claims, by id: the claim, and what the ledger keeps of it."""
+
+
+def lasting(claims: Iterable[Claim], held: tuple[Claim, ...] = (), last: Kept | None = None) -> tuple[Claim, ...]:
     """Return what the ledger keeps of claims: no facts of the moment, so that a quiet tick changes nothing.
 
     Foreign claims are facts altogether. `held`: what it keeps now; claims that have not changed are those very values.
+    `last`: what the last call made; it is brought up to date and changes nothing.
     """
     before = {claim.id: claim for claim in held}
-    return tuple([_lasting(claim, before.get(claim.id)) for claim in claims if not claim.foreign])
+    last = {} if last is None else last
+    found = [(claim, _lasting(claim, before.get(claim.id), last)) for claim in claims if not claim.foreign]
+    last.clear()
+    last.update([(pair[0].id, pair) for pair in found])
+    return tuple([kept for _, kept in found])
 
 
-def _lasting(claim: Claim, held: Claim | None) -> Claim:
+def _lasting(claim: Claim, held: Claim | None, last: Kept) -> Claim:
     if held is claim:
+        return held
+    known = last.get(claim.id)
+    if known is not None and known[0] is claim and known[1] is held:
         return held
     if held is not None and _kept(held) == _kept(claim) and _bindings(held) == _bindings(claim):
         return held

@@ -14,7 +14,6 @@ one replica: one host, or several that live and die together.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from rayfleet.model.frozen import NO_LABELS, Labels
 from rayfleet.model.policy import OfferKey
@@ -22,9 +21,10 @@ from rayfleet.model.reason import Reason
 from rayfleet.model.resources import NOTHING, Resources
 from rayfleet.model.standby import ReleaseMode
 from rayfleet.model.trouble import Trouble
+from rayfleet.model.word import Word
 
 
-class Phase(StrEnum):
+class Phase(Word):
     """Where a claim is in its life."""
 
     REQUESTED = "REQUESTED"
@@ -46,7 +46,7 @@ PRESENT = EXISTING | {Phase.STANDBY}
 """Phases whose claims have machines, or are about to, and cost something."""
 
 
-class MachineFact(StrEnum):
+class MachineFact(Word):
     """What the provider's newest listing says of a host's machine."""
 
     PRESENT = "present"
@@ -55,7 +55,7 @@ class MachineFact(StrEnum):
     STANDBY = "standby"
 
 
-class NodeFact(StrEnum):
+class NodeFact(Word):
     """What the engine says of a host's node."""
 
     ALIVE = "alive"
@@ -109,12 +109,13 @@ class Claim:
     `offer` is where it comes from; `since` when `phase` was entered and `created` when
     the claim was first written (seconds, as `Snapshot.now`); `batch` is the client
     token of the provider call. `accepted`: the provider has said yes. `listed_at`: time of
-    the newest listing of its provider (None: never listed).
+    the newest listing of its provider (None: never listed, or READY and listed since it was made).
     `drain` while DRAINING; `ending` is why it is RELEASING or FAILED; `retry_at`: no
     idle drain (READY) or repeated release (RELEASING) before then. `unseen_since`: READY, and its node is
     unknown to a reachable engine since then. `usd_per_hour` is per host. `head`: carries the head, is
     never released but by a shutdown.
     `make`: as what it was launched (`Pool.make`), "" when that is not known; `drifted`: not as its pool is now.
+    `found`: somebody else asked for it, at a place whose machines carry no tags; it was there before the claim.
     `foreign`: joined by hand; capacity that is never released and not counted in limits.
     `standby`: STANDBY, or RELEASING after it: it works for nobody and counts in no maximum; `usd_per_hour` is what it
     costs so. `reuse`: its machines were on standby and are started for it.
@@ -130,6 +131,7 @@ class Claim:
     accepted: bool = True
     head: bool = False
     foreign: bool = False
+    found: bool = False
     drifted: bool = False
     make: str = ""
     drain: Drain | None = None
@@ -145,11 +147,6 @@ class Claim:
     def pool(self) -> str:
         """Return the name of the claim's pool."""
         return self.offer.pool
-
-    @property
-    def by_others(self) -> bool:
-        """Say whether somebody else asked for it, at a place without tags: its batch is only its own name."""
-        return self.batch == self.id
 
     @property
     def count(self) -> int:

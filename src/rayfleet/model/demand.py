@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from rayfleet.model.frozen import NO_LABELS, FrozenMap, Labels
 from rayfleet.model.labels import LabelSelector
 from rayfleet.model.resources import Resources
+from rayfleet.model.word import Word
 
 Selectors = tuple[LabelSelector, ...]
 """Alternatives in order of preference; empty = anywhere. The first that can be met wins."""
 
 
-class DemandKind(StrEnum):
+class DemandKind(Word):
     """The sorts of demand, in the words of files and reports; a buffer is the last to be served."""
 
     TASKS = "tasks"
@@ -22,7 +22,7 @@ class DemandKind(StrEnum):
     BUFFER = "buffer"
 
 
-class Strategy(StrEnum):
+class Strategy(Word):
     """Ray's placement strategies. The STRICT ones bind; PACK and SPREAD are preferences."""
 
     PACK = "PACK"
@@ -59,7 +59,8 @@ class Gang:
 
     `placed` maps a bundle's index (as text) to the machine id that already holds
     it: such bundles need no room, but STRICT strategies respect where they are.
-    A gang with placed bundles has count 1. `labels`: whose it is, as of tasks.
+    A gang with placed bundles has count 1. `labels`: whose it is, as of tasks. `same_label`: a label key on which all
+    its machines agree (a zone, a rack); None: they need not.
     """
 
     strategy: Strategy
@@ -68,6 +69,7 @@ class Gang:
     age_s: float = 0.0
     placed: FrozenMap[str] = FrozenMap()
     labels: Labels = NO_LABELS
+    same_label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

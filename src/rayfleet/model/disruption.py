@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from rayfleet.model.window import Window
+from rayfleet.model.word import Word
 
 ALL: Final = 100
 """Percent."""
 
 
-class Disruption(StrEnum):
+class Disruption(Word):
     """Why a machine is given back although nothing forces it to leave."""
 
     IDLE = "idle"

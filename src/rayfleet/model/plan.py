@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from rayfleet.model.ahead import Ahead
 from rayfleet.model.claim import Claim
@@ -13,9 +12,10 @@ from rayfleet.model.reason import Reason
 from rayfleet.model.snapshot import Backoff, Order
 from rayfleet.model.spending import Spent
 from rayfleet.model.standby import ReleaseMode, StandbyMode
+from rayfleet.model.word import Word
 
 
-class How(StrEnum):
+class How(Word):
     """How a machine leaves."""
 
     DRAIN = "drain"  # Ray is asked to leave first

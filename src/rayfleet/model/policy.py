@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from rayfleet.model.ahead import Buffer, Forecast, Schedule
 from rayfleet.model.disruption import DisruptionBudget
@@ -14,9 +13,10 @@ from rayfleet.model.resources import Resources
 from rayfleet.model.standby import Standby, StandbyMode
 from rayfleet.model.timeouts import Timeouts
 from rayfleet.model.triggers import PendingThreshold
+from rayfleet.model.word import Word
 
 
-class Market(StrEnum):
+class Market(Word):
     """How a machine is bought."""
 
     ON_DEMAND = "on_demand"
@@ -95,8 +95,8 @@ class Pool:
     """One kind of machine and how many there may be. Counts are hosts, not replicas.
 
     `priority`: higher is tried first, above price. `max_workers` None = no cap.
-    `idle_timeout_s` None = the policy's. `boot_timeout_s` None = that of the policy's time-outs. `standby`: how many
-    more wait without Ray; they count in no maximum.
+    `idle_timeout_s`, `max_age_s`, `max_age_grace_s` None = the policy's. `boot_timeout_s` None = that of the policy's
+    time-outs. `standby`: how many more wait without Ray; they count in no maximum.
     """
 
     name: str
@@ -112,6 +112,7 @@ class Pool:
     max_age_s: float | None = None
     standby: Standby | None = None
     boot_timeout_s: float | None = None
+    max_age_grace_s: float | None = None
 
     @property
     def make(self) -> str:
@@ -129,8 +130,11 @@ class Policy:
     launched for the first task that waits. `scale_up_utilization`: resource -> share of it (0..1] that may be in use
     before more is launched. `max_resources`: resource -> most units that all workers together may have (0 is none at
     all). `max_usd_per_day`: from midnight to midnight, UTC. `max_launches_per_min`: machines; the head is free.
+    `gangs_same_label`: a label key on which the machines of every gang agree that names none itself.
     `spot_spread_margin`: spot machines are spread over offers that cost at most that share more than the cheapest one;
-    None = the cheapest only.
+    None = the cheapest only. `keep_starting_share`: of machines on their way that nothing needs any more, so many stay
+    as this share of those of their pool that are in use. `max_age_grace_s`: what runs on a machine at its maximum age
+    may go on for so long and is ended then, restartable or not; None: it is not ended.
     """
 
     pools: tuple[Pool, ...] = ()
@@ -154,9 +158,12 @@ class Policy:
     max_resources: FrozenMap[int] = FrozenMap()
     max_usd_per_day: float | None = None
     max_launches_per_min: int | None = None
+    gangs_same_label: str | None = None
     overlays: tuple[Overlay, ...] = ()
     quotas: tuple[Quota, ...] = ()
     forecast: Forecast | None = None
+    keep_starting_share: float = 0.25
+    max_age_grace_s: float | None = None
 
     @property
     def replaces_machines(self) -> bool:

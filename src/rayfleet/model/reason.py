@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from rayfleet.model.frozen import FrozenMap
+from rayfleet.model.word import Word
 
 Detail = str | int | float
 """A value inside a reason; quantities carry their unit in the key (`idle_s`, `usd_per_hour`)."""
 
 
-class ReasonCode(StrEnum):
+class ReasonCode(Word):
     """Why something is done, kept or not met."""
 
     # launches
@@ -53,7 +53,9 @@ class ReasonCode(StrEnum):
     UNDERUSED = "underused"
     CHEAPER = "cheaper"
     MAKES_ROOM = "makes_room"
+    EXCHANGE = "exchange"
     RESTARTABLE = "restartable"
+    GRACE = "grace"
     BOOT_TIMEOUT = "boot_timeout"
     REQUEST_TIMEOUT = "request_timeout"
     PROVISION_TIMEOUT = "provision_timeout"
@@ -81,6 +83,7 @@ class ReasonCode(StrEnum):
     REPLACING = "replacing"
     ON_STANDBY = "on_standby"
     STANDS_IN = "stands_in"
+    ON_HAND = "on_hand"
     SCALE_DOWN_UTILIZATION = "scale_down_utilization"
     DISRUPTION_BUDGET = "disruption_budget"
     # unmet, and the verdict per pool
@@ -100,6 +103,7 @@ class ReasonCode(StrEnum):
     GANG_TOO_WIDE = "gang_too_wide"
     SPARED = "spared"
     WORK_FIRST = "work_first"
+    GANG_APART = "gang_apart"
     PENDING_THRESHOLD = "pending_threshold"
     ENGINE_DOWN = "engine_down"
     WAITING_FOR_HEAD = "waiting_for_head"
@@ -158,10 +162,13 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.UNDERUSED: "its work fits on other machines, which saves {usd_per_hour:.3g} USD/h (score {score:.2f})",
     ReasonCode.CHEAPER: "{offer} would do, which saves {usd_per_hour:.3g} USD/h (score {score:.2f})",
     ReasonCode.MAKES_ROOM: "is idle and makes room for what waits",
+    ReasonCode.EXCHANGE: "{machines} machines give way to one of {offer}",
     ReasonCode.RESTARTABLE: "its work can be started again elsewhere",
+    ReasonCode.GRACE: "what runs on it may go on for {left_s:.0f} s",
     ReasonCode.REPLACEMENT: "work of {machines} machines that are leaving needs room",
     ReasonCode.REPLACING: "leaves when what takes its place is up",
     ReasonCode.STANDS_IN: "kept for the work of a machine that is leaving",
+    ReasonCode.ON_HAND: "nothing needs it now; kept for {left_s:.0f} s, as {in_use} machines of {pool} are in use",
     ReasonCode.BOOT_TIMEOUT: "did not join within {boot_timeout_s:g} s",
     ReasonCode.REQUEST_TIMEOUT: "did not appear within {request_timeout_s:g} s",
     ReasonCode.PROVISION_TIMEOUT: "could not be had within {timeout_s:g} s: {error}",
@@ -198,6 +205,7 @@ TEXTS: dict[ReasonCode, str] = {
     ReasonCode.FAIR_SHARE: "{owner} has had its turns (weight {weight:g})",
     ReasonCode.UPSCALING_SPEED: "held by upscaling_speed {upscaling_speed:g}: {starting} are starting",
     ReasonCode.BACKED_OFF: "backs off for {left_s:.0f} s more after {error}",
+    ReasonCode.GANG_APART: "its machines must agree on {label}, and nowhere is room for all of them",
     ReasonCode.GANG_TOO_WIDE: "a group of {bundles} bundles needs {missing} more machines than allowed",
     ReasonCode.SPARED: "is kept for work that needs its accelerator: {offer} is asked again in {left_s:.0f} s",
     ReasonCode.WORK_FIRST: "work that waits would take the room at once",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from rayfleet.model.ahead import Expected
 from rayfleet.model.claim import Claim
@@ -12,9 +11,10 @@ from rayfleet.model.frozen import FrozenMap
 from rayfleet.model.policy import OfferKey, Policy
 from rayfleet.model.resources import Resources
 from rayfleet.model.trouble import Trouble
+from rayfleet.model.word import Word
 
 
-class OutcomeKind(StrEnum):
+class OutcomeKind(Word):
     """Which call has ended."""
 
     LAUNCH = "launch"
@@ -49,7 +49,7 @@ class Backoff:
     since: float = 0.0
 
 
-class OrderKind(StrEnum):
+class OrderKind(Word):
     """What people may order."""
 
     DRAIN = "drain"  # target: host or claim id

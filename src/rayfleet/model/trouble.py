@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from rayfleet.model.word import Word
 
 
-class Trouble(StrEnum):
+class Trouble(Word):
     """How a call failed; each word says what to do. The contracts' errors map onto these."""
 
     OUT_OF_STOCK = "OutOfStock"  # try another offer, back off this one

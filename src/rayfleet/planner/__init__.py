@@ -13,10 +13,13 @@
      9 requested   request_resources, against total capacity    > needs
     10 tasks       the rest of the demand                      |
     11 ahead       buffers, from what is free then             /
+       apart       bundles that go onto a machine each, by matching
+       replay      what is on its way is planned for as if it were still to be launched
+       swaps       of idle machines those that cost least get the work
        standins    the work of machines that are leaving gets room elsewhere; outgoing ones go when it has;
                    consolidation says when it pays to give a machine up (budgets: how many may go at a time)
-    12 surplus     what nobody needs is cancelled, what is idle is drained: at once where it keeps out what waits
-                   (making_room)
+    12 surplus     what nobody needs is cancelled (some of it stays on hand: patience), what is idle is drained: at
+                   once where it keeps out what waits (making_room)
     13 launches    what has to be made becomes claims and calls; spot machines are spread over offers (spread), those
                    that wait are started first (reuse), and the reason names the cheaper offers that were not asked
                    (detours)
@@ -45,6 +48,7 @@ from rayfleet.planner.layout import Layout
 from rayfleet.planner.limits import enforce_limits
 from rayfleet.planner.making_room import make_room
 from rayfleet.planner.minimums import fill_minimums
+from rayfleet.planner.names import natural
 from rayfleet.planner.needs import place_demand
 from rayfleet.planner.orders import apply_orders
 from rayfleet.planner.outcomes import apply_outcomes
@@ -80,7 +84,7 @@ def plan(snapshot: Snapshot) -> Plan:
 
 
 def _begin(snapshot: Snapshot) -> Draft:
-    claims = {claim.id: claim for claim in sorted(snapshot.claims, key=lambda c: (c.created, _natural(c.id)))}
+    claims = {claim.id: claim for claim in sorted(snapshot.claims, key=lambda c: (c.created, natural(c.id)))}
     return Draft(
         snapshot=snapshot,
         policy=snapshot.policy,
@@ -89,12 +93,6 @@ def _begin(snapshot: Snapshot) -> Draft:
         serial=snapshot.serial,
         taken=frozenset(claims),
     )
-
-
-def _natural(name: str) -> tuple[str, int, str]:
-    """Sort `cpu-10` after `cpu-9`."""
-    stem, _, number = name.rpartition("-")
-    return (stem, int(number), name) if number.isdecimal() else (name, 0, name)
 
 
 def _scale(draft: Draft) -> tuple[tuple[Placement, ...], dict[str, Reason]]:
@@ -110,11 +108,11 @@ def _scale(draft: Draft) -> tuple[tuple[Placement, ...], dict[str, Reason]]:
     left = place_demand(draft, layout)
     housing = house_leaving_work(draft, layout)
     why = send_off(draft, layout, frozenset(housing.housed))
-    consolidate(draft, layout, budgets, housing)
+    replacing = consolidate(draft, layout, budgets, housing)
     needed: dict[str, DemandKind] = layout.needed()
     draft.unmet.extend(unmet_by_limits(draft, layout, left))
     making_room = make_room(draft, layout, left, budgets, housing.held)
-    why |= let_go(draft, needed, budgets, housing.held, making_room)
+    why |= let_go(draft, needed, budgets, housing.held, making_room) | replacing
     stop_idle(draft)
     placements = write_launches(draft, layout)
     tend_standby(draft, layout)
@@ -123,7 +121,7 @@ def _scale(draft: Draft) -> tuple[tuple[Placement, ...], dict[str, Reason]]:
 
 def _finish(draft: Draft, placements: tuple[Placement, ...], why: dict[str, Reason]) -> Plan:
     return Plan(
-        launches=tuple(draft.launches),
+        launches=tuple(sorted(draft.launches, key=lambda launch: launch.standby is not None)),
         drains=tuple(draft.drains),
         releases=tuple(draft.releases),
         unmet=tuple(draft.unmet),

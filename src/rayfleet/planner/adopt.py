@@ -46,6 +46,7 @@ def _adopt(draft: Draft, strays: list[Stray], size: int) -> None:
             since=draft.now,
             created=created,
             batch=first.batch or name,
+            found=not first.batch,
             head=first.head,
             standby=rests,
             usd_per_hour=price_of(draft, first.offer) if rests else None,

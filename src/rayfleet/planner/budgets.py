@@ -14,7 +14,7 @@ The downscaling speed is asked here too, beside the budgets: it is about the sam
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from rayfleet.model import (
@@ -104,6 +104,10 @@ class Budgets:
             leaving = sum(count for (pool, why), count in made.away.items() if budget.applies(why, pool))
             made.meters.append(_Meter(budget, budget.allowed(machines), leaving))
         return made
+
+    def fork(self) -> Budgets:
+        """Return an independent copy, for a try."""
+        return Budgets([replace(meter) for meter in self.meters], dict(self.ready), dict(self.away))
 
     def speaks_of(self, why: Disruption, pool: str) -> bool:
         """Say whether a budget of the policy is in force for this."""

@@ -1,12 +1,14 @@
 """All hosts that can take work, as one table: a column per host, a row per resource that somebody asks for.
 
-Hosts of READY claims come first, then those that are starting, then those that this plan launches. Two
-amounts are kept for each: `free` (what tasks and gangs go onto) and `whole` (what `request_resources` is counted
-against: total capacity, used or not). Amounts are integers in units of 1/10,000.
+Hosts of READY claims come first, then those that are starting, then those that this plan launches. The rows say what
+is free, which tasks and gangs go onto. Where there is `request_resources`, as many rows follow that say what is not
+requested yet of all there is, used or not: the two are independent of each other, so that one machine serves both, and
+one packing looks at both. Amounts are integers in units of 1/10,000.
 """
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -34,7 +36,7 @@ Amounts = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
-SavedCapacity = tuple[Amounts, Amounts, Mask, int]
+SavedCapacity = tuple[Amounts, Mask, int]
 
 Need = tuple[tuple[int, int], ...]
 """What one task asks for: (row of the table, units)."""
@@ -52,14 +54,24 @@ READY, STARTING, NEW = 0, 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is asked for anywhere in the demand: resource names (rows of the table) and label keys."""
+    """What is asked for anywhere in the demand: resource names (rows of the table) and label keys.
+
+    `requested`: whether anything is requested of total capacity, which takes rows of its own.
+    """
 
     names: tuple[str, ...]
     label_keys: frozenset[str]
+    requested: bool = False
 
-    def need(self, shape: Resources) -> Need:
-        """Return a shape as rows and units."""
-        return tuple((self.names.index(name), units) for name, units in shape.items())
+    @property
+    def rows(self) -> int:
+        """Return the number of rows of the table."""
+        return len(self.names) * (2 if self.requested else 1)
+
+    def need(self, shape: Resources, *, of_total: bool = False) -> Need:
+        """Return a shape as rows and units. `of_total`: it is counted against what there is, used or not."""
+        first = len(self.names) if of_total else 0
+        return tuple((first + self.names.index(name), units) for name, units in shape.items())
 
     def labels(self, labels: Labels) -> tuple[tuple[str, str], ...]:
         """Return only the labels that somebody asks about."""
@@ -70,7 +82,7 @@ class Terms:
 
 def amounts(terms: Terms, total: Resources, *, joined: bool) -> list[int]:
     """Return what a machine with `total` offers, by row. `joined`: the engine has told what it has."""
-    return [_amount(name, total, joined=joined) for name in terms.names]
+    return [_amount(name, total, joined=joined) for name in terms.names] * (2 if terms.requested else 1)
 
 
 def _amount(name: str, total: Resources, *, joined: bool) -> int:
@@ -104,7 +116,8 @@ Filling = list[tuple[Need, int]]
 class Capacity:
     """The table. Hosts that exist have `places`, new ones come behind; `save` and `restore` undo a try.
 
-    Arrays are longer than the table, so that it can grow by one launch after the other.
+    Arrays are longer than the table, so that it can grow by one launch after the other. Hosts that are `shut` take
+    nothing.
     """
 
     def __init__(self, terms: Terms) -> None:
@@ -112,11 +125,11 @@ class Capacity:
         self.terms = terms
         self.places: list[Place] = []
         self.size = 0
-        self._free: Amounts = np.zeros((len(terms.names), 0), np.int64)
-        self._whole: Amounts = np.zeros((len(terms.names), 0), np.int64)
+        self._free: Amounts = np.zeros((terms.rows, 0), np.int64)
         self._stage: Counts = np.zeros(0, np.int64)
         self._accelerated: Mask = np.zeros(0, np.bool_)
         self._busy: Mask = np.zeros(0, np.bool_)
+        self._shut: Mask = np.zeros(0, np.bool_)
         self._label_ids: Counts = np.zeros(0, np.int64)
         self._label_sets: dict[tuple[tuple[str, str], ...], int] = {}
         self._masks: dict[LabelSelector, tuple[int, Mask]] = {}
@@ -141,13 +154,8 @@ class Capacity:
 
     @property
     def free(self) -> Amounts:
-        """Return what is free, by row and host."""
+        """Return what is free, and behind it what is not requested yet of all there is, by row and host."""
         return self._free[:, : self.size]
-
-    @property
-    def whole(self) -> Amounts:
-        """Return what is not requested yet of all there is, by row and host."""
-        return self._whole[:, : self.size]
 
     @property
     def stage(self) -> Counts:
@@ -164,65 +172,99 @@ class Capacity:
         """Say of every host whether it has work, or gets some."""
         return self._busy[: self.size]
 
+    @property
+    def label_ids(self) -> Counts:
+        """Return the number of every host's set of labels."""
+        return self._label_ids[: self.size]
+
+    def shut(self, columns: Counts) -> None:
+        """Let hosts take nothing any more."""
+        self._shut[columns] = True
+        self._masks.clear()
+
+    def open(self, columns: Counts) -> None:
+        """Let hosts take work again."""
+        self._shut[columns] = False
+        self._masks.clear()
+
+    def copy(self) -> Capacity:
+        """Return an independent copy, for a try."""
+        other = copy(self)
+        other.detach()
+        return other
+
+    def detach(self) -> None:
+        """Have arrays of its own from now on."""
+        self._free, self._stage, self._accelerated = self._free.copy(), self._stage.copy(), self._accelerated.copy()
+        self._busy, self._shut, self._label_ids = self._busy.copy(), self._shut.copy(), self._label_ids.copy()
+        self._label_sets, self._masks = dict(self._label_sets), {}
+
     def label_id(self, labels: tuple[tuple[str, str], ...]) -> int:
         """Return the number of a set of labels; equal sets have equal numbers."""
         return self._label_sets.setdefault(labels, len(self._label_sets))
+
+    def values_of(self, key: str, columns: Mask | None = None) -> set[str | None]:
+        """Return the values that a label has on some hosts (all, when not given); None: missing."""
+        there = self._label_ids[: self.size] if columns is None else self._label_ids[: self.size][columns]
+        used = set(there.tolist())
+        return {dict(labels).get(key) for labels, number in self._label_sets.items() if number in used}
 
     def matches(self, selector: LabelSelector) -> Mask:
         """Say of every host whether a selector means it."""
         known = self._masks.get(selector)
         if known is None or known[0] != self.size:
             holds = np.array([selector.holds(dict(labels)) for labels in self._label_sets], np.bool_)
-            known = (self.size, holds[self._label_ids[: self.size]] if self.size else np.zeros(0, np.bool_))
+            mask = holds[self._label_ids[: self.size]] if self.size else np.zeros(0, np.bool_)
+            known = (self.size, mask & ~self._shut[: self.size])
             self._masks[selector] = known
         return known[1]
 
-    def fits(self, need: Need, mask: Mask, *, whole: bool = False) -> Counts:
+    def fits(self, need: Need, mask: Mask) -> Counts:
         """Return how many of `need` each host can take now; 0 where the mask says no."""
-        table = self.whole if whole else self.free
+        table = self.free
         count = np.full(self.size, PLENTY, np.int64)
         for row, units in need:
             np.minimum(count, table[row] // units, out=count)
         count[~mask] = 0
         return np.maximum(count, 0, out=count)
 
-    def take(self, need: Need, columns: Counts, counts: Counts, *, whole: bool = False) -> None:
+    def take(self, need: Need, columns: Counts, counts: Counts) -> None:
         """Put `counts` of `need` onto hosts."""
-        table = self.whole if whole else self.free
+        table = self.free
         for row, units in need:
             table[row, columns] -= units * counts
         self.busy[columns] = True
 
-    def begin(self, free: Amounts, whole: Amounts, meta: list[tuple[int, bool, bool, int]]) -> None:
-        """Start with hosts that exist: of each (stage, accelerated, busy, label id)."""
-        self._free, self._whole = free, whole
-        self._stage = np.array([m[0] for m in meta], np.int64)
-        self._accelerated = np.array([m[1] for m in meta], np.bool_)
-        self._busy = np.array([m[2] for m in meta], np.bool_)
-        self._label_ids = np.array([m[3] for m in meta], np.int64)
-        self.size = len(meta)
+    def begin(self, free: Amounts, meta: list[tuple[int, bool, bool, int]], of_host: Counts) -> None:
+        """Start with hosts that exist: of each kind (stage, accelerated, busy, label id), and the kind of each host."""
+        self._free = np.ascontiguousarray(free)
+        self._stage = np.array([m[0] for m in meta], np.int64)[of_host]
+        self._accelerated = np.array([m[1] for m in meta], np.bool_)[of_host]
+        self._busy = np.array([m[2] for m in meta], np.bool_)[of_host]
+        self._shut = np.zeros(of_host.size, np.bool_)
+        self._label_ids = np.array([m[3] for m in meta], np.int64)[of_host]
+        self.size = of_host.size
 
     def grow(self, new: NewHost, count: int) -> int:
         """Add `count` new hosts of one kind; return the first one's column."""
-        return self.grow_filled([(new, [[]], count)], whole=False)[0]
+        return self.grow_filled([(new, [[]], count)])[0]
 
-    def grow_filled(self, launches: list[tuple[NewHost, list[Filling], int]], *, whole: bool) -> list[int]:
+    def grow_filled(self, launches: list[tuple[NewHost, list[Filling], int]]) -> list[int]:
         """Add replicas of new hosts, each with fillings of its hosts; return each launch's first column."""
         kinds, fillings, counts = [], [], []
         for new, filled, replicas in launches:
             kinds += [new] * len(filled)
             fillings += filled
             counts.append((len(filled), replicas))
-        full = np.array([kind.offers for kind in kinds], np.int64).reshape(len(kinds), len(self.terms.names)).T
-        left = full.copy()
+        left = np.array([kind.offers for kind in kinds], np.int64).reshape(len(kinds), self.terms.rows).T.copy()
         for n, filling in enumerate(fillings):
             for need, count in filling:
                 for row, units in need:
                     left[row, n] -= units * count
         of, firsts = _columns(counts)
         first = self._lengthen(of.size)
-        table, other = (self._whole, self._free) if whole else (self._free, self._whole)
-        table[:, first : self.size], other[:, first : self.size] = left[:, of], full[:, of]
+        self._free[:, first : self.size] = left[:, of]
+        self._shut[first : self.size] = False
         self._stage[first : self.size] = NEW
         self._accelerated[first : self.size] = np.array([kind.accelerated for kind in kinds], np.bool_)[of]
         self._busy[first : self.size] = np.array([bool(filling) for filling in fillings], np.bool_)[of]
@@ -234,7 +276,7 @@ class Capacity:
         first, self.size = self.size, self.size + count
         if self.size > self._stage.size:
             room = max(self.size, 2 * first)
-            self._free, self._whole = _longer(self._free, room), _longer(self._whole, room)
+            self._free, self._shut = _longer(self._free, room), _longer(self._shut, room)
             self._stage, self._label_ids = _longer(self._stage, room), _longer(self._label_ids, room)
             self._accelerated, self._busy = _longer(self._accelerated, room), _longer(self._busy, room)
         self.hosts_made += count
@@ -242,13 +284,13 @@ class Capacity:
 
     def save(self) -> SavedCapacity:
         """Return what `restore` needs to undo everything from here on."""
-        return self.free.copy(), self.whole.copy(), self.busy.copy(), self.hosts_made
+        return self.free.copy(), self.busy.copy(), self.hosts_made
 
     def restore(self, saved: SavedCapacity) -> None:
         """Undo everything since `save`."""
-        free, whole, busy, self.hosts_made = saved
+        free, busy, self.hosts_made = saved
         self.size = busy.size
-        self._free[:, : self.size], self._whole[:, : self.size], self._busy[: self.size] = free, whole, busy
+        self._free[:, : self.size], self._busy[: self.size] = free, busy
         self._masks.clear()  # the same number of hosts may soon be other hosts
 
 
@@ -272,14 +314,15 @@ def _longer(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
 
 
 class _Rows:
-    """Collects existing hosts, then makes the arrays at once."""
+    """Collects existing hosts, then makes the arrays at once. Hosts of one kind are worked out once: most are alike."""
 
     def __init__(self, draft: Draft, capacity: Capacity) -> None:
         self.draft = draft
         self.capacity = capacity
         self.free: list[list[int]] = []
-        self.whole: list[list[int]] = []
         self.meta: list[tuple[int, bool, bool, int]] = []
+        self.kinds: dict[tuple[str | int | bool | None, ...], int] = {}
+        self.of_host: list[int] = []
         self.rows = {name: row for row, name in enumerate(capacity.terms.names)}
         self.by_offer: dict[
             tuple[str, str | None, bool], tuple[Resources, Labels, list[int], tuple[tuple[str, str], ...], bool]
@@ -287,6 +330,20 @@ class _Rows:
 
     def add(self, claim: Claim, host: Host) -> None:
         """Add one host as a column."""
+        offer = claim.offer
+        joined = claim.phase is Phase.READY and host.node is not NodeFact.ABSENT
+        # Claims hold these values meanwhile, so that identities tell them apart, and quicker than the values do.
+        same = (id(host.total), id(host.used), id(host.labels))
+        key = (offer.pool, offer.zone, offer.market is Market.SPOT, claim.head, claim.foreign, joined, *same)
+        kind = self.kinds.get(key)
+        if kind is None:
+            kind = self.kinds[key] = len(self.meta)
+            self._add_kind(claim, host, joined=joined)
+        self.of_host.append(kind)
+        self.capacity.places.append(Place(host.id, claim.id, offer.pool))
+
+    def _add_kind(self, claim: Claim, host: Host, *, joined: bool) -> None:
+        """Work out what hosts like this one have."""
         terms = self.capacity.terms
         resources, labels, offers, known, accelerated = self._typical(claim)
         if host.total is not None and host.total is not resources:
@@ -302,12 +359,9 @@ class _Rows:
                 row = self.rows.get(name)
                 if row is not None:
                     left[row] -= units
-        joined = claim.phase is Phase.READY and host.node is not NodeFact.ABSENT
-        self.whole.append(offers)
         self.free.append(left)
         stage = READY if joined else STARTING
         self.meta.append((stage, accelerated, bool(host.used), self.capacity.label_id(known)))
-        self.capacity.places.append(Place(host.id, claim.id, claim.pool))
 
     def _typical(self, claim: Claim) -> tuple[Resources, Labels, list[int], tuple[tuple[str, str], ...], bool]:
         """Return what a machine of the claim's offer has when nothing more is known of it."""
@@ -332,9 +386,5 @@ class _Rows:
     def finish(self) -> None:
         """Make the arrays."""
         capacity = self.capacity
-        shape = (len(self.free), len(capacity.terms.names))
-        capacity.begin(
-            np.array(self.free, np.int64).reshape(shape).T.copy(),
-            np.array(self.whole, np.int64).reshape(shape).T.copy(),
-            self.meta,
-        )
+        shape, of_host = (len(self.free), capacity.terms.rows), np.array(self.of_host, np.int64)
+        capacity.begin(np.array(self.free, np.int64).reshape(shape).T[:, of_host], self.meta, of_host)

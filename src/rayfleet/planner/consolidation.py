@@ -9,7 +9,8 @@ scores as much or more is done, when it saves at least a tenth of the machine's 
 machine has become READY at the earliest, and as the disruption budgets allow (reason `underused`).
 
     cheaper      another offer of its pool costs less - so on-demand gives way to spot that no longer backs off
-    fits         the work on it fits on machines that are up: it leaves without a replacement
+    fits         the work on it fits on machines that stay anyway: it leaves without a replacement
+    exchange     another machine of any pool takes the work of one or several (see exchange)
 
 The work on a machine is taken as one piece per host and goes only where its pool's labels hold. Prices that are not
 known are compared by what stands in for them.
@@ -61,11 +62,16 @@ def fits(draft: Draft, claim: Claim) -> Reason | None:
 
 def worth(draft: Draft, claim: Claim, saving: float) -> float | None:
     """Return the score of saving so much (USD per hour) by ending a claim; None when it is not enough."""
-    threshold = draft.policy.consolidation_threshold
     price = paid_usd_per_hour(draft, claim) * claim.count
+    return score_of(draft, saving, used_share(claim, draft.policy) * price, price)
+
+
+def score_of(draft: Draft, saving: float, disruption: float, price: float) -> float | None:
+    """Return the score of a saving on what costs `price`; None when it is not enough."""
+    threshold = draft.policy.consolidation_threshold
     if threshold is None or saving <= 0 or saving < LEAST_SAVING * price - _ROUNDING:
         return None
-    score = saving / (saving + used_share(claim, draft.policy) * price)
+    score = saving / (saving + disruption)
     return score if score >= threshold - _ROUNDING else None
 
 

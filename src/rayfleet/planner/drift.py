@@ -15,6 +15,6 @@ def mark_drifted(draft: Draft) -> None:
     """Compare every claim with its pool. Claims of which nobody knows how they were made keep their mark."""
     makes = {pool.name: pool.make for pool in draft.policy.pools}
     for claim in list(draft.claims.values()):
-        known = claim.make and claim.pool in makes and not claim.head
-        if known and claim.drifted is not (claim.make != makes[claim.pool]):
+        make = makes.get(claim.offer.pool)
+        if claim.make and make is not None and not claim.head and claim.drifted is not (claim.make != make):
             draft.keep(replace(claim, drifted=not claim.drifted))

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from rayfleet.model import CAPACITY, LEAVING, PRESENT, Claim, Cost, Kept, Phase, Reason, ReasonCode, reason
+from rayfleet.model import CAPACITY, LEAVING, PRESENT, Claim, Cost, Deferred, Kept, Phase, Reason, ReasonCode, reason
+from rayfleet.planner.census import census, census_before
 from rayfleet.planner.draft import Draft
+from rayfleet.planner.surplus import busy_with
 
 
 def kept_hosts(draft: Draft, why: dict[str, Reason]) -> tuple[Kept, ...]:
-    """Return a reason for every host that existed and does not start to leave in this plan."""
+    """Return a reason for every host that existed and does not start to leave in this plan.
+
+    They are written when somebody looks: most plans of a quiet cluster are like the one before, and nobody does.
+    """
+    return Deferred(lambda: _kept(draft, why)).as_tuple()
+
+
+def _kept(draft: Draft, why: dict[str, Reason]) -> list[Kept]:
     kept: list[Kept] = []
     acted = {drain.claim for drain in draft.drains} | {release.claim for release in draft.releases}
     for before in draft.snapshot.claims:
@@ -19,7 +28,7 @@ def kept_hosts(draft: Draft, why: dict[str, Reason]) -> tuple[Kept, ...]:
         cause = why.get(claim.id) or _otherwise(draft, claim)
         for host in claim.hosts:
             kept.append(Kept(host.id, cause))  # noqa: PERF401 - one host mostly, and a generator costs more than that
-    return tuple(kept)
+    return kept
 
 
 def _otherwise(draft: Draft, claim: Claim) -> Reason:
@@ -33,27 +42,12 @@ def _otherwise(draft: Draft, claim: Claim) -> Reason:
         return reason(ReasonCode.IS_HEAD)
     if claim.foreign:
         return reason(ReasonCode.NEEDED, by="whoever joined it by hand")
-    return draft.held or reason(ReasonCode.BOOTING)
+    return busy_with(claim) or draft.held or reason(ReasonCode.BOOTING)
 
 
 def cost(draft: Draft) -> Cost:
     """Return what all that exists costs before and after this plan; leaving machines cost until they are gone."""
-    before = _sum(draft, list(draft.snapshot.claims))
-    after = _sum(draft, list(draft.claims.values()))
+    before, after = census_before(draft), census(draft)
     fresh = sum(batch.usd_per_hour for batch in draft.fresh)
-    unpriced = after[1] + sum(batch.hosts for batch in draft.fresh if batch.price is None)
-    return Cost(round(before[0], 9), round(after[0] + fresh, 9), unpriced)
-
-
-def _sum(draft: Draft, claims: list[Claim]) -> tuple[float, int]:
-    usd = 0.0
-    unpriced = 0
-    for claim in claims:
-        if claim.foreign or claim.phase not in PRESENT:
-            continue
-        price = draft.usd_per_hour(claim)
-        if price is None:
-            unpriced += claim.count
-        else:
-            usd += price * claim.count
-    return usd, unpriced
+    unpriced = after.unpriced + sum(batch.hosts for batch in draft.fresh if batch.price is None)
+    return Cost(round(before.usd_per_hour, 9), round(after.usd_per_hour + fresh, 9), unpriced)

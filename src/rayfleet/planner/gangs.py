@@ -1,15 +1,16 @@
 """Step 8: gangs (placement groups), each whole or not at all.
 
 Ray places a group's bundles in one transaction, so a machine for half a group is money for nothing. STRICT_PACK
-is one piece of the summed size. STRICT_SPREAD takes a machine per bundle. PACK and SPREAD bind nothing: their
-bundles are pieces like tasks, placed together or not at all; they only choose between equal prices. Different gangs
-may share machines. Bundles that are `placed` already need no room; strict ones look at where those are.
+is one piece of the summed size. STRICT_SPREAD takes a machine per bundle (see `apart`). PACK and SPREAD bind nothing:
+their bundles are pieces like tasks, placed together or not at all; they only choose between equal prices. Different
+gangs may share machines. Bundles that are `placed` already need no room; strict ones look at where those are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from rayfleet.model import (
     Bundle,
     DemandKind,
     Gang,
+    LabelMatch,
     LabelSelector,
     Reason,
     ReasonCode,
@@ -25,12 +27,10 @@ from rayfleet.model import (
     Selectors,
     Strategy,
 )
+from rayfleet.planner.apart import serve_apart
 from rayfleet.planner.capacity import Mask
-from rayfleet.planner.draft import Draft
 from rayfleet.planner.layout import Layout, Manner
-from rayfleet.planner.market import Variant
 from rayfleet.planner.quotas import Owner, Owners, whole_gang
-from rayfleet.planner.sparing import awaited
 from rayfleet.planner.work import Item, Source, item
 
 
@@ -47,6 +47,16 @@ class Party:
         """Return how many of the gangs still wait."""
         return sum(self.waiting.values())
 
+    @property
+    def is_loose(self) -> bool:
+        """Say whether its bundles may be anywhere, as tasks may."""
+        return self.gang.strategy in _LOOSE and self.gang.same_label is None
+
+    @property
+    def needs_nothing(self) -> bool:
+        """Say whether none of its bundles needs anything, so that any machine will do."""
+        return not any(bundle.shape for _, bundle in self.bundles)
+
     def next_index(self) -> int:
         """Return the list position of the gang that is served next."""
         return next(index for index, count in self.waiting.items() if count)
@@ -58,17 +68,21 @@ class Missing:
 
     `machines`: how many more than allowed one of them needs; None when no number of machines would do.
     `needed`: how many new ones it needs in all. `held`: nothing is launched for it because of its owner's quota.
+    `apart`: the label on which its machines do not agree anywhere, where nothing else is in the way.
     """
 
     waiting: dict[int, int]
     machines: int | None
     needed: int = 0
     held: Reason | None = None
+    apart: str | None = None
 
 
-def place_gangs(draft: Draft, layout: Layout, owners: Owners | None = None) -> list[Missing]:
+_LOOSE: Final = frozenset({Strategy.PACK, Strategy.SPREAD})
+
+
+def place_gangs(layout: Layout, parties: list[Party], owners: Owners | None = None) -> list[Missing]:
     """Place all gangs that can be; return those that could not. `owners`: where there are quotas."""
-    parties = _parties(draft.snapshot.demand.gangs)
     held: dict[int, Reason] = {}
     for number, party in enumerate(parties):
         if owners is not None:
@@ -84,7 +98,7 @@ def place_gangs(draft: Draft, layout: Layout, owners: Owners | None = None) -> l
 def how_many_fit(layout: Layout, gangs: tuple[Gang, ...]) -> int:
     """Place as many of these gangs as can be and return how many that are; for trials that are undone."""
     placed = 0
-    for party in _parties(gangs):
+    for party in parties_of(gangs, layout.draft.policy.gangs_same_label):
         while party.count and _one(layout, party):
             party.waiting[party.next_index()] -= 1
             placed += 1
@@ -115,19 +129,28 @@ def _missing(layout: Layout, party: Party) -> Missing:
     before = layout.capacity.hosts_made
     fits = _one(layout, party)
     made = layout.capacity.hosts_made - before
+    label = party.gang.same_label
+    apart = label if not fits and label and _one(layout, replace(party, gang=_unbound(party.gang))) else None
     layout.restore(saved)
-    return Missing(party.waiting, max(1, made - possible) if fits else None, made if fits else 0)
+    return Missing(party.waiting, max(1, made - possible) if fits else None, made if fits else 0, apart=apart)
+
+
+def _unbound(gang: Gang) -> Gang:
+    return replace(gang, same_label=None)
 
 
 _ORDER = {Strategy.STRICT_PACK: 0, Strategy.STRICT_SPREAD: 1, Strategy.PACK: 2, Strategy.SPREAD: 3}
 
 
-def _parties(gangs: tuple[Gang, ...]) -> list[Party]:
-    """Group equal gangs; the hardest to place come first: strict before others, then the biggest bundle."""
+def parties_of(gangs: tuple[Gang, ...], same_label: str | None = None) -> list[Party]:
+    """Group equal gangs; the hardest to place come first: strict before others, then the biggest bundle.
+
+    `same_label`: what the machines of those agree on that name nothing themselves.
+    """
     groups: dict[Gang, dict[int, int]] = {}
     for index, gang in enumerate(gangs):
         if gang.count > 0:
-            same = replace(gang, count=1, age_s=0.0)
+            same = replace(gang, count=1, age_s=0.0, same_label=gang.same_label or same_label)
             groups.setdefault(same, {})[index] = gang.count
     parties = [
         Party(gang, tuple((n, b) for n, b in enumerate(gang.bundles) if str(n) not in gang.placed), waiting)
@@ -140,7 +163,9 @@ def _difficulty(party: Party) -> tuple[object, ...]:
     gang = party.gang
     shapes = sorted((tuple(b.shape.items()), b.selectors) for _, b in party.bundles)
     biggest = max((sum(b.shape.values()) for _, b in party.bundles), default=0)
-    return (not gang.placed, _ORDER[gang.strategy], -biggest, -len(party.bundles), shapes, tuple(gang.placed.items()))
+    alike = gang.same_label or ""
+    placed = tuple(gang.placed.items())
+    return (not gang.placed, not alike, _ORDER[gang.strategy], -biggest, -len(party.bundles), shapes, placed, alike)
 
 
 # ---- one party ------------------------------------------------------------------------------------------------------
@@ -149,6 +174,8 @@ def _difficulty(party: Party) -> tuple[object, ...]:
 def _at_once(layout: Layout, party: Party) -> bool:
     """Try to place all gangs of a party together, which packs better and costs one try."""
     if party.gang.strategy is Strategy.STRICT_SPREAD or party.count == 1:
+        return False
+    if party.gang.same_label is not None:
         return False
     everybody = dict(party.waiting)
     if _whole_or_nothing(layout, lambda: _serve(layout, party, everybody), alone=False):
@@ -159,9 +186,54 @@ def _at_once(layout: Layout, party: Party) -> bool:
 
 def _one(layout: Layout, party: Party) -> bool:
     index = party.next_index()
+    if party.gang.same_label is not None:
+        return _one_alike(layout, party)
     if party.gang.strategy is Strategy.STRICT_SPREAD:
-        return _whole_or_nothing(layout, lambda: _serve_apart(layout, party, index))
+        return _whole_or_nothing(layout, lambda: _serve_apart(layout, party, index, waiting=party.count))
     return _whole_or_nothing(layout, lambda: _serve(layout, party, {index: 1}))
+
+
+def _one_alike(layout: Layout, party: Party) -> bool:
+    """Place a gang where its machines agree on a label: where new ones cost least, the first of equals."""
+    key = party.gang.same_label or ""
+    ways: list[tuple[float, int, Party]] = []
+    for number, match in enumerate(_values(layout, party, key)):
+        bound = _bound(party, match)
+        saved = layout.save()
+        if _one(layout, bound):
+            price = sum(made.variant.price * made.replicas for made in layout.made[saved.made :])
+            ways.append((round(price, 9), number, bound))
+        layout.restore(saved)
+        if ways and not ways[-1][0]:
+            break
+    return bool(ways) and _one(layout, min(ways, key=lambda way: way[:2])[2])
+
+
+def _values(layout: Layout, party: Party, key: str) -> list[LabelMatch]:
+    """Return what a label may be, as matches: that of machines that hold bundles already, else all, missing last."""
+    homes = _homes(layout, party)
+    known = layout.capacity.values_of(key) if homes is None else layout.capacity.values_of(key, homes)
+    if homes is None:
+        known |= {dict(variant.labels).get(key) for variant in layout.variants}
+    named = sorted(value for value in known if value is not None)
+    missing = [LabelMatch(key, tuple(named), negated=True)] if None in known and homes is None else []
+    return [LabelMatch(key, (value,)) for value in named] + missing
+
+
+def _bound(party: Party, match: LabelMatch) -> Party:
+    """Return a gang of a party with all of its bundles bound by one more match."""
+    bundles = tuple(
+        (
+            number,
+            replace(bundle, selectors=tuple(_and(selector, match) for selector in bundle.selectors or (ANYWHERE,))),
+        )
+        for number, bundle in party.bundles
+    )
+    return Party(_unbound(party.gang), bundles, {party.next_index(): 1})
+
+
+def _and(selector: LabelSelector, match: LabelMatch) -> LabelSelector:
+    return LabelSelector(tuple(sorted({*selector.matches, match})))
 
 
 def _whole_or_nothing(layout: Layout, attempt: Callable[[], bool], *, alone: bool = True) -> bool:
@@ -180,9 +252,34 @@ def _serve(layout: Layout, party: Party, gangs: dict[int, int]) -> bool:
     if party.gang.strategy is Strategy.STRICT_PACK:
         return _serve_together(layout, party, gangs)
     spread = party.gang.strategy is Strategy.SPREAD
+    if spread and _spread_out(layout, party, gangs):
+        return True
     pieces = _pieces(layout, party, gangs)
     layout.serve(pieces, ReasonCode.GANG, spread=spread)
     return not any(piece.left for piece in pieces)
+
+
+MOST_APART: Final = 64
+"""More SPREAD gangs of one kind than this are placed in bulk, which sends equal bundles only to different machines."""
+
+
+def _spread_out(layout: Layout, party: Party, gangs: dict[int, int]) -> bool:
+    """Place SPREAD gangs on different machines of those there are, if there is room for all of them so."""
+    if layout.capacity.size < len(party.bundles) or party.count > MOST_APART:
+        return False
+    every = [index for index, count in gangs.items() for _ in range(count)]
+    return _whole_or_nothing(layout, lambda: all(_serve_apart(layout, party, index, waiting=0) for index in every))
+
+
+def _serve_apart(layout: Layout, party: Party, index: int, *, waiting: int) -> bool:
+    homes = _homes(layout, party)
+    taken = np.zeros(layout.capacity.size, np.bool_) if homes is None else homes
+    return serve_apart(layout, _pieces(layout, party, {index: 1}), taken, waiting=waiting)
+
+
+def loose_pieces(layout: Layout, parties: list[Party]) -> list[Item]:
+    """Return all bundles of parties that are loose."""
+    return [piece for party in parties for piece in _pieces(layout, party, party.waiting)]
 
 
 def _pieces(layout: Layout, party: Party, gangs: dict[int, int]) -> list[Item]:
@@ -192,6 +289,8 @@ def _pieces(layout: Layout, party: Party, gangs: dict[int, int]) -> list[Item]:
         sources = groups.setdefault((bundle.shape, bundle.selectors), [])
         sources.extend(Source(index, number, count) for index, count in gangs.items() if count)
     pieces = [item(layout.terms, DemandKind.GANG, shape, sel, s) for (shape, sel), s in groups.items()]
+    for piece in pieces:
+        piece.spread = party.gang.strategy is Strategy.SPREAD
     return sorted(pieces, key=lambda p: (not p.accelerated, p.selectors == (ANYWHERE,), -p.weight))
 
 
@@ -252,60 +351,3 @@ def _host_ids(layout: Layout, machines: set[str]) -> set[str]:
         for host in claim.hosts
         if host.id in machines or host.machine_id in machines or host.node_id in machines
     }
-
-
-# ---- STRICT_SPREAD --------------------------------------------------------------------------------------------------
-
-
-def _serve_apart(layout: Layout, party: Party, index: int) -> bool:
-    homes = _homes(layout, party)
-    taken = np.zeros(layout.capacity.size, np.bool_) if homes is None else homes.copy()
-    for piece in _pieces(layout, party, {index: 1}):
-        for selector in piece.selectors:
-            taken = _settle_apart(layout, piece, selector, taken)
-            while piece.left and _launch_apart(layout, party, piece, selector):
-                taken = _settle_apart(layout, piece, selector, taken)
-        if piece.left:
-            return False
-    return True
-
-
-def _settle_apart(layout: Layout, piece: Item, selector: LabelSelector, taken: Mask) -> Mask:
-    """Put pieces onto hosts that have none of this gang yet; return those that have one now."""
-    grown = np.zeros(layout.capacity.size, np.bool_)
-    grown[: taken.size] = taken
-    grown[layout.settle(piece, selector, Manner(only=~grown, once=True))] = True
-    return grown
-
-
-def _launch_apart(layout: Layout, party: Party, piece: Item, selector: LabelSelector) -> bool:
-    """Launch machines for what is left of a piece: the cheapest for all the gangs that will share them."""
-    waiting = party.count
-    choices = [
-        (_cost_apart(variant, piece, waiting), variant)
-        for variant in layout.variants
-        if selector.holds(dict(variant.labels))
-        and all(variant.offers[row] >= units for row, units in piece.need)
-        and layout.room.replicas(variant.pool, variant.offer.usd_per_hour)
-        and not (variant.accelerated and awaited(layout.draft, layout.room, piece.shape, (selector,)))
-    ]
-    if not choices:
-        return False
-    variant = min(choices, key=lambda choice: choice[0])[1]
-    most = layout.room.replicas(variant.pool, variant.offer.usd_per_hour)
-    layout.make(variant, min(most, -(-piece.left // variant.hosts)), ReasonCode.GANG)
-    return True
-
-
-def _cost_apart(variant: Variant, piece: Item, waiting: int) -> tuple[float, ...]:
-    fit = min((variant.offers[row] // units for row, units in piece.need), default=waiting)
-    machines = -(-waiting // fit)
-    waste = variant.weight / variant.hosts * machines - piece.weight * waiting
-    return (
-        float(variant.accelerated and not piece.accelerated),
-        -float(variant.pool.priority),
-        round(variant.price / variant.hosts * machines, 9),
-        round(waste, 9),
-        float(machines),
-        float(variant.order),
-    )

@@ -18,6 +18,7 @@ from rayfleet.model import (
     UNITS,
     Claim,
     DemandKind,
+    DrainNodes,
     Finding,
     Host,
     Labels,
@@ -72,6 +73,7 @@ def check(snapshot: Snapshot, plan: Plan) -> tuple[Finding, ...]:
         _hosts_hold(snapshot, plan),
         _labels_hold(snapshot, plan),
         _strict_gangs(snapshot, plan),
+        _alike_gangs(snapshot, plan),
     )
     broken = [hit for rule in (*rules, *placements) for hit in rule]
     return tuple(
@@ -105,8 +107,8 @@ def _records(snapshot: Snapshot, plan: Plan) -> Broken:
 
 def _departures(snapshot: Snapshot, plan: Plan) -> Broken:
     """Nothing leaves that is not ours, in use without need, or the head."""
-    before = {claim.id: claim for claim in snapshot.claims}
     leaving = _reasons(plan)
+    before = {claim.id: claim for claim in snapshot.claims} if leaving else {}
     for name, code in leaving:
         claim = before.get(name)
         if claim is None:
@@ -126,7 +128,7 @@ def _departures(snapshot: Snapshot, plan: Plan) -> Broken:
 
 def _restarts(policy: Policy, snapshot: Snapshot, plan: Plan) -> Broken:
     """What is in use leaves voluntarily only where its work may be restarted."""
-    before = {claim.id: claim for claim in snapshot.claims}
+    before = {claim.id: claim for claim in snapshot.claims} if plan.drains else {}
     pools = {pool.name: pool for pool in policy.pools}
     for drain in plan.drains:
         claim = before.get(drain.claim)
@@ -136,10 +138,22 @@ def _restarts(policy: Policy, snapshot: Snapshot, plan: Plan) -> Broken:
         label = pool.labels.get(RESTARTABLE_LABEL) if pool else None
         allowed = label == "true" if label else bool(pool and pool.restartable)
         for host in claim.hosts:
-            if host.used and not (drain.voluntary is False and _says(host, allowed=allowed)):
+            ended = _says(host, allowed=allowed) or _grace_is_given(policy, claim, drain, snapshot.now)
+            if host.used and not (drain.voluntary is False and ended):
                 yield drain.claim, "what is in use leaves voluntarily only when its work is restartable", host.id
             if host.do_not_disrupt:
                 yield drain.claim, "what is labelled do-not-disrupt is not disrupted", host.id
+
+
+def _grace_is_given(policy: Policy, claim: Claim, drain: DrainNodes, now: float) -> bool:
+    """Say whether a claim is past its age, and its work has had or gets the grace that the policy gives."""
+    pool = policy.pool(claim.pool)
+    ages = [policy.max_age_s if pool is None or pool.max_age_s is None else pool.max_age_s]
+    ages.append(policy.max_age_grace_s if pool is None or pool.max_age_grace_s is None else pool.max_age_grace_s)
+    most_s, grace_s = ages
+    if drain.reason.code is not ReasonCode.EXPIRED or most_s is None or grace_s is None:
+        return False
+    return now >= claim.created + most_s and drain.deadline >= claim.created + most_s + grace_s
 
 
 def _says(host: Host, *, allowed: bool) -> bool:
@@ -167,12 +181,14 @@ def _placed_on(snapshot: Snapshot, plan: Plan) -> set[str]:
 
 def _limits(policy: Policy, plan: Plan) -> Broken:
     """A plan that launches leaves no limit exceeded."""
-    workers = [c for c in plan.claims if c.phase in EXISTING and not c.head and not c.standby]
-    hosts: Counter[str] = Counter()
-    for claim in workers:
-        hosts[claim.pool] += claim.count
-    heads = {claim.id for claim in plan.claims if claim.head}
+    heads = {claim.id for claim in plan.claims if claim.head} if plan.launches else set()
     new = [launch for launch in plan.launches if not launch.again and not heads.intersection(launch.claims)]
+    if not new:
+        return
+    hosts: Counter[str] = Counter()
+    for claim in plan.claims:
+        if claim.phase in EXISTING and not claim.head and not claim.standby:
+            hosts[claim.pool] += claim.count
     for name in sorted({launch.offer.pool for launch in new}):
         pool = next((pool for pool in policy.pools if pool.name == name), None)
         if pool is None:
@@ -180,18 +196,13 @@ def _limits(policy: Policy, plan: Plan) -> Broken:
         elif pool.max_workers is not None and hosts[name] > pool.max_workers:
             yield name, "pool maximum", f"{hosts[name]} of {pool.max_workers}"
     total = sum(hosts.values())
-    if new and policy.max_workers is not None and total > policy.max_workers:
+    if policy.max_workers is not None and total > policy.max_workers:
         yield "cluster", "cluster maximum", f"{total} of {policy.max_workers}"
     most = policy.max_usd_per_hour
-    if (
-        new
-        and most is not None
-        and plan.cost.after - standby_usd(plan) > most + 1e-6
-        and any(_priced(plan, launch.claims) for launch in new)
-    ):
+    working_usd = plan.cost.after - standby_usd(plan) if most is not None else 0.0
+    if most is not None and working_usd > most + 1e-6 and any(_priced(plan, launch.claims) for launch in new):
         yield "cluster", "budget", f"{plan.cost.after} of {most} USD per hour"
-    if new:
-        yield from _resource_limits(policy, plan, new)
+    yield from _resource_limits(policy, plan, new)
 
 
 def _resource_limits(policy: Policy, plan: Plan, new: list[Launch]) -> Broken:
@@ -242,6 +253,8 @@ def _priced(plan: Plan, names: tuple[str, ...]) -> bool:
 def _minimums(policy: Policy, plan: Plan) -> Broken:
     """What leaves for not being needed leaves every pool its minimum."""
     unasked = {name for name, code in _reasons(plan) if code in {*_IDLE, ReasonCode.UNNEEDED}}
+    if not unasked:
+        return
     ours = [
         claim for claim in plan.claims if not claim.head and (not claim.drifted or policy.disruption_budgets)
     ]  # outdated ones hold no minimum
@@ -314,7 +327,7 @@ def _demand_adds_up(snapshot: Snapshot, plan: Plan) -> Broken:
 
 def _hosts_hold(snapshot: Snapshot, plan: Plan) -> Broken:
     """No host takes more than it has; requested resources count against totals."""
-    hosts = _room_of_hosts(snapshot, plan)
+    hosts = _room_of_hosts(snapshot, plan) if plan.placements else {}
     for whole in (False, True):
         sums: dict[str, Counter[str]] = {}
         for placement in plan.placements:
@@ -411,6 +424,22 @@ def _labels_of_hosts(snapshot: Snapshot, plan: Plan) -> dict[str, Labels]:
         labels.update({f"new:{number + n}": known for n in range(launch.count)})
         number += launch.count
     return labels
+
+
+def _alike_gangs(snapshot: Snapshot, plan: Plan) -> Broken:
+    """The machines of a gang agree on the label that it names, as far as a count of one tells."""
+    unmet = {u.index: u.count for u in plan.unmet if u.kind is DemandKind.GANG}
+    single = {
+        index: key
+        for index, gang in enumerate(snapshot.demand.gangs)
+        if (key := gang.same_label or snapshot.policy.gangs_same_label) and gang.count - unmet.get(index, 0) == 1
+    }
+    labels = _labels_of_hosts(snapshot, plan) if single else {}
+    for index, key in single.items():
+        hosts = {p.on for p in plan.placements if p.kind is DemandKind.GANG and p.index == index}
+        values = {labels.get(host, NO_LABELS).get(key) for host in hosts}
+        if len(values) > 1:
+            yield f"gang {index}", "machines of a gang agree on a label", f"{key}: {sorted(map(str, values))}"
 
 
 def _strict_gangs(snapshot: Snapshot, plan: Plan) -> Broken:

@@ -50,7 +50,8 @@ def write_launches(draft: Draft, layout: Layout) -> tuple[Placement, ...]:
         offers.setdefault(made.variant.key, []).append(made)
     loads = _loads(layout, offers)
     numbers = np.zeros(layout.capacity.size, np.int64)
-    number = sum(launch.count for launch in draft.launches)
+    # Those that are to wait come last in the plan: they carry no work, and may still be taken back.
+    number = sum(launch.count for launch in draft.launches if launch.standby is None)
     rests = draft.on_standby() if offers else []
     for key, mades in offers.items():
         why = _reason(draft, mades, loads[key])
@@ -145,15 +146,12 @@ def _placements(layout: Layout, numbers: Counts) -> Iterator[Placement]:
             spot = (column, put.kind, index, bundle)
             merged[spot] = merged.get(spot, 0) + count
     places, existing = layout.capacity.places, layout.capacity.existing
-    pools = _pools(layout)
+    pools = {made.first: made.variant.pool.name for made in layout.made}
+    firsts = sorted(pools)
     for (column, kind, index, bundle), count in merged.items():
         if column < existing:
             yield Placement(places[column].host, places[column].pool, kind, index, bundle, count)
         else:
-            yield Placement(f"new:{numbers[column]}", pools[column - existing], kind, index, bundle, count)
-
-
-def _pools(layout: Layout) -> list[str]:
-    """Return the pool of each new host, by column."""
-    made = sorted(layout.made, key=lambda m: m.first)
-    return [name for each in made for name in [each.variant.pool.name] * each.hosts]
+            yield Placement(
+                f"new:{numbers[column]}", pools[firsts[bisect_right(firsts, column) - 1]], kind, index, bundle, count
+            )

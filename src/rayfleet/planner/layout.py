@@ -7,12 +7,13 @@ before it took and launched.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import repeat
+from typing import Final
 
 import numpy as np
 
-from rayfleet.model import Demand, DemandKind, LabelSelector, OfferKey, ReasonCode, Selectors
+from rayfleet.model import ANYWHERE, Demand, DemandKind, LabelSelector, OfferKey, Phase, ReasonCode, Selectors
 from rayfleet.planner.capacity import STARTING, Capacity, Counts, Filling, Mask, Need, SavedCapacity, Terms
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.market import Variant, variants
@@ -41,6 +42,15 @@ class Put:
     counts: Counts | int
     parts: list[tuple[int, int | None, int]]
     bundles: tuple[int, ...] | None = None
+
+    def move(self, to: Counts) -> None:
+        """Be on other columns: those that `to` says of each."""
+        if not isinstance(self.columns, range):
+            self.columns = to[self.columns]
+            return
+        moved = to[self.columns.start : self.columns.stop : self.columns.step]
+        if not np.array_equal(moved, self.columns):
+            self.columns, self.counts = moved, np.full(moved.size, self.counts, np.int64)
 
     def by_column(self) -> Iterator[tuple[int, int]]:
         """Yield each column with its count."""
@@ -93,13 +103,12 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How an item is put onto hosts. `whole`: counted against total capacity.
+    """How an item is put onto hosts.
 
     `spread`: one piece per host and round, for as long as that goes. `once`: one piece per host at most.
     `only`: these hosts.
     """
 
-    whole: bool = False
     spread: bool = False
     once: bool = False
     only: Mask | None = None
@@ -110,12 +119,25 @@ ANY_MANNER = Manner()
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """Items to place, and why. `whole`: against total capacity. `spread`: of equally cheap ways on more machines."""
+    """Items to place, and why; None: each machine for the kinds of its pieces. `spread`: if equal, more machines."""
 
     pieces: list[Item]
-    why: ReasonCode
-    whole: bool = False
+    why: ReasonCode | None
     spread: bool = False
+
+    def why_for(self, pieces: Pieces) -> ReasonCode:
+        """Return why a machine with these pieces is launched; a gang goes before tasks, tasks before requests."""
+        if self.why is not None:
+            return self.why
+        kinds = {piece.kind for _, piece, _ in pieces}
+        return next(code for kind, code in _WHY.items() if kind in kinds)
+
+
+_WHY: Final = {
+    DemandKind.GANG: ReasonCode.GANG,
+    DemandKind.TASKS: ReasonCode.TASKS,
+    DemandKind.REQUESTED: ReasonCode.REQUESTED,
+}
 
 
 @dataclass(slots=True)
@@ -156,11 +178,22 @@ class Layout:
         del self.placed[saved.placed :]
         del self.made[saved.made :]
 
+    def copy(self) -> Layout:
+        """Return an independent copy, for a try; `become` takes it over."""
+        return replace(
+            self, capacity=self.capacity.copy(), room=self.room.copy(), placed=list(self.placed), made=list(self.made)
+        )
+
+    def become(self, other: Layout) -> None:
+        """Take over what was tried on a copy."""
+        self.capacity, self.room, self.placed, self.made = other.capacity, other.room, other.placed, other.made
+        self.waiting = other.waiting
+
     # ---- placing ------------------------------------------------------------------------------------------------
 
-    def put(self, piece: Item, columns: Counts, counts: Counts, *, whole: bool = False) -> None:
+    def put(self, piece: Item, columns: Counts, counts: Counts) -> None:
         """Put `counts` of an item onto hosts and note it."""
-        self.capacity.take(piece.need, columns, counts, whole=whole)
+        self.capacity.take(piece.need, columns, counts)
         self.placed.append(Put(piece.kind, columns, counts, piece.consume(int(counts.sum()))))
 
     def settle(self, piece: Item, selector: LabelSelector, how: Manner = ANY_MANNER) -> Counts:
@@ -177,21 +210,22 @@ class Layout:
         if how.only is not None:
             mask = mask & how.only
         while left:
-            fit = self.capacity.fits(piece.need, mask, whole=how.whole)
+            fit = self.capacity.fits(piece.need, mask)
             np.minimum(fit, 1 if how.spread or how.once else left, out=fit)
             columns = np.flatnonzero(fit)
             if not columns.size:
                 break
-            columns = columns[np.argsort(self._rank(piece, columns, fit), kind="stable")]
+            columns = columns[np.argsort(self.rank(piece, columns, fit), kind="stable")]
             counts = _first(fit[columns], left)
-            self.put(piece, columns[: counts.size], counts, whole=how.whole)
+            self.put(piece, columns[: counts.size], counts)
             touched.append(columns[: counts.size])
             left -= int(counts.sum())
             if not how.spread:
                 break
         return np.concatenate(touched) if touched else np.zeros(0, np.int64)
 
-    def _rank(self, piece: Item, columns: Counts, fit: Counts) -> Counts:
+    def rank(self, piece: Item, columns: Counts, fit: Counts) -> Counts:
+        """Return how much each of the columns is liked for an item, of which `fit` fit on each; see `settle`."""
         capacity = self.capacity
         idle_accelerator = capacity.accelerated[columns] & (not piece.accelerated)
         stage = capacity.stage[columns] * SAME_FILLING
@@ -212,7 +246,7 @@ class Layout:
         held: set[int] = set()
         for some, among in by_patience(self.draft, self.room, wanted, self.variants):
             for piece, selector in some if among is not self.variants else ():
-                self.settle(piece, selector, Manner(whole=errand.whole, spread=errand.spread))
+                self.settle(piece, selector, Manner(spread=errand.spread, only=self._beside(starting)))
             held |= self._launch(some, among, errand, starting)
         return held
 
@@ -238,11 +272,11 @@ class Layout:
             known = starting.get(variant.key, [])[:wanted_replicas]
             del starting.get(variant.key, [])[:wanted_replicas]
             for host, piece, count in pieces if known else ():
-                self.put(piece, np.array(known) + host, np.full(len(known), count, np.int64), whole=errand.whole)
+                self.put(piece, np.array(known) + host, np.full(len(known), count, np.int64))
             # The speed holds launches back; it does not turn them into dearer ones of another pool.
             wanted_new = wanted_replicas - len(known)
             most = self.room.replicas(variant.pool, variant.offer.usd_per_hour)
-            most = most if errand.why is ReasonCode.GANG else min(most, self.room.at_once(variant.pool))
+            most = most if errand.why_for(pieces) is ReasonCode.GANG else min(most, self.room.at_once(variant.pool))
             replicas = min(wanted_new, most)
             if replicas < wanted_new:
                 held.update(id(piece) for _, piece, _ in pieces)
@@ -255,9 +289,9 @@ class Layout:
     def _make_filled(self, launches: list[tuple[Variant, int, Pieces]], errand: Errand) -> None:
         """Launch replicas that are filled with pieces, all of one launch alike; room has been taken for them."""
         filled = [(variant.whole_host(), _by_host(variant, pieces), replicas) for variant, replicas, pieces in launches]
-        firsts = self.capacity.grow_filled(filled, whole=errand.whole)
+        firsts = self.capacity.grow_filled(filled)
         for first, (variant, replicas, pieces) in zip(firsts, launches, strict=True):
-            self.made.append(Made(variant, replicas, first, errand.why))
+            self.made.append(Made(variant, replicas, first, errand.why_for(pieces)))
             for host, piece, count in pieces:
                 columns = range(first + host, first + replicas * variant.hosts, variant.hosts)
                 self.placed.append(Put(piece.kind, columns, count, piece.consume(count * replicas)))
@@ -269,7 +303,7 @@ class Layout:
         self.made.append(Made(variant, replicas, first, why))
         return first
 
-    def serve(self, pieces: list[Item], why: ReasonCode, *, whole: bool = False, spread: bool = False) -> None:
+    def serve(self, pieces: list[Item], why: ReasonCode | None, *, spread: bool = False) -> None:
         """Place items: for each of their alternatives in turn, on what there is, then on new machines.
 
         What the speed holds back waits for machines of the alternative that it can have. When machines are on their
@@ -278,8 +312,14 @@ class Layout:
         """
         if not any(piece.left for piece in pieces):
             return
-        errand = Errand(pieces, why, whole=whole, spread=spread)
-        spare = self._on_their_way()
+        nothing = [piece for piece in pieces if not piece.need]
+        if nothing and len(nothing) < len(pieces):
+            # What needs nothing fits beside whatever is launched for the others, and must not choose it.
+            self.serve([piece for piece in pieces if piece.need], why, spread=spread)
+            self.serve(nothing, why, spread=spread)
+            return
+        errand = Errand(pieces, why, spread=spread)
+        spare = self.standing_by()
         if not spare:
             self._serve(errand, {})
             return
@@ -298,19 +338,24 @@ class Layout:
     def _serve(self, errand: Errand, starting: dict[OfferKey, list[int]]) -> None:
         """Place items; `starting`: replicas that stand for new ones."""
         pieces = errand.pieces
-        only = None
-        if starting:
-            only = np.ones(self.capacity.size, np.bool_)
-            hosts = {key: variant.hosts for key, variant in self._by_key().items()}
-            for key, columns in starting.items():
-                only[[column + host for column in columns for host in range(hosts[key])]] = False
+        only = self._beside(starting)
         held: set[int] = set()
         for round_ in range(max((len(piece.selectors) for piece in pieces), default=0)):
             asked = [(piece, piece.selectors[round_]) for piece in pieces if round_ < len(piece.selectors)]
             for piece, selector in asked:
-                self.settle(piece, selector, Manner(whole=errand.whole, spread=errand.spread, only=self._grown(only)))
+                self.settle(piece, selector, Manner(spread=errand.spread or piece.spread, only=self._grown(only)))
             free = [(piece, selector) for piece, selector in asked if id(piece) not in held]
             held |= self.launch(free, errand, starting)
+
+    def _beside(self, starting: dict[OfferKey, list[int]]) -> Mask | None:
+        """Return the mask of all hosts but replicas that stand for new ones; None: all."""
+        if not starting:
+            return None
+        only = np.ones(self.capacity.size, np.bool_)
+        hosts = {key: variant.hosts for key, variant in self._by_key().items()}
+        for key, columns in starting.items():
+            only[[column + host for column in columns for host in range(hosts[key])]] = False
+        return only
 
     def _grown(self, only: Mask | None) -> Mask | None:
         """Return the mask for the table as long as it is now: new hosts are meant too."""
@@ -319,24 +364,52 @@ class Layout:
     def _by_key(self) -> dict[OfferKey, Variant]:
         return {variant.key: variant for variant in self.variants}
 
-    def _on_their_way(self) -> dict[OfferKey, list[int]]:
-        """Return the first columns of whole replicas that are starting and for nobody yet, by offer."""
+    def standing_by(self, *, just_joined: bool = False) -> dict[OfferKey, list[int]]:
+        """Return the first columns of whole replicas that are starting and for nobody yet, by offer.
+
+        `just_joined`: also, and first, those of which it is not known yet whether somebody uses them.
+        """
         capacity = self.capacity
-        idle = (capacity.stage == STARTING) & ~capacity.busy
-        columns = np.flatnonzero(idle[: capacity.existing]).tolist()
-        variants = self._by_key() if columns else {}
-        found: dict[OfferKey, list[int]] = {}
-        for column in columns:
+        idle = capacity.matches(ANYWHERE) & ~capacity.busy
+        idle &= (capacity.stage == STARTING) | (self._just_joined() if just_joined else False)
+        columns = np.flatnonzero(idle[: capacity.existing])
+        firsts: dict[int, list[int]] = {}
+        offers: dict[int, OfferKey] = {}
+        for column in columns[np.argsort(capacity.stage[columns], kind="stable")].tolist():
             claim = self.draft.claims[capacity.places[column].claim]
-            variant = variants.get(claim.offer)
-            first = capacity.places[column].host == claim.hosts[0].id
-            if not first or variant is None or claim.drifted or claim.foreign:
-                continue
-            hosts = slice(column, column + variant.hosts)
-            alike = (capacity.free[:, hosts] == np.array(variant.offers).reshape(-1, 1)).all()
-            if claim.count == variant.hosts and idle[hosts].all() and alike:
-                found.setdefault(claim.offer, []).append(column)
+            if capacity.places[column].host == claim.hosts[0].id and not (claim.drifted or claim.foreign or claim.head):
+                # Keys hash slowly, and all claims of a launch share one.
+                firsts.setdefault(id(claim.offer), []).append(column)
+                offers[id(claim.offer)] = claim.offer
+        found: dict[OfferKey, list[int]] = {}
+        variants = self._by_key() if firsts else {}
+        for number, among in firsts.items():
+            variant = variants.get(offers[number])
+            if variant is not None:
+                found.setdefault(variant.key, []).extend(self._whole_replicas(variant, among, idle))
         return found
+
+    def _whole_replicas(self, variant: Variant, firsts: list[int], idle: Mask) -> list[int]:
+        """Return those of the columns with which a replica begins that is as good as a new one."""
+        capacity, size = self.capacity, variant.hosts
+        sizes = [self.draft.claims[capacity.places[column].claim].count for column in firsts]
+        known = np.array([column for column, hosts in zip(firsts, sizes, strict=True) if hosts == size], np.int64)
+        good = np.ones(known.size, np.bool_)
+        offers = np.array(variant.offers, np.int64).reshape(-1, 1)
+        for host in range(size if known.size else 0):
+            good &= idle[known + host] & (capacity.free[:, known + host] == offers).all(axis=0)
+        whole: list[int] = known[good].tolist()
+        return whole
+
+    def _just_joined(self) -> Mask:
+        """Say of every host whether it is up for less than `settle_s`; claims without a time are so for ever."""
+        capacity, claims = self.capacity, self.draft.claims
+        after = max(0.0, self.draft.now - self.draft.timeouts.settle_s)
+        lately = {claim.id for claim in claims.values() if claim.phase is Phase.READY and claim.since > after}
+        mask = np.zeros(capacity.size, np.bool_)
+        if lately:
+            mask[: capacity.existing] = [place.claim in lately for place in capacity.places]
+        return mask
 
     def _outlay(self, errand: Errand, before: int) -> tuple[float, float]:
         """Return what is left of an errand, by weight, and the price of what was made for it."""

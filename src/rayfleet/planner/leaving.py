@@ -82,12 +82,13 @@ def drain(draft: Draft, claim: Claim, reason: Reason, *, deadline: float, volunt
 
 
 def ask_drain(draft: Draft, claim: Claim, reason: Reason, *, deadline: float, voluntary: bool) -> None:
-    """Add the action that drains every known node of a claim."""
+    """Add the action that drains every known node of a claim: voluntarily the last used first, which may refuse."""
+    hosts = sorted(claim.hosts, key=lambda host: host.idle_s) if voluntary else claim.hosts
     draft.drains.append(
         DrainNodes(
             claim=claim.id,
             hosts=tuple(host.id for host in claim.hosts),
-            node_ids=tuple(host.node_id for host in claim.hosts if host.node_id is not None),
+            node_ids=tuple(host.node_id for host in hosts if host.node_id is not None),
             deadline=deadline,
             reason=reason,
             voluntary=voluntary,

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Final
 
 from rayfleet.model import (
@@ -40,11 +39,12 @@ from rayfleet.model import (
     Trouble,
     reason,
 )
+from rayfleet.model.word import Word
 from rayfleet.planner.draft import may_refuse, moved
 from rayfleet.planner.provisioning import patience_s, waits_for
 
 
-class Effect(StrEnum):
+class Effect(Word):
     """What else a step asks for, beyond the claim's new phase."""
 
     NONE = "none"
@@ -217,6 +217,22 @@ def _drained_elsewhere(s: Sight) -> bool:
     return s.nodes(NodeFact.DRAINING) > 0 and not s.claim.head
 
 
+def comes_apart(claim: Claim) -> bool:
+    """Say whether some hosts of a replica leave or have left while others still work."""
+    working = sum(host.node is NodeFact.ALIVE for host in claim.hosts)
+    gone = sum(host.node in {NodeFact.DRAINING, NodeFact.DEAD, NodeFact.ABSENT} for host in claim.hosts)
+    return working > 0 and gone > 0
+
+
+def _half_drained_elsewhere(s: Sight) -> bool:
+    return _drained_elsewhere(s) and s.nodes(NodeFact.ALIVE) > 0
+
+
+def _half_drained(s: Sight) -> bool:
+    """One host of a replica let go of Ray, another did not: as it cannot be kept, the others leave by a deadline."""
+    return s.engine_up and _asked_voluntarily(s) and _not_heard(s) and comes_apart(s.claim)
+
+
 def _left(s: Sight) -> bool:
     return s.all_nodes(NodeFact.DEAD, NodeFact.ABSENT)
 
@@ -290,12 +306,14 @@ TABLE: Final[dict[Phase, tuple[Row, ...]]] = {
         Row(_failed, Phase.RELEASING, ReasonCode.MACHINE_FAILED, Effect.RELEASE),
         Row(_dead, Phase.RELEASING, ReasonCode.NODE_DIED, Effect.RELEASE),
         Row(_unseen_too_long, Phase.RELEASING, ReasonCode.NODE_DIED, Effect.RELEASE),
+        Row(_half_drained_elsewhere, Phase.DRAINING, ReasonCode.ORDERED, Effect.DRAIN_AGAIN),
         Row(_drained_elsewhere, Phase.DRAINING, ReasonCode.ORDERED),
     ),
     Phase.DRAINING: (
         Row(_all_absent, None, ReasonCode.DRAINED),
         Row(_left_to_rest, Phase.STANDBY, ReasonCode.DRAINED, Effect.STOP),
         Row(_left, Phase.RELEASING, ReasonCode.DRAINED, Effect.RELEASE),
+        Row(_half_drained, Phase.DRAINING, ReasonCode.REPLICA_BROKEN, Effect.DRAIN_AGAIN),
         Row(_idle_drain_lost, Phase.READY),
         Row(_deadline, Phase.RELEASING, ReasonCode.DRAIN_DEADLINE, Effect.RELEASE),
         Row(_forced_drain_lost, Phase.DRAINING, None, Effect.DRAIN_AGAIN),
@@ -333,7 +351,8 @@ def is_undisturbed(claim: Claim) -> bool:
     if claim.phase is not Phase.READY or claim.unseen_since is not None or len(claim.hosts) != 1:
         return False
     host = claim.hosts[0]
-    return host.machine in {None, MachineFact.PRESENT} and host.node in {None, NodeFact.ALIVE}
+    machine, node = host.machine, host.node
+    return (machine is None or machine is MachineFact.PRESENT) and (node is None or node is NodeFact.ALIVE)
 
 
 def _taken(sight: Sight, row: Row, finding: Finding | None) -> Step:
@@ -349,7 +368,7 @@ def _entered(sight: Sight, phase: Phase, cause: Reason | None) -> Claim:
     if phase is claim.phase is Phase.STANDBY:
         again = cause is not None and cause.code is ReasonCode.STILL_RUNNING
         return replace(claim, retry_at=now + timeouts.release_retry_s) if again else claim
-    if phase is claim.phase and phase is not Phase.RELEASING:
+    if phase is claim.phase and phase is not Phase.RELEASING and cause is None:
         return replace(claim, since=now) if phase is Phase.DRAINING else claim
     changes: dict[str, object] = {}
     match phase:

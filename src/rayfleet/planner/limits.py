@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from rayfleet.model import CAPACITY, STARTING, Claim, How, Phase, Reason, ReasonCode, amount, reason
 from rayfleet.planner import leaving
+from rayfleet.planner.census import census
 from rayfleet.planner.draft import Draft, idle_s, is_used, used_share
 from rayfleet.planner.room import total_of
 from rayfleet.planner.spending import spent_today
@@ -22,10 +23,9 @@ def enforce_limits(draft: Draft) -> None:
     _without_pool(draft)
     for pool in draft.policy.pools:
         if pool.max_workers is not None:
-            claims = [c for c in _staying(draft) if c.pool == pool.name]
-            _shrink(draft, claims, pool.max_workers, pool.name)
+            _shrink(draft, pool.max_workers, pool.name)
     if draft.policy.max_workers is not None:
-        _shrink(draft, _staying(draft), draft.policy.max_workers)
+        _shrink(draft, draft.policy.max_workers)
     for name, most_units in draft.policy.max_resources.items():
         _shrink_resource(draft, name, most_units)
     _save_money(draft)
@@ -50,9 +50,10 @@ def _shut_down(draft: Draft, why: Reason) -> None:
 
 def _interrupted(draft: Draft) -> None:
     """Drain what the provider takes back, by the moment at which it does."""
-    for claim in draft.workers():
+    announced = {c.id: c for c in draft.claims.values() for host in c.hosts if host.interrupt_at is not None}
+    for claim in announced.values():
         moments = [host.interrupt_at for host in claim.hosts if host.interrupt_at is not None]
-        if not moments or claim.phase not in CAPACITY:
+        if claim.head or claim.foreign or claim.standby or claim.phase not in CAPACITY:
             continue
         deadline = min(moments)
         why = reason(ReasonCode.INTERRUPTED, left_s=max(0.0, deadline - draft.now))
@@ -64,17 +65,21 @@ def _interrupted(draft: Draft) -> None:
 
 def _without_pool(draft: Draft) -> None:
     known = {pool.name for pool in draft.policy.pools}
+    if known.issuperset(census(draft).workers(CAPACITY)):
+        return
     for claim in _staying(draft):
         if claim.pool not in known:
             draft.find(claim.id, reason(ReasonCode.UNKNOWN_POOL, claim=claim.id, pool=claim.pool))
             leaving.dismiss(draft, claim, reason(ReasonCode.POOL_REMOVED, pool=claim.pool))
 
 
-def _shrink(draft: Draft, claims: list[Claim], most: int, pool: str = "") -> None:
+def _shrink(draft: Draft, most: int, pool: str = "") -> None:
     """Dismiss what is beyond the maximum of a pool; of the cluster without a name."""
-    count = sum(claim.count for claim in claims)
+    hosts = census(draft).workers(CAPACITY)
+    count = hosts.get(pool, 0) if pool else sum(hosts.values())
     if count <= most:
         return
+    claims = [claim for claim in _staying(draft) if pool in ("", claim.pool)]
     scope = f"pool {pool}" if pool else "the cluster"
     why = reason(ReasonCode.OVER_MAX, scope=scope, count=count, max_workers=most)
     for claim in _first_to_go(draft, claims):
@@ -100,8 +105,8 @@ def _shrink_resource(draft: Draft, name: str, most: int) -> None:
 
 def _end_the_day(draft: Draft) -> None:
     """Dismiss all that costs money once the day's is spent."""
-    most, spent = draft.policy.max_usd_per_day, spent_today(draft).usd
-    if most is None or spent < most:
+    most = draft.policy.max_usd_per_day
+    if most is None or (spent := spent_today(draft).usd) < most:
         return
     why = reason(ReasonCode.OVER_DAY_BUDGET, spent_usd=spent, max_usd_per_day=most)
     for claim in _first_to_go(draft, [claim for claim in _staying(draft) if draft.usd_per_hour(claim)]):

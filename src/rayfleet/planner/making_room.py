@@ -106,7 +106,7 @@ class _Trial:
         layout.room = _without(layout.room, self._draft, gone)
         fit = how_many_fit(layout, self._gangs)
         requested, tasks = _copies(self._left.requested), _copies(self._left.tasks)
-        layout.serve(requested, ReasonCode.REQUESTED, whole=True)
+        layout.serve(requested, ReasonCode.REQUESTED)
         layout.serve(tasks, ReasonCode.TASKS)
         layout.restore(saved)
         return (float(sum(gang.count for gang in self._gangs) - fit), _weight(requested), _weight(tasks))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from rayfleet.model import CAPACITY, Pool, Reason, ReasonCode, reason
+from rayfleet.model import Pool, Reason, ReasonCode, reason
 from rayfleet.planner import backoffs
+from rayfleet.planner.census import holding
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.layout import Layout
 from rayfleet.planner.market import Variant, by_price
@@ -11,10 +12,7 @@ from rayfleet.planner.market import Variant, by_price
 
 def fill_minimums(draft: Draft, layout: Layout) -> None:
     """Launch what pools lack; the upscaling speed does not apply. What limits forbid is a finding."""
-    have: dict[str, int] = {}
-    for claim in draft.workers():
-        if claim.phase in CAPACITY and not draft.is_replaced(claim):
-            have[claim.pool] = have.get(claim.pool, 0) + claim.count
+    have = holding(draft)
     for pool in draft.policy.pools:
         missing = _reachable(pool) - have.get(pool.name, 0)
         if missing > 0:

@@ -40,6 +40,8 @@ POLICY_FIELDS: Final[dict[str, Callable[[str], object]]] = {
     "consolidate_after_s": number,
     "consolidation_threshold": number,
     "max_age_s": number,
+    "max_age_grace_s": number,
+    "keep_starting_share": number,
     "spot_spread_margin": number,
     "disruption_budgets": budgets_of,
     "max_launches_per_min": whole,
@@ -52,12 +54,15 @@ POOL_FIELDS: Final[dict[str, Callable[[str], object]]] = {
     "idle_timeout_s": number,
     "max_age_s": number,
     "boot_timeout_s": number,
+    "max_age_grace_s": number,
     "restartable": _flag,
     "priority": _any_whole,
 }
 """What SET may change for one pool, as `POOL.field`."""
 
-_NEVER_NONE: Final = frozenset({"min_workers", "priority", "disruption_budgets", "restartable", "consolidate_after_s"})
+_NEVER_NONE: Final = frozenset(
+    {"min_workers", "priority", "disruption_budgets", "restartable", "consolidate_after_s"}
+) | {"keep_starting_share"}
 
 
 def apply_orders(draft: Draft) -> None:

@@ -18,6 +18,7 @@ from rayfleet.model import (
 )
 from rayfleet.planner import backoffs, leaving
 from rayfleet.planner.draft import Draft, may_refuse, moved
+from rayfleet.planner.lifecycle import comes_apart
 from rayfleet.planner.resting import resting
 
 _NEVER_STOPS: Final = frozenset({Trouble.DENIED, Trouble.OUT_OF_STOCK, Trouble.QUOTA_REACHED})
@@ -73,12 +74,12 @@ def _refused(draft: Draft, claim: Claim) -> None:
         waits = moved(claim, Phase.STANDBY, draft.now, accepted=True, reuse=False, standby=True)
         draft.keep(resting(draft, waits))
     else:
-        del draft.claims[claim.id]
+        draft.drop(claim)
 
 
 def _lost(draft: Draft, claim: Claim) -> None:
     """Drop a claim whose machine was gone when it was to be started."""
-    del draft.claims[claim.id]
+    draft.drop(claim)
     draft.find(claim.id, reason(ReasonCode.MACHINE_LOST))
 
 
@@ -87,7 +88,13 @@ def _drain_ended(draft: Draft, outcome: Outcome, claims: list[Claim]) -> None:
         return
     for claim in claims:
         # A drain that has to be stays until its deadline; the lifecycle asks again.
-        if claim.phase is Phase.DRAINING and claim.drain and may_refuse(claim.drain.reason):
+        if claim.phase is not Phase.DRAINING or not claim.drain or not may_refuse(claim.drain.reason):
+            continue
+        if draft.snapshot.engine_up and comes_apart(claim):
+            # What has agreed cannot be called back, and a replica is of use only as a whole.
+            why = reason(ReasonCode.REPLICA_BROKEN).because(claim.drain.reason)
+            leaving.drain(draft, claim, why, deadline=draft.now + draft.timeouts.drain_timeout_s, voluntary=False)
+        else:
             retry_at = draft.now + draft.timeouts.drain_retry_s
             draft.keep(moved(claim, Phase.READY, draft.now, drain=None, retry_at=retry_at))
 

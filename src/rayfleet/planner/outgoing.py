@@ -8,6 +8,7 @@ again). Only idle machines, and machines whose work is restartable (their pool s
 A chosen machine counts as gone when places are given out: minimums, requests and its own work (see standins) find
 room elsewhere or launch what they lack. It leaves when all of that is up - idle ones when Ray agrees, others with a
 deadline. Nothing of this is remembered: the next plan chooses the same machines again, for the same reasons.
+Past their age, machines in use may also be given a grace (see grace).
 Where a maximum leaves no room for a replacement, outdated and expired machines go first and are replaced then.
 """
 
@@ -15,11 +16,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from rayfleet.model import CAPACITY, Claim, DemandKind, Disruption, NodeFact, Phase, Pool, Reason, ReasonCode, reason
+from rayfleet.model import CAPACITY, Claim, DemandKind, Disruption, NodeFact, Phase, Reason, ReasonCode, reason
 from rayfleet.planner import leaving
 from rayfleet.planner.budgets import CODES, Budgets
+from rayfleet.planner.census import holding
 from rayfleet.planner.consolidation import cheaper
 from rayfleet.planner.draft import Draft, is_used
+from rayfleet.planner.grace import grace_ends_at, max_age_s, may_finish
 from rayfleet.planner.layout import Layout
 from rayfleet.planner.rolling import replace_requested
 from rayfleet.planner.surplus import busy_with
@@ -38,21 +41,32 @@ def choose_outgoing(draft: Draft, budgets: Budgets) -> None:
     if draft.held or not (everybody or requested):
         return
     ready = [c for c in draft.workers() if c.phase is Phase.READY and (everybody or c.drifted)]
-    candidates = [claim for claim in ready if may_be_disrupted(draft, claim)]
-    found = [(claim, why) for claim in candidates if (why := _why(draft, claim)) is not None]
+    candidates = [claim for claim in ready if not _is_protected(draft, claim)]
+    movable = [claim for claim in candidates if _is_movable(draft, claim)]
+    found = []
+    for claim in candidates:
+        why = _why(draft, claim) if claim in movable else _ended_by_age(draft, claim)
+        if why is not None:
+            found.append((claim, why))
     for claim, why in sorted(found, key=lambda pair: (_RANK[CODES[pair[1].code]], pair[0].created)):
         if budgets.held(CODES[why.code], claim) is None:
             budgets.take(CODES[why.code], claim)
             draft.outgoing[claim.id] = why
-    replace_requested(draft, candidates, budgets)
+    replace_requested(draft, movable, budgets)
 
 
 def may_be_disrupted(draft: Draft, claim: Claim) -> bool:
     """Say whether a READY claim may leave although nothing forces it to."""
+    return not _is_protected(draft, claim) and _is_movable(draft, claim)
+
+
+def _is_protected(draft: Draft, claim: Claim) -> bool:
     if claim.retry_at is not None and draft.now < claim.retry_at:
-        return False
-    if any(host.do_not_disrupt or host.node is NodeFact.ABSENT for host in claim.hosts):
-        return False
+        return True
+    return any(host.do_not_disrupt or host.node is NodeFact.ABSENT for host in claim.hosts)
+
+
+def _is_movable(draft: Draft, claim: Claim) -> bool:
     return busy_with(claim) is None or is_restartable(draft, claim)
 
 
@@ -69,17 +83,20 @@ def _why(draft: Draft, claim: Claim) -> Reason | None:
     if claim.drifted and claim.pool in draft.rolling:
         return reason(ReasonCode.DRIFTED, pool=claim.pool)
     pool = draft.policy.pool(claim.pool)
-    most = max_age_s(draft, pool)
+    return _expired(draft, claim) or (cheaper(draft, claim, pool) if pool else None)
+
+
+def _expired(draft: Draft, claim: Claim) -> Reason | None:
+    most = max_age_s(draft, draft.policy.pool(claim.pool))
     age = draft.now - claim.created
-    if most is not None and age >= most:
-        return reason(ReasonCode.EXPIRED, age_s=age, max_age_s=most)
-    return cheaper(draft, claim, pool) if pool else None
+    if most is None or age < most:
+        return None
+    return reason(ReasonCode.EXPIRED, age_s=age, max_age_s=most)
 
 
-def max_age_s(draft: Draft, pool: Pool | None) -> float | None:
-    """Return how old machines of a pool may be, in seconds; None: as old as they like."""
-    own = pool.max_age_s if pool else None
-    return draft.policy.max_age_s if own is None else own
+def _ended_by_age(draft: Draft, claim: Claim) -> Reason | None:
+    """Return why a claim leaves whose work nobody may restart: only for its age, and only with a grace."""
+    return None if grace_ends_at(draft, claim) is None else _expired(draft, claim)
 
 
 # ---- leaving --------------------------------------------------------------------------------------------------------
@@ -94,7 +111,8 @@ def send_off(draft: Draft, layout: Layout, housed: frozenset[str]) -> dict[str, 
     waits = _requests_wait(layout)
     for name, why in draft.outgoing.items():
         claim = draft.claims[name]
-        replaced = claim.pool not in short and not waits and (name in housed or not is_used(claim))
+        free = name in housed or not is_used(claim) or may_finish(draft, claim)
+        replaced = claim.pool not in short and not waits and free
         if replaced or _no_room(draft, layout, claim, why):
             drain_outgoing(draft, claim, why)
         else:
@@ -103,10 +121,15 @@ def send_off(draft: Draft, layout: Layout, housed: frozenset[str]) -> dict[str, 
 
 
 def drain_outgoing(draft: Draft, claim: Claim, why: Reason) -> None:
-    """Drain a claim that nobody forces to leave: asked when it is idle, told when its work is restartable."""
+    """Drain a claim that nobody forces to leave: asked when it is idle, told when its work may be ended."""
+    ends_at = grace_ends_at(draft, claim) if why.code is ReasonCode.EXPIRED else None
     if busy_with(claim) is None:
         deadline = draft.now + draft.timeouts.node_timeout_s
         leaving.drain(draft, claim, why, deadline=deadline, voluntary=True)
+    elif ends_at is not None:
+        deadline = max(ends_at, draft.now + draft.timeouts.drain_timeout_s)
+        why = why.because(reason(ReasonCode.GRACE, left_s=deadline - draft.now))
+        leaving.drain(draft, claim, why, deadline=deadline, voluntary=False)
     else:
         why = why.because(reason(ReasonCode.RESTARTABLE))
         leaving.drain(draft, claim, why, deadline=draft.now + draft.timeouts.drain_timeout_s, voluntary=False)
@@ -114,10 +137,7 @@ def drain_outgoing(draft: Draft, claim: Claim, why: Reason) -> None:
 
 def _below_minimum(draft: Draft) -> set[str]:
     """Return the pools whose READY machines, without the outgoing ones, do not hold the minimum yet."""
-    ready: dict[str, int] = {}
-    for claim in draft.workers():
-        if claim.phase is Phase.READY and not draft.is_replaced(claim):
-            ready[claim.pool] = ready.get(claim.pool, 0) + claim.count
+    ready = holding(draft, {Phase.READY})
     return {pool.name for pool in draft.policy.pools if ready.get(pool.name, 0) < pool.min_workers}
 
 

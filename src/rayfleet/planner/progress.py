@@ -20,11 +20,9 @@ def advance_claims(draft: Draft) -> None:
     in_flight = frozenset(snapshot.in_flight)
     relaunch: dict[str, list[Claim]] = {}
     failed: dict[tuple[object, str], Step] = {}
-    for claim in list(draft.claims.values()):
+    for claim in [c for c in draft.claims.values() if c.foreign or not is_undisturbed(c)]:
         if claim.foreign:
             _look_at_foreign(draft, claim)
-            continue
-        if is_undisturbed(claim):
             continue
         sight = Sight(claim, draft.now, timeouts_of(draft.policy, claim), snapshot.engine_up, claim.batch in in_flight)
         step = advance(sight)
@@ -43,21 +41,22 @@ def advance_claims(draft: Draft) -> None:
 def _look_at_foreign(draft: Draft, claim: Claim) -> None:
     """Count a machine that was joined by hand only while its node lives; nothing else is ours to say about it."""
     if any(host.node not in {None, NodeFact.ALIVE} for host in claim.hosts):
-        del draft.claims[claim.id]
+        draft.drop(claim)
 
 
 def _write(draft: Draft, claim: Claim, step: Step) -> None:
     if step.finding:
         draft.findings.append(step.finding)
     if step.claim is None:
-        del draft.claims[claim.id]
+        draft.drop(claim)
         return
     draft.keep(step.claim)
     if step.effect is Effect.JOINED:
         backoffs.succeed(draft, claim)
-    if step.effect is Effect.DRAIN_AGAIN and claim.drain:
-        voluntary = may_refuse(claim.drain.reason)
-        leaving.ask_drain(draft, claim, claim.drain.reason, deadline=claim.drain.deadline, voluntary=voluntary)
+    asked = step.claim.drain
+    if step.effect is Effect.DRAIN_AGAIN and asked:
+        voluntary = may_refuse(asked.reason)
+        leaving.ask_drain(draft, step.claim, asked.reason, deadline=asked.deadline, voluntary=voluntary)
     if step.cause and step.effect in {Effect.STOP, Effect.STOP_AGAIN}:
         draft.keep(resting(draft, step.claim))
         leaving.ask_stop(draft, step.claim, step.cause)

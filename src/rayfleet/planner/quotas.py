@@ -127,7 +127,8 @@ def whole_gang(gang: Gang) -> Resources:
 
 
 def owned_items(owners: Owners, layout: Layout, demand: Demand) -> list[Item]:
-    """Group tasks as `items` does, those of different owners apart."""
+    """Group tasks as `items` does, those of different owners apart. What needs nothing is nobody's."""
+    nothing: list[Item] = []
     by_owner: dict[int, list[tuple[int, TaskDemand]]] = {}
     for index, task in enumerate(demand.tasks):
         number = owners.owners.index(owners.of_work(task.labels, task.selectors))
@@ -137,8 +138,9 @@ def owned_items(owners: Owners, layout: Layout, demand: Demand) -> list[Item]:
         for piece in found:
             for source in piece.sources:
                 source.index = tasks[source.index][0]
-        owners.owners[number].pieces = found
-    return [piece for owner in owners.owners for piece in owner.pieces]
+        owners.owners[number].pieces = [piece for piece in found if piece.need]
+        nothing += [piece for piece in found if not piece.need]
+    return [*(piece for owner in owners.owners for piece in owner.pieces), *nothing]
 
 
 def serve_owned(owners: Owners, layout: Layout) -> None:

@@ -26,7 +26,7 @@ def start_resting(draft: Draft, batch: Batch, why: Reason, rests: list[Claim]) -
     names = tuple(batch.names)
     started, rest = names[: len(waiting)], names[len(waiting) :]
     for name, old in zip(started, waiting, strict=True):
-        del draft.claims[old.id]
+        draft.drop(old)
         draft.keep(_started(old, name, batch))
     count = sum(old.count for old in waiting)
     why = why.because(reason(ReasonCode.STANDBY_USED, machines=count))

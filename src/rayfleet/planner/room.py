@@ -19,6 +19,7 @@ from rayfleet.model import (
     amount,
     reason,
 )
+from rayfleet.planner.census import census, count
 from rayfleet.planner.draft import Draft
 from rayfleet.planner.spending import left_per_hour, spent_today
 
@@ -46,25 +47,17 @@ class Room:
     resources: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, draft: Draft) -> Room:
-        """Count what exists (leaving claims too) against the policy's limits; what is on standby makes way for work."""
+    def of(cls, draft: Draft, without: frozenset[str] = frozenset()) -> Room:
+        """Count what exists (leaving claims too) against the policy's limits; what is on standby makes way for work.
+
+        `without`: as if these claims did not exist.
+        """
         policy = draft.policy
-        hosts: dict[str, int] = {}
-        starting: dict[str, int] = {}
-        ready: dict[str, int] = {}
-        usd = 0.0
-        for claim in draft.claims.values():
-            if claim.foreign or claim.standby or claim.phase not in EXISTING:
-                continue
-            name, count = claim.offer.pool, len(claim.hosts)
-            usd += (draft.usd_per_hour(claim) or 0.0) * count
-            if claim.head:
-                continue
-            hosts[name] = hosts.get(name, 0) + count
-            if claim.phase in STARTING:
-                starting[name] = starting.get(name, 0) + count
-            elif claim.phase is Phase.READY:
-                ready[name] = ready.get(name, 0) + count
+        counted = census(draft)
+        if without:
+            counted = count(draft, (claim for name, claim in draft.claims.items() if name not in without))
+        hosts, starting = counted.workers(EXISTING), counted.workers(STARTING)
+        ready, usd = counted.workers({Phase.READY}), counted.working_usd_per_hour
         most = policy.max_usd_per_hour
         return cls(
             pools={
@@ -80,7 +73,7 @@ class Room:
             starting=starting,
             launches=_launches_left(draft),
             today_per_hour=_today_left(draft, usd),
-            resources=_resources_left(draft),
+            resources=_resources_left(draft, without),
         )
 
     def copy(self) -> Room:
@@ -212,12 +205,12 @@ def _of_resource(policy: Policy, name: str, left: int) -> Reason:
     return reason(ReasonCode.MAX_RESOURCES, resource=name, have=amount(most - left), most=amount(most))
 
 
-def _resources_left(draft: Draft) -> dict[str, int]:
+def _resources_left(draft: Draft, without: frozenset[str]) -> dict[str, int]:
     """Return what is left of each limited resource; may be negative."""
     left = dict(draft.policy.max_resources)
     if left:
         for claim in draft.workers():
-            total = total_of(draft, claim)
+            total = NOTHING if claim.id in without else total_of(draft, claim)
             for name in left:
                 left[name] -= total.get(name, 0)
     return left

@@ -7,7 +7,8 @@ runs is ended for what it is going to cost, only once the day's money is gone.
 
 from __future__ import annotations
 
-from rayfleet.model import PRESENT, Spent
+from rayfleet.model import Spent
+from rayfleet.planner.census import census_before
 from rayfleet.planner.draft import Draft
 
 DAY_S = 86400.0
@@ -22,7 +23,8 @@ def spent_today(draft: Draft) -> Spent:
     midnight = now - now % DAY_S
     if at < midnight:
         at, usd = midnight, 0.0
-    return Spent(round(usd + _usd_per_hour(draft) * (now - at) / HOUR_S, 9), now)
+    # What this plan changes has cost nothing yet.
+    return Spent(round(usd + census_before(draft).usd_per_hour * (now - at) / HOUR_S, 9), now)
 
 
 def left_per_hour(draft: Draft) -> float | None:
@@ -32,12 +34,3 @@ def left_per_hour(draft: Draft) -> float | None:
         return None
     hours = (DAY_S - draft.now % DAY_S) / HOUR_S
     return max(0.0, most - spent_today(draft).usd) / hours
-
-
-def _usd_per_hour(draft: Draft) -> float:
-    """Return what the machines of the snapshot cost: what this plan changes has cost nothing yet."""
-    return sum(
-        (draft.usd_per_hour(claim) or 0.0) * claim.count
-        for claim in draft.snapshot.claims
-        if not claim.foreign and claim.phase in PRESENT
-    )

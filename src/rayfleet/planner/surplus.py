@@ -16,7 +16,6 @@ from types import MappingProxyType
 from typing import Final
 
 from rayfleet.model import (
-    CAPACITY,
     LEAVING,
     STARTING,
     Claim,
@@ -32,8 +31,10 @@ from rayfleet.model import (
 )
 from rayfleet.planner import leaving
 from rayfleet.planner.budgets import CODES, Budgets
+from rayfleet.planner.census import census, holding
 from rayfleet.planner.draft import Draft, idle_s, is_used
 from rayfleet.planner.headroom import Headroom
+from rayfleet.planner.patience import Patience
 
 DRIFTED_SHARE = 0.5
 """At most this share of a pool's READY hosts (one replica at least) is replaced at a time when they are outdated."""
@@ -75,23 +76,17 @@ def let_go(
     old = [draft.claims[c.id] for c in draft.snapshot.claims if c.id in draft.claims]
     workers = [c for c in old if not c.head and not c.foreign]
     # What somebody else asked for may have its start: it is let go when it has been idle, like what is there already.
-    _cancel(draft, spare, [c for c in workers if c.phase in STARTING and not c.by_others])
+    _cancel(draft, spare, [c for c in workers if c.phase in STARTING and not c.found])
     _drain_idle(draft, spare, [c for c in workers if c.phase is Phase.READY and c.id not in draft.outgoing])
     return spare.why
 
 
 def _count(draft: Draft, spare: Spare) -> None:
-    capacity: dict[str, int] = {}
-    ready: dict[str, int] = {}
-    away: dict[str, int] = {}
-    for claim in draft.workers():
-        name, count, phase = claim.offer.pool, len(claim.hosts), claim.phase
-        if phase in CAPACITY and not draft.is_replaced(claim):
-            capacity[name] = capacity.get(name, 0) + count
-        if phase is Phase.READY:
-            ready[name] = ready.get(name, 0) + count
-        if phase in LEAVING or claim.id in draft.outgoing:
-            away[name] = away.get(name, 0) + count
+    capacity, counted = holding(draft), census(draft)
+    ready, away = counted.workers({Phase.READY}), counted.workers(LEAVING)
+    for claim in (draft.claims[name] for name in draft.outgoing if name in draft.claims):
+        if claim.phase not in LEAVING:
+            away[claim.pool] = away.get(claim.pool, 0) + claim.count
     for pool in draft.policy.pools:
         spare.above_min[pool.name] = capacity.get(pool.name, 0) - pool.min_workers
         share = max(pool.hosts_per_replica, math.floor(ready.get(pool.name, 0) * DRIFTED_SHARE))
@@ -102,10 +97,12 @@ def _count(draft: Draft, spare: Spare) -> None:
 
 
 def _cancel(draft: Draft, spare: Spare, starting: list[Claim]) -> None:
-    settled = not _just_joined(draft)
+    settled = bool(starting) and not _just_joined(draft)
     order = {Phase.REQUESTED: 0, Phase.BOOTING: 1}
     youngest_first = starting[::-1]
-    for claim in sorted(youngest_first, key=lambda c: order[c.phase]):
+    claims = sorted(youngest_first, key=lambda c: order[c.phase])
+    patience = Patience.of(draft, [c for c in claims if c.id not in spare.needed and c.id not in spare.held])
+    for claim in claims:
         if draft.held:
             spare.why[claim.id] = draft.held
         elif claim.id in spare.needed:
@@ -114,6 +111,8 @@ def _cancel(draft: Draft, spare: Spare, starting: list[Claim]) -> None:
             spare.why[claim.id] = spare.held[claim.id]
         elif _holds_minimum(draft, spare, claim):
             spare.why[claim.id] = _needed_by("the minimum of its pool")
+        elif on_hand := patience.held(claim):
+            spare.why[claim.id] = on_hand
         elif settled:
             _count_down(draft, spare, claim)
             leaving.release(draft, claim, reason(ReasonCode.UNNEEDED), How.CANCEL)
@@ -151,7 +150,7 @@ def _drain_idle(draft: Draft, spare: Spare, ready: list[Claim]) -> None:
     """Drain idle claims, the longest idle first; a pool keeps its minimum."""
     timeouts = {p.name: _idle_timeout_s(draft, p.idle_timeout_s) for p in draft.policy.pools}
     candidates: list[tuple[float, Claim, Reason]] = []
-    for claim in ready:
+    for claim in [c for c in ready if not is_used(c)]:  # why the others stay is said when somebody asks
         timeout_s = timeouts.get(claim.pool, draft.policy.idle_timeout_s)
         stays = _stays(draft, spare, claim, timeout_s)
         if stays is not None:

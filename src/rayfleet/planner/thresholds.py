@@ -14,7 +14,10 @@ from rayfleet.planner.work import Item, items
 
 
 def place_tasks(draft: Draft, layout: Layout, owners: Owners | None) -> list[Item]:
-    """Place tasks as far as machines, limits, quotas and the threshold allow; return them with what is left."""
+    """Place tasks as far as machines, limits, quotas and the threshold allow; return them with what is left.
+
+    Those that need nothing are left: `place_nothing` places them when all else has a place.
+    """
     demand = draft.snapshot.demand
     threshold = draft.policy.scale_up_pending_threshold
     held = _held(layout, demand.tasks, threshold) if threshold is not None and demand.tasks else None
@@ -22,24 +25,33 @@ def place_tasks(draft: Draft, layout: Layout, owners: Owners | None) -> list[Ite
         tasks = items(layout.terms, DemandKind.TASKS, demand.tasks)
     else:
         tasks = owned_items(owners, layout, demand)
+    some = [piece for piece in tasks if piece.need]
     if held is not None:
-        _settle(layout, tasks)
+        settle_all(layout, some)
         for piece in tasks:
             piece.held = held
     elif owners is None:
-        layout.serve(tasks, ReasonCode.TASKS)
+        layout.serve(some, ReasonCode.TASKS)
     else:
         serve_owned(owners, layout)
     return tasks
+
+
+def place_nothing(layout: Layout, pieces: list[Item], why: ReasonCode) -> None:
+    """Place what needs nothing on whatever there is; the cheapest machine is launched only when there is none."""
+    rest = [piece for piece in pieces if not piece.need]
+    settle_all(layout, rest)
+    layout.serve([piece for piece in rest if piece.held is None], why)
 
 
 def _held(layout: Layout, demands: tuple[TaskDemand, ...], threshold: PendingThreshold) -> Reason | None:
     """Return why nothing is launched for tasks now; None when enough of them wait, or one for long enough."""
     saved = layout.save()
     trial = items(layout.terms, DemandKind.TASKS, demands)
-    _settle(layout, trial)
+    settle_all(layout, trial)
     layout.restore(saved)
-    waiting = [piece for piece in trial if piece.left and _possible(layout, piece)]
+    # What never fits triggers nothing.
+    waiting = [piece for piece in trial if piece.left and can_be_had(layout, piece)]
     pending = sum(piece.left for piece in waiting)
     sources = [source for piece in waiting for source in piece.sources if source.left]
     age_s = max((demands[source.index].age_s for source in sources), default=0.0)
@@ -48,15 +60,16 @@ def _held(layout: Layout, demands: tuple[TaskDemand, ...], threshold: PendingThr
     return reason(ReasonCode.PENDING_THRESHOLD, pending=pending, age_s=age_s, threshold=str(threshold))
 
 
-def _settle(layout: Layout, tasks: list[Item]) -> None:
+def settle_all(layout: Layout, tasks: list[Item]) -> None:
+    """Put items onto the machines there are, for each of their alternatives in turn."""
     for round_ in range(max((len(piece.selectors) for piece in tasks), default=0)):
         for piece in tasks:
             if round_ < len(piece.selectors):
                 layout.settle(piece, piece.selectors[round_])
 
 
-def _possible(layout: Layout, piece: Item) -> bool:
-    """Say whether a machine that can be had would take it: what never fits triggers nothing."""
+def can_be_had(layout: Layout, piece: Item) -> bool:
+    """Say whether a machine that can be had would take one of an item's pieces."""
     return any(
         all(variant.offers[row] >= units for row, units in piece.need)
         and any(selector.holds(dict(variant.labels)) for selector in piece.selectors)

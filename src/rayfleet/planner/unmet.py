@@ -106,6 +106,8 @@ def _of_gang(draft: Draft, layout: Layout, demand: Demand, missing: Missing) -> 
     verdicts = _verdicts(draft, layout, bundle, hosts=missing.needed)
     if missing.held:
         why = missing.held
+    elif missing.machines is None and missing.apart:
+        why = reason(ReasonCode.GANG_APART, label=missing.apart)
     elif missing.machines is None:
         why = _main(tuple(v for v in verdicts if _waits(v.reason)), bundle.shape)
     else:

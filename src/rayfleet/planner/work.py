@@ -36,6 +36,7 @@ class Item:
     """Equal pieces of demand. `selectors` are alternatives in order; `weight` compares sizes of unlike shapes.
 
     `held`: why nothing more is launched for it although something could be; `shared`: it had its turns beside others.
+    `spread`: of machines there are it goes onto different ones, as long as that goes.
     """
 
     kind: DemandKind
@@ -47,6 +48,7 @@ class Item:
     sources: list[Source]
     held: Reason | None = None
     shared: Reason | None = None
+    spread: bool = False
 
     @property
     def left(self) -> int:
@@ -78,7 +80,7 @@ def item(terms: Terms, kind: DemandKind, shape: Resources, selectors: Selectors,
         kind=kind,
         shape=shape,
         selectors=selectors or (ANYWHERE,),
-        need=terms.need(shape),
+        need=terms.need(shape, of_total=kind is DemandKind.REQUESTED),
         accelerated=has_accelerator(shape),
         weight=weight(shape),
         sources=sources,
@@ -128,9 +130,10 @@ def terms_of(demand: Demand, policy: Policy, expected: tuple[Expected, ...] = ()
     for shape, wanted in [(b.shape, b.selectors) for b in policy.buffers] + [(e.shape, e.selectors) for e in expected]:
         names.update(shape)
         selectors.update(wanted)
+    keys = {gang.same_label or policy.gangs_same_label for gang in demand.gangs} - {None}
     for gang in demand.gangs:
         for bundle in gang.bundles:
             names.update(bundle.shape)
             selectors.update(bundle.selectors)
-    keys = {match.key for selector in selectors for match in selector.matches}
-    return Terms(tuple(sorted(names)), frozenset(keys))
+    keys |= {match.key for selector in selectors for match in selector.matches}
+    return Terms(tuple(sorted(names)), frozenset(key for key in keys if key), requested=bool(demand.requested))

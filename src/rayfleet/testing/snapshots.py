@@ -98,10 +98,15 @@ def requested(count: int, amounts: Mapping[str, float] | None = None, **shape: f
     return RequestedDemand(Resources.of({**shape, **(amounts or {})}), count)
 
 
-def gang(strategy: Strategy | str, *shapes: Mapping[str, float], count: int = 1, **fields: Any) -> Gang:
-    """Return a placement group with a bundle per shape. `labels`: alternatives that hold for every bundle."""
+def bundle(shape: Mapping[str, float], *alternatives: Mapping[str, str]) -> Bundle:
+    """Return a bundle of a gang with selectors of its own."""
+    return Bundle(Resources.of(shape), selectors(*alternatives))
+
+
+def gang(strategy: Strategy | str, *shapes: Mapping[str, float] | Bundle, count: int = 1, **fields: Any) -> Gang:
+    """Return a placement group with a bundle per shape. `labels`: alternatives that hold for every such bundle."""
     wanted = selectors(*fields.pop("labels", ()))
-    bundles = tuple(Bundle(Resources.of(shape), wanted) for shape in shapes)
+    bundles = tuple(s if isinstance(s, Bundle) else Bundle(Resources.of(s), wanted) for s in shapes)
     fields["placed"] = FrozenMap(fields.get("placed", {}))
     return Gang(Strategy(strategy), bundles, count, **fields)
 

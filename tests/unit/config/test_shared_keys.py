@@ -38,6 +38,8 @@ scale_up_utilization: 0.8
 max_resources: {CPU: 1000, GPU: 0, memory: 2Gi}
 max_usd_per_day: 240
 max_launches_per_min: 30
+keep_starting_share: 0.5
+max_age_grace_s: 600
 overlays:
   - {match: {pool: web, zone: a, market: reserved, labels: {tier: web}}, usd_per_hour: 0, why: paid}
   - {add: -0.5, real: true}
@@ -83,6 +85,7 @@ def test_they_are_read_alike_in_both() -> None:
         assert policy.quotas == (Quota("team", "a", FrozenMap({"CPU": 1_000_000, "GPU": 0}), 2.0), Quota("team", "b"))
         assert policy.overlays == (PAID, Overlay(OfferKey(""), add=-0.5, real=True))
         assert (policy.max_usd_per_day, policy.max_launches_per_min) == (240, 30)
+        assert (policy.keep_starting_share, policy.max_age_grace_s) == (0.5, 600.0)
         assert policy.scale_up_utilization == {"CPU": 0.8, "GPU": 0.8}
 
 
@@ -123,6 +126,8 @@ WRONG = [
     ("quotas: [{label: t, value: a}, {label: t, value: a}]", "quotas[1]: the quota of t=a is given twice"),
     ("quotas: [{label: t, value: a, weight: 0}]", "quotas[0].weight: must be at least 0.001, not 0"),
     ("max_usd_per_day: lots", "max_usd_per_day: must be a number, not 'lots'"),
+    ("keep_starting_share: -1", "keep_starting_share: must be at least 0.0, not -1"),
+    ("max_age_grace_s: soon", "max_age_grace_s: must be a number, not 'soon'"),
     ("max_launches_per_min: 1.5", "max_launches_per_min: must be a whole number, not 1.5"),
     ("schedules: [{name: s, cron: nonsense, duration_s: 60, max_workers: 1}]", "schedules[0].cron: must have five"),
 ]

@@ -156,6 +156,22 @@ def test_selectors_of_bundles_come_from_their_own_list_with_alternatives_in_orde
     assert found.bundles == (Bundle(cpus(1), zones), Bundle(cpus(2)))
 
 
+@pytest.mark.parametrize(("strategy", "label"), [("STRICT_PACK", "rack"), ("PACK", None), ("SPREAD", None)])
+def test_a_group_that_has_to_be_in_one_place_names_the_label(strategy: str, label: str | None) -> None:
+    message = gang(f"{GROUP}:SPREAD|PENDING", {"CPU": 1})
+    if not hasattr(autoscaler, "LocalityRequirement"):  # older versions of Ray have no such thing
+        assert demand(grouped(message)).gangs[0].same_label is None
+        return
+    kinds = autoscaler.LocalityConstraint.DESCRIPTOR.fields_by_name["placement_strategy"].enum_type.values_by_name
+    constraint = autoscaler.LocalityConstraint(label_name="rack", placement_strategy=kinds[strategy].number)
+    wanted = autoscaler.LocalityRequirement(locality_constraint=constraint)
+    message.bundle_selectors.append(
+        autoscaler.BundleSelector(resource_requests=[request({"CPU": 1})], locality_requirement=wanted)
+    )
+    (found,) = demand(grouped(message)).gangs
+    assert found == Gang(Strategy.SPREAD, (Bundle(cpus(1)),), same_label=label)
+
+
 def test_what_a_strict_group_already_holds_stays_where_it_is() -> None:
     """After a node was lost Ray lists the missing bundles only; nodes with the others carry the group's label."""
     holders = (

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from rayfleet.contracts import LaunchRequest, Record
+from rayfleet.contracts import DrainRefused, LaunchRequest, Record
 from rayfleet.loop.act import CALLS_AT_ONCE, Actor, Inbox
 from rayfleet.model import (
     Claim,
@@ -27,6 +27,7 @@ from rayfleet.model import (
     Trouble,
     reason,
 )
+from rayfleet.testing.fake_engine import FakeEngine
 from rayfleet.testing.fake_provider import FakeProvider
 from rayfleet.testing.virtual_time import START, run_virtual
 from rayfleet.testing.world import World
@@ -152,6 +153,35 @@ def test_what_leaves_goes_in_one_call_per_provider_and_only_once() -> None:
         assert [(o.kind, o.claims) for o in stage.inbox.outcomes] == [(OutcomeKind.RELEASE, ("c1", "c2"))]
         await stage.act(Plan(releases=releases[:1], claims=claims))
         assert stage.world.provider.count("release") == 2
+
+    run_virtual(story())
+
+
+@pytest.mark.parametrize(("voluntary", "asked"), [(True, ["busy"]), (False, ["busy", "idle"])])
+def test_nobody_else_of_a_replica_is_asked_to_leave_when_one_host_refuses(voluntary: bool, asked: list[str]) -> None:
+    """Those that have to leave are all asked, whatever one of them answers."""
+
+    async def story() -> None:
+        stage = Stage()
+        heard: list[str] = []
+
+        class Refusing(FakeEngine):
+            async def drain(self, node_id: str, deadline: float, reason: str, *, voluntary: bool) -> None:
+                heard.append(node_id)
+                if node_id == "busy":
+                    raise DrainRefused("in use")
+
+        engine = Refusing(stage.world.clock, {}, machines=stage.world.place.listed)
+        parts = replace(stage.world.parts, engine=engine)
+        claim = replace(
+            requested("c1", "b1", "pair", hosts=2), phase=Phase.DRAINING, drain=Drain(WHY, START, START + 9)
+        )
+        drain = DrainNodes("c1", ("c1.0", "c1.1"), ("busy", "idle"), START + 9, WHY, voluntary=voluntary)
+        stage.actor = Actor(parts, stage.inbox)
+        await stage.act(Plan(drains=(drain,), claims=(claim,)))
+        await asyncio.sleep(1)
+        assert heard == asked
+        assert [outcome.trouble for outcome in stage.inbox.outcomes] == [Trouble.REFUSED]
 
     run_virtual(story())
 

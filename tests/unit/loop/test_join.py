@@ -157,9 +157,17 @@ def test_last_words_of_a_failed_machine_are_kept_and_other_messages_are_not() ->
 
 
 def test_a_failed_listing_says_nothing_and_keeps_its_time() -> None:
-    result = joined([claim("c1", Phase.READY, machine_id="m1")], None, [node("m1")])
+    result = joined([claim("c1", Phase.BOOTING, machine_id="m1")], None, [node("m1")])
     assert result.claims[0].hosts[0].machine is None
     assert result.claims[0].listed_at == 40.0
+
+
+def test_a_ready_claim_is_the_same_listing_after_listing_once_it_was_listed() -> None:
+    ready = replace(claim("c1", Phase.READY, machine_id="m1"), created=45.0)
+    listings = [{"fake": Listing((machine("m1"),), listed_at)} for listed_at in (40.0, 46.0, 47.0)]
+    before, first, second = (join((ready,), listing, None).claims[0] for listing in listings)
+    assert before.listed_at == 40.0  # no listing is believed about a claim that is younger
+    assert first == second
 
 
 def test_a_node_brings_its_facts() -> None:
@@ -256,7 +264,7 @@ _MOMENTS = st.tuples(
 @given(st.lists(_MOMENTS, min_size=2, max_size=6))
 def test_what_was_joined_before_changes_nothing(moments: list[tuple[object, ...]]) -> None:
     """Whatever comes after what: with the memory of all moments before, a join says what it says without one."""
-    memory = Memory()
+    memory, last = Memory(), dict[str, tuple[Claim, Claim]]()
     claims = {phase: claim("c1", phase, machine_id="m1") for phase in (Phase.READY, Phase.DRAINING)}
     for state, fact, used, listed, up, at, phase in moments:
         found = () if state is None else (machine("m1", state=state),)  # type: ignore[arg-type]  # of the strategy's kinds
@@ -264,4 +272,6 @@ def test_what_was_joined_before_changes_nothing(moments: list[tuple[object, ...]
         listings = {"fake": Listing(found if listed else None, listed_at=40.0 + float(str(at)))}
         view = EngineView(Demand(), nodes, 50.0) if up else None
         mine = (claims[phase],)  # type: ignore[index]  # as above
-        assert join(mine, listings, view, memory=memory) == join(mine, listings, view)
+        again = join(mine, listings, view, memory=memory)
+        assert again == join(mine, listings, view)
+        assert lasting(again.claims, mine, last) == lasting(again.claims, mine)

@@ -16,6 +16,7 @@ from rayfleet.model import (
     LabelSelector,
     Market,
     OfferKey,
+    Phase,
     Policy,
     Pool,
     ReasonCode,
@@ -142,3 +143,8 @@ def test_policy_finds_worker_pools_and_the_head() -> None:
     cpu, head = Pool("cpu", Resources.of({"CPU": 1})), Pool("head", Resources())
     policy = Policy(pools=(cpu,), head=head)
     assert (policy.pool("cpu"), policy.pool("head"), policy.pool("gpu")) == (cpu, head, None)
+
+
+def test_words_hash_as_the_text_that_they_are() -> None:
+    assert {Phase.READY: 1}["READY"] == 1  # type: ignore[index]  # as files and databases have it
+    assert hash(Phase.READY) == hash("READY")

@@ -158,3 +158,34 @@ def test_a_gang_of_gpus_takes_the_cheapest_machine_that_holds_it() -> None:
 def test_bundles_that_need_nothing() -> None:
     assert launched(planned(CPU2, gang("STRICT_SPREAD", {}, {}))) == {"cpu2": 2}
     assert launched(planned(CPU2, gang("PACK", {}, {}))) == {"cpu2": 1}
+
+
+@pytest.mark.parametrize("strategy", ["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"])
+def test_a_gang_that_needs_nothing_goes_onto_what_others_launch(strategy: str) -> None:
+    """Also where a cheaper machine would hold it, which would be launched for it if it came first."""
+    pools = [pool("small", 1.0, CPU=1), pool("big", 5.0, CPU=16)]
+    wants: list[Demanded] = [gang(strategy, {}, {}), tasks(2, CPU=16), requested(2, CPU=16)]
+    result = planned(*pools, *wants)
+    assert (launched(result), unmet(result)) == ({"big": 2}, [])
+
+
+def test_a_bundle_that_needs_nothing_does_not_choose_the_machine_for_the_others() -> None:
+    pools = [pool("gpu", 0.5, GPU=1), pool("cpu4", 1.0, CPU=4)]
+    assert launched(planned(*pools, gang("PACK", {}, {"CPU": 4}))) == {"cpu4": 1}
+
+
+def test_packed_gangs_fill_the_machines_that_tasks_need() -> None:
+    """The gang would have two small machines by itself; beside the GPU task there is room for it."""
+    pools = [pool("small", 1.0, CPU=2), pool("gpu", 5.0, CPU=8, GPU=1)]
+    for strategy in ("PACK", "SPREAD"):
+        result = planned(*pools, gang(strategy, {"CPU": 2}, {"CPU": 2}), tasks(1, GPU=1))
+        assert (launched(result), unmet(result)) == ({"gpu": 1}, [])
+
+
+def test_what_can_never_be_placed_does_not_keep_the_rest_from_sharing() -> None:
+    pools = [pool("small", 1.0, CPU=2), pool("gpu", 5.0, CPU=8, GPU=1)]
+    possible: list[Demanded] = [gang("PACK", {"CPU": 2}, {"CPU": 2}), tasks(1, GPU=1)]
+    never: list[Demanded] = [gang("PACK", {"CPU": 1}, {"GPU": 64}), tasks(1, GPU=64), gang("STRICT_PACK", {"GPU": 64})]
+    result = planned(*pools, *possible, *never)
+    assert launched(result) == {"gpu": 1}
+    assert [entry[:3] for entry in unmet(result)] == [("gang", 1, 1), ("gang", 2, 1), ("tasks", 1, 1)]

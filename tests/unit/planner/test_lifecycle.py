@@ -1,6 +1,7 @@
 """A claim's life, fact by fact. The numbers D2-38 to D2-69 are explained in README.md beside this file."""
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,11 +14,14 @@ from rayfleet.model import (
     MachineFact,
     NodeFact,
     OfferKey,
+    Outcome,
+    OutcomeKind,
     Phase,
     Plan,
     ReasonCode,
     Stray,
     Timeouts,
+    Trouble,
     reason,
 )
 from rayfleet.planner.lifecycle import Sight, advance
@@ -323,6 +327,67 @@ def test_a_replica_fails_with_any_of_its_hosts(facts: dict[str, object]) -> None
     assert result.releases[0].hosts == ("t.0", "t.1")
 
 
+def replica(phase: Phase, *facts: NodeFact, **fields: Any) -> Claim:
+    made = claim("t", "tpu", phase, hosts=len(facts), machine=PRESENT, machine_id="i", listed_at=999.0, **fields)
+    for number, fact in enumerate(facts):
+        made = with_host(made, number, node=fact, node_id=f"n{number}")
+    return made
+
+
+TPU = pool("tpu", CPU=1, hosts_per_replica=2)
+REFUSED = Outcome(OutcomeKind.DRAIN, ("t",), 1000.0, Trouble.REFUSED)
+
+
+@pytest.mark.parametrize("first", [DRAINING, DEAD])
+def test_a_replica_of_which_one_host_has_let_go_leaves_as_a_whole(first: NodeFact) -> None:
+    """The second host refuses, because it has got work: it may finish that, and both are given back together."""
+    asked = replica(Phase.DRAINING, first, ALIVE, since=999.0, drain=Drain(IDLE, 999.0, 1030.0))
+    result = planned(TPU, asked, outcomes=(REFUSED,))
+    became = claim_of(result, "t")
+    assert became is not None
+    assert became.drain is not None
+    assert (became.phase, became.drain.reason.code) == (Phase.DRAINING, ReasonCode.REPLICA_BROKEN)
+    assert [(drain.node_ids, drain.voluntary) for drain in result.drains] == [(("n0", "n1"), False)]
+    assert became.drain.deadline == 1000.0 + Timeouts().drain_timeout_s
+    assert result.releases == ()
+
+
+def test_a_replica_whose_drain_all_hosts_have_refused_is_ready_again() -> None:
+    asked = replica(Phase.DRAINING, ALIVE, ALIVE, since=999.0, drain=Drain(IDLE, 999.0, 1030.0))
+    result = planned(TPU, asked, outcomes=(REFUSED,))
+    became = claim_of(result, "t")
+    assert became is not None
+    assert (became.phase, result.drains) == (Phase.READY, ())
+
+
+def test_a_replica_of_which_one_host_has_not_heard_leaves_as_a_whole() -> None:
+    """The call to the second host was lost: to be READY again would be the end of its work with the first's."""
+    since = 1000.0 - Timeouts().drain_retry_s
+    asked = replica(Phase.DRAINING, DEAD, ALIVE, since=since, drain=Drain(IDLE, since, 2000.0))
+    result = planned(TPU, asked)
+    assert [(drain.reason.code, drain.voluntary) for drain in result.drains] == [(ReasonCode.REPLICA_BROKEN, False)]
+    assert result.releases == ()
+
+
+def test_when_somebody_drains_one_host_the_others_are_asked_at_once() -> None:
+    result = planned(TPU, replica(Phase.READY, DRAINING, ALIVE))
+    assert [(drain.reason.code, drain.voluntary) for drain in result.drains] == [(ReasonCode.ORDERED, False)]
+
+
+def test_hosts_of_a_replica_are_given_back_in_one_call() -> None:
+    left = replica(Phase.DRAINING, DEAD, DEAD, since=990.0, drain=Drain(IDLE, 990.0, 2000.0))
+    result = planned(TPU, left)
+    assert [release.hosts for release in result.releases] == [("t.0", "t.1")]
+    half = replica(Phase.DRAINING, DEAD, DRAINING, since=999.0, drain=Drain(IDLE, 990.0, 2000.0))
+    assert planned(TPU, half).releases == ()
+
+
+def test_the_host_that_was_used_last_is_asked_first() -> None:
+    """It is the one to refuse, and when it does no other has let go yet."""
+    idle = with_host(replica(Phase.READY, ALIVE, ALIVE, idle_s=900.0), 1, idle_s=100.0)
+    assert [drain.node_ids for drain in planned(TPU, idle).drains] == [("n1", "n0")]
+
+
 # ---- strays ----------------------------------------------------------------------------------------------------------
 
 
@@ -344,8 +409,17 @@ def test_machines_without_a_claim_are_adopted() -> None:
 
 
 def test_an_adopted_machine_that_nobody_needs_is_judged_like_any_other() -> None:
-    adopted = sound_plan(snapshot(CPU1, strays=(Stray("i-9", OfferKey("cpu1")),)))
+    adopted = sound_plan(snapshot(CPU1, strays=(Stray("i-9", OfferKey("cpu1"), "old"),)))
     assert leaving(planned(CPU1, *adopted.claims)) == {"cpu1-101": ReasonCode.UNNEEDED}
+
+
+def test_an_adopted_machine_that_somebody_else_asked_for_may_have_its_start() -> None:
+    """Where machines carry no tags, a person has wanted it: it leaves when it has been idle, not before it is up."""
+    adopted = sound_plan(snapshot(CPU1, strays=(Stray("i-9", OfferKey("cpu1")),)))
+    assert leaving(planned(CPU1, *adopted.claims)) == {}
+    (claim,) = adopted.claims
+    idle = replace(claim, phase=Phase.READY, hosts=tuple(replace(host, idle_s=61.0) for host in claim.hosts))
+    assert leaving(planned(CPU1, idle)) == {"cpu1-101": ReasonCode.IDLE}
 
 
 def test_an_adopted_machine_of_a_removed_pool_leaves() -> None:

@@ -121,8 +121,8 @@ def test_the_time_of_other_pools_is_not_for_the_head() -> None:
 
 @pytest.mark.parametrize(("trouble", "patience_s"), PATIENCE)
 def test_the_loop_wakes_up_for_each_of_them(trouble: Trouble, patience_s: float) -> None:
-    of = snapshot(POOL, waiting(trouble, 10.0), tasks(4, CPU=1))
-    made = planned(POOL, waiting(trouble, 10.0), tasks(4, CPU=1))
+    of = snapshot(POOL, waiting(trouble, 10.0), tasks(4, CPU=1), idle_timeout_s=900.0)
+    made = planned(POOL, waiting(trouble, 10.0), tasks(4, CPU=1), idle_timeout_s=900.0)
     assert next_deadline(of.policy, made, 1000.0) == 990.0 + patience_s
 
 

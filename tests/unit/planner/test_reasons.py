@@ -114,6 +114,15 @@ CASES: dict[ReasonCode, Snapshot] = {
     ReasonCode.CHEAPER: snapshot(RETURN, claim("m", "p", since=0.0, used={"CPU": 0.5}), consolidation_threshold=0.5),
     ReasonCode.REPLACING: snapshot(RETURN, claim("m", "p", since=0.0, used={"CPU": 0.5}), consolidation_threshold=0.5),
     ReasonCode.REPLACEMENT: machine(interrupt_at=1100.0, used={"CPU": 1}),
+    ReasonCode.EXCHANGE: snapshot(
+        CPU1,
+        pool("big", 3.0, CPU=4, restartable=True),
+        claim("m", "big", since=0.0, used={"CPU": 1}),
+        claim("n", "p", since=0.0),
+        consolidation_threshold=0.5,
+    ),
+    ReasonCode.GRACE: snapshot(CPU1, claim("m", "p", used={"CPU": 1}), max_age_s=10.0, max_age_grace_s=9000.0),
+    ReasonCode.ON_HAND: snapshot(CPU1, claim("m", "p", used={"CPU": 1}), claim("n", "p", Phase.BOOTING, created=999.0)),
     ReasonCode.STANDS_IN: snapshot(CPU1, claim("m", "p", interrupt_at=1100.0, used={"CPU": 1}), claim("n", "p")),
     ReasonCode.UNDERUSED: snapshot(*SHARED, consolidation_threshold=0.5),
     ReasonCode.RESTARTABLE: snapshot(*SHARED, consolidation_threshold=0.5),
@@ -181,6 +190,11 @@ CASES: dict[ReasonCode, Snapshot] = {
         CPU1, tasks(1, CPU=1), backoffs=(Backoff(OfferKey("p"), 1100.0, Trouble.OUT_OF_STOCK),)
     ),
     ReasonCode.GANG_TOO_WIDE: snapshot(CPU1, gang("PACK", {"CPU": 1}, {"CPU": 1}), max_workers=1),
+    ReasonCode.GANG_APART: snapshot(
+        pool("p", CPU=1, labels={"z": "a"}),
+        pool("q", GPU=1, labels={"z": "b"}),
+        gang("PACK", {"CPU": 1}, {"GPU": 1}, same_label="z"),
+    ),
     ReasonCode.ENGINE_DOWN: snapshot(CPU1, engine_up=False),
     ReasonCode.WAITING_FOR_HEAD: snapshot(CPU1, tasks(1, CPU=1), head=HEAD),
     ReasonCode.SHUTTING_DOWN: snapshot(CPU1, tasks(1, CPU=1), orders=order(OrderKind.SHUTDOWN)),

@@ -1,9 +1,11 @@
 """`request_resources`: the cluster's total capacity, used or not, has to hold it."""
 
-from tests.unit.planner.looking import kept, launched, leaving, planned, unmet
+from dataclasses import replace
+
+from tests.unit.planner.looking import kept, launched, leaving, planned, sound_plan, unmet
 
 from rayfleet.model import Phase, ReasonCode
-from rayfleet.testing.snapshots import claim, pool, requested, tasks
+from rayfleet.testing.snapshots import Demanded, claim, gang, pool, requested, snapshot, tasks
 
 GPU4 = pool("gpu4", CPU=16, GPU=4)
 CPU1 = pool("cpu1", CPU=1)
@@ -74,3 +76,41 @@ def test_what_it_needs_is_kept_however_idle() -> None:
 def test_busy_machines_serve_it_first_so_that_idle_ones_may_go() -> None:
     machines = [claim("m1", "cpu1", idle_s=1000.0), claim("m2", "cpu1", used={"CPU": 1})]
     assert leaving(planned(CPU1, *machines, requested(1, CPU=1))) == {"m1": ReasonCode.IDLE}
+
+
+SMALL, GPU8 = pool("small", 1.0, CPU=1), pool("gpu8", 5.0, CPU=8, GPU=1)
+
+
+def test_machines_for_tasks_satisfy_a_request_too() -> None:
+    """The task needs the GPU machine anyway, whose 8 CPUs are the 8 requested: not eight small ones beside it."""
+    result = planned(SMALL, GPU8, requested(8, CPU=1), tasks(1, GPU=1))
+    assert (launched(result), unmet(result)) == ({"gpu8": 1}, [])
+    assert launched(planned(SMALL, GPU8, requested(10, CPU=1), tasks(1, GPU=1))) == {"gpu8": 1, "small": 2}
+
+
+def test_tasks_fill_machines_that_are_requested() -> None:
+    result = planned(SMALL, GPU8, requested(1, GPU=1), tasks(8, CPU=1))
+    assert (launched(result), unmet(result)) == ({"gpu8": 1}, [])
+
+
+def test_requests_tasks_and_gangs_are_met_by_the_cheapest_machines_for_all_of_them() -> None:
+    """Two machines of 8 hold the gang; each request of 4 fits on them too, and the tasks fill what the gang leaves."""
+    cpu8, cpu4 = pool("cpu8", 4.0, CPU=8), pool("cpu4", 1.9, CPU=4)
+    wants: list[Demanded] = [gang("STRICT_SPREAD", {"CPU": 6}, {"CPU": 6}), requested(4, CPU=4), tasks(4, CPU=1)]
+    result = planned(cpu8, cpu4, *wants)
+    assert (launched(result), unmet(result)) == ({"cpu8": 2}, [])
+
+
+def test_a_request_is_met_before_tasks_where_a_limit_leaves_too_little() -> None:
+    """As before: the request has its turn first."""
+    cpu2 = pool("cpu2", 1.0, CPU=2, max_workers=1)
+    result = planned(cpu2, requested(2, CPU=2), tasks(2, CPU=1))
+    assert (launched(result), [entry[:3] for entry in unmet(result)]) == ({"cpu2": 1}, [("requested", 0, 1)])
+
+
+def test_while_requested_machines_are_on_their_way_nothing_changes() -> None:
+    wants: list[Demanded] = [requested(10, CPU=1), tasks(1, GPU=1), tasks(7, CPU=1)]
+    before = snapshot(SMALL, GPU8, *wants)
+    made = sound_plan(before)
+    again = sound_plan(replace(before, claims=made.claims, serial=made.serial, now=before.now + 3))
+    assert (again.launches, again.releases, again.unmet) == ((), (), ())

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.unit.planner.looking import launched, planned, unmet
 
-from rayfleet.model import Backoff, OfferKey, Pool, ReasonCode, Trouble
+from rayfleet.model import Backoff, OfferKey, Phase, Pool, ReasonCode, Trouble
 from rayfleet.testing.snapshots import buffer, claim, gang, pool, requested, tasks
 
 GPU = pool("gpu", 5.0, CPU=8, GPU=1)
@@ -87,3 +87,16 @@ def test_machines_that_are_there_are_used_and_minimums_hold() -> None:
 def test_a_buffer_waits_too() -> None:
     assert launched(planned(GPU, CPU, buffers=(buffer(2, CPU=1),), backoffs=silent("cpu"))) == {}
     assert launched(planned(GPU, CPU, buffers=(buffer(2, CPU=1),))) == {"cpu": 1}
+
+
+def test_machines_on_their_way_are_not_filled_twice_while_an_offer_is_silent() -> None:
+    """What is on its way is packed like new machines; what waits for the silent offer must leave that room alone."""
+    plain = pool("cpu", 0.6, CPU=8)
+    spot = pool("spot", 0.2, CPU=8)
+    starting = [claim(f"c{n}", "cpu", Phase.REQUESTED) for n in range(2)]
+    work = (tasks(8, CPU=4), tasks(53, CPU=1))
+    result = planned(GPU, plain, spot, *starting, *work, backoffs=silent("spot"))
+    on_their_way = [one for one in result.placements if one.on in {"c0", "c1"}]
+    sizes = (4, 1)
+    for name in ("c0", "c1"):
+        assert sum(sizes[one.index] * one.count for one in on_their_way if one.on == name) <= 8

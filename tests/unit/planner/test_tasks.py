@@ -7,7 +7,7 @@ import pytest
 from tests.unit.planner.looking import launched, placed, planned, unmet
 
 from rayfleet.model import CAPACITY, EXISTING, Claim, Phase, ReasonCode, TaskDemand
-from rayfleet.testing.snapshots import claim, offer, pool, requested, tasks
+from rayfleet.testing.snapshots import buffer, claim, offer, pool, requested, tasks
 
 CPU1 = pool("cpu1", CPU=1)
 CPU4 = pool("cpu4", CPU=4)
@@ -259,3 +259,17 @@ def test_an_object_store_that_real_nodes_do_not_have_is_not_launched_for_again_a
     large = claim("p-2", "p", total={"CPU": 1, "object_store_memory": 9e9}, used={"CPU": 1})
     assert launched(planned(plain, small, large, wants)) == {"p": 1}
     assert launched(planned(pool("p", CPU=1, object_store_memory=6e9), small, wants)) == {"p": 1}
+
+
+def test_tasks_that_need_nothing_go_onto_what_others_launch() -> None:
+    pools = [pool("small", 1.0, CPU=1), pool("big", 5.0, CPU=16)]
+    result = planned(*pools, tasks(3), tasks(1, CPU=16))
+    assert (launched(result), placed(result)) == ({"big": 1}, {"new:0": 4})
+    kept_free = planned(*pools, tasks(3), buffers=(buffer(1, CPU=16),))
+    assert launched(kept_free) == {"big": 1}
+
+
+def test_tasks_that_need_nothing_take_the_cheapest_machine_when_there_is_none() -> None:
+    pools = [pool("small", 1.0, CPU=1), pool("big", 5.0, CPU=16)]
+    assert launched(planned(*pools, tasks(3))) == {"small": 1}
+    assert launched(planned(*pools, claim("m1", "big", used={"CPU": 16}), tasks(3))) == {}

@@ -21,7 +21,7 @@ _WORDS = {
     ReasonCode.MACHINE_LOST: "lost",
     ReasonCode.SHUTDOWN: "cluster is shutting down",
 }
-_HOPELESS = frozenset({ReasonCode.NO_POOL_FITS, ReasonCode.GANG_TOO_WIDE})
+_HOPELESS = frozenset({ReasonCode.NO_POOL_FITS, ReasonCode.GANG_TOO_WIDE, ReasonCode.GANG_APART})
 """Reasons that waiting does not cure; the others are news only to those who look."""
 
 

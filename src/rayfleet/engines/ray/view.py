@@ -87,7 +87,8 @@ def _gangs(state: Any) -> tuple[Gang, ...]:
     partly_placed: list[Gang] = []
     for request in state.pending_gang_resource_requests:
         group, strategy = _group_and_strategy(request)
-        gang = _with_placed(Gang(strategy, _bundles(request)), holders.get(group, ()))
+        gang = Gang(strategy, _bundles(request), same_label=_same_label(request))
+        gang = _with_placed(gang, holders.get(group, ()))
         if gang.placed:
             partly_placed.append(gang)
         else:
@@ -107,6 +108,17 @@ def _group_and_strategy(request: Any) -> tuple[str, Strategy]:
     if any(constraint.HasField("affinity") for constraint in constraints):
         return group, Strategy.STRICT_PACK
     return group, Strategy.PACK
+
+
+def _same_label(request: Any) -> str | None:
+    """Return the label on which all nodes of a group have to agree; None: they need not, or Ray is too old to say."""
+    for entry in getattr(request, "bundle_selectors", ()):
+        if "locality_requirement" in entry.DESCRIPTOR.fields_by_name and entry.HasField("locality_requirement"):
+            wanted = entry.locality_requirement.locality_constraint
+            strategies = wanted.DESCRIPTOR.fields_by_name["placement_strategy"].enum_type.values_by_number
+            if strategies[wanted.placement_strategy].name == Strategy.STRICT_PACK:
+                return wanted.label_name or None
+    return None
 
 
 def _bundles(request: Any) -> tuple[Bundle, ...]:

@@ -10,9 +10,11 @@ from rayfleet.kube_operator.raycluster.environment import authentication, merged
 from rayfleet.wire.kube.objects import Object
 
 CONTAINER: Final = "autoscaler"
-COMMAND: Final = (
+_PROGRAM: Final = (
     "rayfleet kuberay-autoscaler --cluster-name $(RAY_CLUSTER_NAME) --cluster-namespace $(RAY_CLUSTER_NAMESPACE)"
 )
+COMMAND: Final = f"until {_PROGRAM}; do echo starting the autoscaler again; sleep 5; done"
+"""The head's containers are not restarted in place (its pod is replaced), so the autoscaler starts itself again."""
 _RESOURCES: Final = {"cpu": "500m", "memory": "512Mi"}
 _LOGS: Final = "/tmp/ray"  # noqa: S108 - in the pod, where Ray writes
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -51,31 +52,58 @@ NAME: Final = "C" if _FUNCTION else "Python"
 """Which kernel is in use, for people."""
 
 
+class _Desk:
+    """One problem as the library reads it, with the arrays that a start is told and writes: made once per problem.
+
+    A start takes some ten microseconds, and so does handing over twenty addresses.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        arrays = (_address(getattr(problem, name)) for name in slow.ARRAYS)
+        rooms = problem.room.size
+        self._problem = _Problem(problem.pieces, len(problem.variants), problem.shift.size, rooms - 2, *arrays)
+        self.prefer_many = int(problem.prefer_many)
+        self.worth, self.left = np.empty(problem.pieces, np.int64), np.empty(problem.pieces, np.int64)
+        self.room, self.visits = np.empty(rooms, np.int64), np.empty(1, np.int64)
+        self.told = (ctypes.addressof(self._problem), _address(self.worth))
+        self.counted_down = (_address(self.left), _address(self.room))
+        self.visited = _address(self.visits)
+        self.lengthen(_LAUNCHES)
+
+    def lengthen(self, launches: int) -> None:
+        """Have room for so many launches."""
+        self.launches = np.empty((launches, 4), np.int64)
+        self.entries = np.empty((launches * _ENTRIES, 3), np.int64)
+        self.written = (_address(self.launches), launches, _address(self.entries), launches * _ENTRIES)
+
+
+_LAUNCHES: Final = 256
+_ENTRIES: Final = 16
+"""Entries of a launch, on average, that there is room for at first."""
+
+_DESKS: Final[WeakKeyDictionary[Problem, _Desk]] = WeakKeyDictionary()
+"""One for each problem, for as long as it lives: that is within one plan."""
+
+
 def in_c(problem: Problem, worth: Numbers, way: Way, left: Numbers, room: Numbers) -> Start:
     """Run one start in the library."""
-    left, room = left.copy(), room.copy()
-    visits = np.zeros(1, np.int64)
-    held = _Problem(
-        problem.pieces, len(problem.variants), problem.shift.size, room.size - 2,
-        *(_address(getattr(problem, name)) for name in slow.ARRAYS),
-    )  # fmt: skip
-    launch_room = 256
+    desk = _DESKS.get(problem)
+    if desk is None:
+        desk = _DESKS[problem] = _Desk(problem)
+    desk.worth[:] = worth
     while True:
-        launches = np.empty((launch_room, 4), np.int64)
-        entries = np.empty((launch_room * 16, 3), np.int64)
-        now_left, now_room = left.copy(), room.copy()
+        desk.left[:], desk.room[:], desk.visits[0] = left, room, 0
         made = _FUNCTION(
-            ctypes.byref(held), _address(worth), way.mode, int(way.any_variant), int(problem.prefer_many),
-            _address(now_left), _address(now_room), _address(launches), launch_room, _address(entries),
-            len(entries), _address(visits),
+            *desk.told, way.mode, int(way.any_variant), desk.prefer_many, *desk.counted_down, *desk.written,
+            desk.visited,
         )  # fmt: skip
         if made >= 0:
-            size = int(launches[made - 1, 2] + launches[made - 1, 3]) if made else 0
-            return Start(launches[:made], entries[:size], now_left, now_room, int(visits[0]))
+            size = int(desk.launches[made - 1, 2] + desk.launches[made - 1, 3]) if made else 0
+            launches, entries = desk.launches[:made].copy(), desk.entries[:size].copy()
+            return Start(launches, entries, desk.left.copy(), desk.room.copy(), int(desk.visits[0]))
         if made != -1:
             raise MemoryError
-        launch_room *= 4
-        visits[0] = 0
+        desk.lengthen(4 * len(desk.launches))
 
 
 def quickest() -> Kernel:

@@ -8,14 +8,15 @@ solution never gets worse, and more steps are never worse than fewer.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from rayfleet.planner.packing.call import BALANCED_MAX, BALANCED_SUM, BIG_FIRST, DENSE
-from rayfleet.planner.packing.problem import Numbers
-from rayfleet.planner.packing.solution import Packer, Solution, joined, merit, price, room_beside
+from rayfleet.planner.packing.problem import Numbers, Problem
+from rayfleet.planner.packing.solution import Packer, Solution, joined, merit, taken
 from rayfleet.planner.packing.starts import SHARE_BITS, Best, paid
 
 MODES: Final = (BALANCED_MAX, BALANCED_SUM, DENSE, BIG_FIRST)
@@ -43,32 +44,71 @@ def improve(packer: Packer, best: Best, steps: int, seed: int = 1) -> None:
     """
     problem = packer.problem
     chance = chances(seed)
-    solution, worths = best.solution, [best.worth, best.worth]
+    worths = [best.worth, best.worth]
+    ground = _Ground.of(problem, best.solution)
     for step in range(steps):
+        solution = ground.solution
         if solution.size < LEAST:
             return
         turn = step // STEPS_PER_TURN % len(worths)
-        if turn and step % STEPS_PER_TURN == 0:
-            worths[turn] = paid(problem, solution, worths[turn])
+        if step % STEPS_PER_TURN == 0:
+            worths[turn] = paid(problem, solution, worths[turn]) if turn else worths[turn]
+            ground.order = []
         worth = worths[turn]
-        part = _part(solution, worth, problem.price, chance)
-        old, rest = solution.some(part), solution.some(~part)
-        room = room_beside(problem, rest)
-        new = packer.pack(worth, MODES[step % len(MODES)], old.copies @ old.counts, room)
-        if new.left.any():
+        if not ground.order:
+            ground.order = _least_worth_first(solution, worth, problem.price)
+        part = _part(ground.order, chance)
+        pieces, room = ground.pieces[part].sum(axis=0), ground.free + ground.taken[part].sum(axis=0)
+        starts = packer.starts(worth, MODES[step % len(MODES)], pieces, room)
+        if np.count_nonzero(starts[-1].left):
             continue
-        before, after = price(problem, old), price(problem, new)
-        if after < before or (after == before and new.size <= old.size + MORE_PATTERNS):
-            solution = joined(rest, new, solution.left)
-    if merit(problem, solution) < best.merit:
-        best.solution, best.merit = solution, merit(problem, solution)
+        before, after = int(ground.prices[part].sum()), packer.price(starts)
+        more = sum(len(start.launches) for start in starts) - np.count_nonzero(part)
+        if after < before or (after == before and more <= MORE_PATTERNS):
+            rest = solution.some(~part)
+            ground = _Ground.of(problem, joined(rest, packer.solution(starts), solution.left))
+    if merit(problem, ground.solution) < best.merit:
+        best.solution, best.merit = ground.solution, merit(problem, ground.solution)
 
 
-def _part(of: Solution, worth: Numbers, prices: Numbers, chance: Iterator[int]) -> npt.NDArray[np.bool_]:
-    """Choose patterns: of those that bring least per price more often than of others."""
-    order = np.argsort((of.counts @ worth << SHARE_BITS) // prices[of.variant], kind="stable")
-    part = np.zeros(of.size, np.bool_)
+@dataclass(slots=True)
+class _Ground:
+    """The solution that is being improved, and of each of its patterns, with all copies: pieces, price, room taken.
+
+    `free`: the room beside it. `order`: see `_least_worth_first`; empty: not known yet.
+    """
+
+    solution: Solution
+    pieces: Numbers
+    prices: Numbers
+    taken: Numbers
+    free: Numbers
+    order: list[int] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, problem: Problem, solution: Solution) -> _Ground:
+        """Work it out: that is done for a solution once, and many parts of it are tried."""
+        rooms = taken(problem, solution)
+        return cls(
+            solution,
+            solution.counts * solution.copies[:, None],
+            problem.price[solution.variant] * solution.copies,
+            rooms,
+            problem.room - rooms.sum(axis=0),
+        )
+
+
+def _least_worth_first(of: Solution, worth: Numbers, prices: Numbers) -> list[int]:
+    """Order patterns by what they bring per price."""
+    order: list[int] = np.argsort((of.counts @ worth << SHARE_BITS) // prices[of.variant], kind="stable").tolist()
+    return order
+
+
+def _part(order: list[int], chance: Iterator[int]) -> npt.NDArray[np.bool_]:
+    """Choose patterns: of those that come first in `order` more often than of others."""
+    size = len(order)
+    part = np.zeros(size, np.bool_)
     for _ in range(LEAST + next(chance) % (MOST - LEAST + 1)):
         number = next(chance)
-        part[order[(of.size * (number * number >> 31) >> 31) * number >> 31]] = True
+        part[order[(size * (number * number >> 31) >> 31) * number >> 31]] = True
     return part

@@ -39,9 +39,12 @@ class Wanted:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Problem:
-    """One question to the packer. Arrays are per piece, per variant, or per entry of a piece's needs (`need*`)."""
+    """One question to the packer. Arrays are per piece, per variant, or per entry of a piece's needs (`need*`).
+
+    A problem is equal to itself alone.
+    """
 
     counts: Numbers
     need_start: Numbers

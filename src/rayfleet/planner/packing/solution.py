@@ -85,18 +85,30 @@ class Packer:
 
     def pack(self, worth: Numbers, mode: int, left: Numbers, room: Numbers) -> Solution:
         """Pack greedily what is left, within `room`."""
-        found: Solution | None = None
+        return self.solution(self.starts(worth, mode, left, room))
+
+    def starts(self, worth: Numbers, mode: int, left: Numbers, room: Numbers) -> list[Start]:
+        """Return the starts that packing comes to, one for each phase that something was left for. At least one."""
+        found: list[Start] = []
         for any_variant in self.phases:
             start = self.kernel(self.problem, worth, Way(mode, any_variant), left, room)
             self.visits += start.visits
-            part = solution_of(self.problem, start)
-            found = part if found is None else joined(found, part, part.left)
+            found.append(start)
             left, room = start.left, start.room
-            if not left.any():
+            if not np.count_nonzero(left):
                 break
-        if found is None:
-            raise ValueError("a packer has at least one phase")
         return found
+
+    def solution(self, starts: list[Start]) -> Solution:
+        """Return what some starts, one after the other, have launched."""
+        found = solution_of(self.problem, starts[0])
+        for start in starts[1:]:
+            found = joined(found, solution_of(self.problem, start), start.left)
+        return found
+
+    def price(self, starts: list[Start]) -> int:
+        """Return the scaled price of what some starts have launched."""
+        return sum(int(self.problem.price[start.launches[:, 0]] @ start.launches[:, 1]) for start in starts)
 
 
 def price(problem: Problem, of: Solution) -> int:
@@ -115,8 +127,15 @@ def merit(problem: Problem, of: Solution) -> Merit:
 
 def room_beside(problem: Problem, of: Solution) -> Numbers:
     """Return the room that is left beside a solution; negative where it takes too much."""
+    beside: Numbers = problem.room - taken(problem, of).sum(axis=0)
+    return beside
+
+
+def taken(problem: Problem, of: Solution) -> Numbers:
+    """Return the room that each pattern of a solution takes, by row."""
+    room = np.zeros((of.size, problem.room.size), np.int64)
     hosts = problem.hosts[of.variant] * of.copies
-    pools = np.bincount(problem.pool[of.variant], weights=hosts, minlength=problem.room.size - 2).astype(np.int64)
-    usd = int(problem.usd[of.variant] @ of.copies)
-    taken: Numbers = np.concatenate([pools, np.array([hosts.sum(), usd], np.int64)])
-    return problem.room - taken
+    room[np.arange(of.size), problem.pool[of.variant]] = hosts
+    room[:, -2] = hosts
+    room[:, -1] = problem.usd[of.variant] * of.copies
+    return room
