@@ -220,8 +220,8 @@ def _claim(claim: Claim, policy: Policy) -> Json:
 
 _CLAIM_DEFAULTS: Json = {
     "phase": Phase.READY.value, "head": False, "foreign": False, "found": False, "drifted": False, "make": "",
-    "accepted": True, "batch": "", "since": 0.0, "created": 0.0, "listed_at": None, "retry_at": None, "unseen_since": None,
-    "ending": None, "reuse": False,
+    "accepted": True, "batch": "", "since": 0.0, "created": 0.0, "listed_at": None, "retry_at": None,
+    "unseen_since": None, "ending": None, "reuse": False,
 }  # fmt: skip
 
 
