@@ -42,7 +42,7 @@ def head_pod(cluster: Cluster, *token: object) -> Object:
         pod["spec"].setdefault("serviceAccountName", names.trimmed(cluster.name, names.LABEL_MAX))
         if _has_sidecar(cluster):
             _share(pod, RAY_LOGS, LOGS_PATH, {"emptyDir": {}})
-            pod["spec"]["containers"].append(autoscaler_container(cluster, pod))
+            pod["spec"]["containers"].append(autoscaler_container(cluster, pod["metadata"]["name"]))
     return pod
 
 

@@ -16,11 +16,11 @@ _PROGRAM: Final = (
 COMMAND: Final = f"until {_PROGRAM}; do echo starting the autoscaler again; sleep 5; done"
 """The head's containers are not restarted in place (its pod is replaced), so the autoscaler starts itself again."""
 _RESOURCES: Final = {"cpu": "500m", "memory": "512Mi"}
-_LOGS: Final = "/tmp/ray"  # noqa: S108 - in the pod, where Ray writes
+_LOGS: Final = {"name": "ray-logs", "mountPath": "/tmp/ray"}  # noqa: S108 - the pod's
 
 
-def autoscaler_container(cluster: Cluster, head: Object) -> Object:
-    """Return the container that scales the cluster, as `autoscalerOptions` want it. `head`: the pod it is to be in."""
+def autoscaler_container(cluster: Cluster, head_pod: str) -> Object:
+    """Return the container that scales the cluster, as `autoscalerOptions` want it."""
     options = cluster.spec.autoscaler_options or AutoscalerOptions()
     container: Object = {
         "name": CONTAINER,
@@ -28,24 +28,15 @@ def autoscaler_container(cluster: Cluster, head: Object) -> Object:
         "imagePullPolicy": options.image_pull_policy or "IfNotPresent",
         "command": options.command or ["/bin/bash", "-c", "--"],
         "args": options.args or [COMMAND],
-        "env": merged(options.env, [], [*_environment(cluster, head["metadata"]["name"]), *authentication(cluster)]),
+        "env": merged(options.env, [], [*_environment(cluster, head_pod), *authentication(cluster)]),
         "resources": options.resources or {"limits": dict(_RESOURCES), "requests": dict(_RESOURCES)},
-        "volumeMounts": _mounts(head, options.volume_mounts),
+        "volumeMounts": [_LOGS, *options.volume_mounts],
     }
     if options.env_from:
         container["envFrom"] = options.env_from
     if options.security_context is not None:
         container["securityContext"] = options.security_context
     return container
-
-
-def _mounts(head: Object, given: list[Object]) -> list[Object]:
-    """Return the mounts: where Ray writes, on whatever volume the Ray container has there, and the user's own."""
-    mine = head["spec"]["containers"][0].get("volumeMounts") or ()
-    shared = [
-        mount for mount in mine if mount["mountPath"] == _LOGS and all(one["mountPath"] != _LOGS for one in given)
-    ]
-    return [*shared, *given]
 
 
 def _environment(cluster: Cluster, head_pod: str) -> list[Object]:
