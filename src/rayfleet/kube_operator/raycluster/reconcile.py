@@ -14,12 +14,14 @@ from typing import Final
 from rayfleet.config.rayio.raycluster import WorkerGroupSpec
 from rayfleet.kube_operator.conditions import Condition, holds
 from rayfleet.kube_operator.raycluster.cluster import Cluster
-from rayfleet.kube_operator.raycluster.health import Health, created_at, health
+from rayfleet.kube_operator.raycluster.health import Health, created_at, health, moment
 from rayfleet.kube_operator.raycluster.names import (
+    FT_ANNOTATION,
     GROUP_LABEL,
     HEAD,
     HEAD_SLOT,
     NO_HEAD_RESTART_ANNOTATION,
+    NODE_TYPE_LABEL,
     SERVE_ANNOTATION,
     WORKER,
 )
@@ -34,6 +36,8 @@ from rayfleet.wire.kube.objects import POD, SERVICE, Kind, Object, is_leaving, k
 
 OURS: Final = (None, "", "ray.io/kuberay-operator", "ray.io/rayfleet-operator")
 """Values of `managedBy` with which the operator acts."""
+LOST_S: Final = 60.0
+"""A pod that is there so long after it should have ended is on a node that is lost."""
 
 
 def reconcile(seen: Observed, settings: OperatorSettings) -> Reconciled:
@@ -54,6 +58,7 @@ def reconcile(seen: Observed, settings: OperatorSettings) -> Reconciled:
         *(action for group, need in changes for action in _worker_actions(cluster, group, need, seen)),
     ]
     waits = [need.again_s for _, need in changes if need.again_s is not None]
+    waits += [wait_s for wait_s in (_head_leaves_s(cluster, seen),) if wait_s > 0]
     waits += [
         stays_s(pod, seen) for pod in pods_of(seen, HEAD) if health(pod) is Health.ENDED and stays_s(pod, seen) > 0
     ]
@@ -115,12 +120,26 @@ def _head(cluster: Cluster, seen: Observed) -> Iterator[Action]:
             why = "it has ended" if pod not in living else "there is another head"
             yield _delete(pod, why, "FailedDeleteHeadPod")
     stays_away = cluster.annotations.get(NO_HEAD_RESTART_ANNOTATION) == "true" and holds(cluster.thing, PROVISIONED)
-    if not heads and not stays_away:
+    if not heads and not stays_away and _head_leaves_s(cluster, seen) <= 0:
         yield Create(
             POD,
             head_pod(cluster, seen.incarnation, seen.departed.get(str(HEAD_SLOT), 0)),
             failure="FailedCreateHeadPod",
         )
+
+
+def _head_leaves_s(cluster: Cluster, seen: Observed) -> float:
+    """Return how long a head that leaves is waited for: two at once would write into one store of the GCS.
+
+    One that its node has not ended long after it should have is thought to be lost with the node.
+    """
+    kept = cluster.spec.gcs_fault_tolerance_options is not None or cluster.annotations.get(FT_ANNOTATION) == "true"
+    until = [moment(pod["metadata"]["deletionTimestamp"]) + LOST_S for pod in seen.all(POD) if _is_old_head(pod)]
+    return max(until, default=0.0) - seen.now if kept else 0.0
+
+
+def _is_old_head(pod: Object) -> bool:
+    return labels_of(pod).get(NODE_TYPE_LABEL) == HEAD and is_leaving(pod)
 
 
 def _workers(cluster: Cluster, seen: Observed) -> Iterator[tuple[WorkerGroupSpec | None, Change]]:

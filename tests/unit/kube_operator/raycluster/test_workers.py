@@ -213,3 +213,13 @@ def test_a_head_that_ends_again_and_again_is_made_anew_more_and_more_slowly() ->
     again = look(cluster, (POD, crashed), departed={"headgroup/0/0": 3})
     assert deleted(again) == {}
     assert again.again_s == 19.0
+
+
+@pytest.mark.parametrize(("kept", "late_s", "heads"), [(True, 0, 0), (True, 61, 1), (False, 0, 1)])
+def test_a_head_whose_state_outlives_it_is_not_there_twice(kept: bool, late_s: float, heads: int) -> None:
+    """KubeRay's scenario 21: what it kept belongs to one head at a time."""
+    cluster = raycluster(**({"gcsFaultToleranceOptions": {"redisAddress": "redis:6379"}} if kept else {}))
+    ((_, head),) = (one for one in made(cluster) if one[0] == POD)
+    leaving = {**head, "metadata": {**head["metadata"], "deletionTimestamp": timestamp(NOW - late_s)}}
+    done = look(cluster, (POD, leaving), departed={"headgroup/0/0": 1})
+    assert (len(created(done)), done.again_s) == (heads, None if heads else 60.0)
