@@ -5,7 +5,7 @@
         |            |          '--(lost, died)----------|
         '------------'---(cancelled, timed out)----------'
         FAILED(reason): the provider said no; kept for one plan, then gone
-        STANDBY: its machine waits without Ray; made so, or stopped after a drain. Re-used by a claim that is REQUESTED
+        STANDBY: its machine waits without Ray; made so, or stopped after a drain. Reused by a claim that is REQUESTED
 
 A claim is written to the ledger *before* the provider is called. It stands for
 one replica: one host, or several that live and die together.

@@ -184,7 +184,7 @@ class FakePlace:
             self.machines[machine_id] = replace(machine, rests_at=self.clock.now() + self.stop_s)
 
     def start(self, request: LaunchRequest) -> int:
-        """Start the machines that a request re-uses, unless its batch has done so before; return how many exist."""
+        """Start the machines that a request reuses, unless its batch has done so before; return how many exist."""
         known = [self.machines[name] for name in request.reuse if name in self.machines]
         known = [machine for machine in known if machine.gone_at == NEVER]
         for machine in known:

@@ -39,7 +39,7 @@ def keeper(provider: Provider) -> StandbyProvider:
 
 
 def again(case: Case, batch: str, claim: str, *machine_ids: str) -> LaunchRequest:
-    """Return a request that re-uses machines for one claim."""
+    """Return a request that reuses machines for one claim."""
     return LaunchRequest(batch, case.offer, case.pool, (claim,), len(machine_ids), reuse=machine_ids)
 
 

@@ -214,7 +214,7 @@ def test_a_launch_that_did_not_happen_is_explained_from_a_scenario(scenario: str
     ("words", "hint"),
     [
         (["NOSUCH"], "pools: small; machines:"),
-        (["smal"], "did you mean small"),
+        (["smalll"], "did you mean small"),
         (["--shape", "CPU=1", "--pool", "smol"], "did you mean small?"),
         (["small", "--shape", "CPU=1"], "give a subject, or options"),
         (["--tick", "1"], "give one of them"),

@@ -99,7 +99,7 @@ async def test_what_happened_later_is_not_told_of_an_earlier_moment(home: Home) 
 
 
 async def test_nothing_of_that_name_is_an_error_with_a_hint(home: Home) -> None:
-    for asked in (Asked("smal"), Asked(shape="CPU=1", pool="smal")):
+    for asked in (Asked("smalll"), Asked(shape="CPU=1", pool="smalll")):
         with pytest.raises(LauncherError, match="there is no pool") as caught:
             asking.from_record(home, asked)
         assert caught.value.hint.startswith("did you mean small")
