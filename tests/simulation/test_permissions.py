@@ -92,8 +92,9 @@ async def run_guarded_clusters(stage: Stage) -> None:
     spec["headGroupSpec"] |= {"enableIngress": True}
     cluster = await make(stage, RAY_CLUSTER, "guarded", spec)
     (thing,) = (one for one in stage.kube.things(RAY_CLUSTER) if one["metadata"]["name"] == "guarded")
-    url = f"http://{Cluster.read(thing, OperatorSettings()).dashboard}"
-    assert await Tokens(stage.door, lambda _namespace: (thing,), OperatorSettings()).of(url)
+    secret = Cluster.read(thing, OperatorSettings()).token_secret
+    assert secret is not None
+    assert await Tokens(stage.door, VirtualClock().now).of(secret)
     await change(stage, RAY_CLUSTER, cluster, networkPolicy={"mode": "DenyAllIngress"})
     await change(stage, RAY_CLUSTER, cluster, headGroupSpec={"ingressOptions": {"host": "ray.example.com"}})
     await change(stage, RAY_CLUSTER, cluster, networkPolicy=None, headGroupSpec={"enableIngress": False})

@@ -17,7 +17,7 @@ from rayfleet.kube_operator.raycluster.names import (
     head_service_name,
 )
 from rayfleet.kube_operator.settings import OperatorSettings
-from rayfleet.wire.kube.objects import RAY_CLUSTER, RAY_SERVICE, Object, annotations_of, key_of, labels_of, uid_of
+from rayfleet.wire.kube.objects import RAY_CLUSTER, RAY_SERVICE, Key, Object, annotations_of, key_of, labels_of, uid_of
 
 RAY_PORT: Final = 6379
 DASHBOARD_PORT: Final = 8265
@@ -143,6 +143,14 @@ class Cluster:
             "labels": labels or {CLUSTER_LABEL: self.name},
             "ownerReferences": [self.owner_reference()],
         }
+
+    @property
+    def token_secret(self) -> Key | None:
+        """Return the Secret that holds the token which Ray asks for; None: it asks for none, or for somebody's own."""
+        options = self.spec.auth_options
+        if options is None or not self.token_auth or options.enable_k8s_token_auth:
+            return None
+        return Key(self.namespace, options.secret_name or self.name)
 
     def owner_reference(self) -> Object:
         """Return what objects of this cluster carry, so that they go with it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from rayfleet.config.rayio.raycluster import AuthMode, AuthOptions
 from rayfleet.kube_operator.raycluster.cluster import Cluster
 from rayfleet.kube_operator.raycluster.names import CLUSTER_LABEL, GROUP_LABEL
 from rayfleet.kube_operator.raycluster.storage import storage_environment
@@ -49,14 +50,18 @@ def init_environment(cluster: Cluster, container: Object) -> list[Object]:
 
 def authentication(cluster: Cluster) -> list[Object]:
     """Return the variables by which Ray asks for, and shows, the cluster's token."""
-    options = cluster.spec.auth_options
-    if options is None or not cluster.token_auth:
+    return credentials(cluster.spec.auth_options, cluster.name)
+
+
+def credentials(options: AuthOptions | None, cluster: str) -> list[Object]:
+    """Return the same for a cluster of that name, with these options, that need not exist yet."""
+    if options is None or options.mode is not AuthMode.TOKEN:
         return []
     mode = _value("RAY_AUTH_MODE", "token")
     if options.enable_k8s_token_auth:
         path = "/var/run/secrets/ray.io/serviceaccount/token"
         return [mode, _value("RAY_ENABLE_K8S_TOKEN_AUTH", "true"), _value("RAY_AUTH_TOKEN_PATH", path)]
-    secret = {"secretKeyRef": {"name": options.secret_name or cluster.name, "key": AUTH_KEY}}
+    secret = {"secretKeyRef": {"name": options.secret_name or cluster, "key": AUTH_KEY}}
     return [mode, {"name": "RAY_AUTH_TOKEN", "valueFrom": secret}]
 
 

@@ -50,7 +50,7 @@ def head_pod(cluster: Cluster, *token: object) -> Object:
 def worker_pod(cluster: Cluster, group: WorkerGroupSpec, slot: Slot, *token: object) -> Object:
     """Return the pod of a worker that is to stand in `slot`."""
     pod = _pod(cluster, group, slot, *token)
-    pod["metadata"]["labels"] |= _replica_labels(group, slot)
+    pod["metadata"]["labels"] |= _replica_labels(cluster, group, slot, token)
     if group.num_of_hosts > 1:
         pod["spec"].setdefault("subdomain", names.headless_service_name(cluster.name))
     if cluster.settings.init_container:
@@ -115,11 +115,12 @@ def _inherited(cluster: Cluster) -> dict[str, str]:
     return {name: cluster.annotations[name] for name in passed_on if name in cluster.annotations}
 
 
-def _replica_labels(group: WorkerGroupSpec, slot: Slot) -> dict[str, str]:
+def _replica_labels(cluster: Cluster, group: WorkerGroupSpec, slot: Slot, token: tuple[object, ...]) -> dict[str, str]:
+    """Return where a pod stands. A replica's name is its own: one that takes its place later has another."""
     labels = {names.REPLICA_INDEX_LABEL: str(slot.replica)}
     if group.num_of_hosts == 1:
         return labels
-    replica = names.label_value(f"{group.group_name}-{slot.replica}")
+    replica = names.label_value(f"{group.group_name}-{names.digest(cluster.uid, slot.replica, *token)}")
     return labels | {names.REPLICA_NAME_LABEL: replica, names.HOST_INDEX_LABEL: str(slot.host)}
 
 

@@ -20,16 +20,17 @@ from rayfleet.kube_operator.raycluster.authentication import auth_secret
 from rayfleet.kube_operator.raycluster.checks import problems
 from rayfleet.kube_operator.raycluster.cluster import Cluster
 from rayfleet.kube_operator.raycluster.deletion import hold, leaving
-from rayfleet.kube_operator.raycluster.health import Health, created_at, health
+from rayfleet.kube_operator.raycluster.health import Health, created_at, health, moment
 from rayfleet.kube_operator.raycluster.ingress import dashboard_ingress
 from rayfleet.kube_operator.raycluster.names import (
+    FT_ANNOTATION,
     GROUP_LABEL,
     HEAD,
     HEAD_SLOT,
     NO_HEAD_RESTART_ANNOTATION,
+    NODE_TYPE_LABEL,
     SERVE_ANNOTATION,
     WORKER,
-    Slot,
 )
 from rayfleet.kube_operator.raycluster.network import network_policies
 from rayfleet.kube_operator.raycluster.pods import head_pod, worker_pod
@@ -45,7 +46,7 @@ from rayfleet.kube_operator.raycluster.status import (
 )
 from rayfleet.kube_operator.raycluster.storage import claim_differs, volume_claim
 from rayfleet.kube_operator.raycluster.upkeep import in_step, missing, outdated
-from rayfleet.kube_operator.raycluster.workers import Change, change
+from rayfleet.kube_operator.raycluster.workers import Change, change, stays_s, token
 from rayfleet.kube_operator.reconciling import Action, Create, Delete, Emit, EventType, Observed, Reconciled
 from rayfleet.kube_operator.settings import OperatorSettings
 from rayfleet.wire.kube.objects import (
@@ -63,6 +64,8 @@ from rayfleet.wire.kube.objects import (
 
 OURS: Final = (None, "", "ray.io/kuberay-operator", "ray.io/rayfleet-operator")
 """Values of `managedBy` with which the operator acts."""
+LOST_S: Final = 60.0
+"""A pod that is there so long after it should have ended is on a node that is lost."""
 
 
 def reconcile(seen: Observed, settings: OperatorSettings) -> Reconciled:
@@ -94,6 +97,10 @@ def _running(cluster: Cluster, seen: Observed) -> Reconciled:
         *(action for group, need in changes for action in _worker_actions(cluster, group, need, seen)),
     ]
     waits = [need.again_s for _, need in changes if need.again_s is not None]
+    waits += [wait_s for wait_s in (_head_leaves_s(cluster, seen),) if wait_s > 0]
+    waits += [
+        stays_s(pod, seen) for pod in pods_of(seen, HEAD) if health(pod) is Health.ENDED and stays_s(pod, seen) > 0
+    ]
     return Reconciled(tuple(actions), status_of(cluster, seen, resumed), again_s=min(waits, default=None))
 
 
@@ -160,11 +167,31 @@ def _head(cluster: Cluster, seen: Observed) -> Iterator[Action]:
     living = [pod for pod in heads if health(pod) is not Health.ENDED]
     for pod in heads:
         if pod not in living[:1]:
+            if not living and stays_s(pod, seen) > 0:
+                continue
             why = "it has ended" if pod not in living else "there is another head"
             yield _delete(pod, why, "FailedDeleteHeadPod")
     stays_away = cluster.annotations.get(NO_HEAD_RESTART_ANNOTATION) == "true" and holds(cluster.thing, PROVISIONED)
-    if not heads and not stays_away:
-        yield Create(POD, head_pod(cluster, *_token(seen, HEAD_SLOT)), failure="FailedCreateHeadPod")
+    if not heads and not stays_away and _head_leaves_s(cluster, seen) <= 0:
+        yield Create(
+            POD,
+            head_pod(cluster, seen.incarnation, seen.departed.get(str(HEAD_SLOT), 0)),
+            failure="FailedCreateHeadPod",
+        )
+
+
+def _head_leaves_s(cluster: Cluster, seen: Observed) -> float:
+    """Return how long a head that leaves is waited for: two at once would write into one store of the GCS.
+
+    One that its node has not ended long after it should have is thought to be lost with the node.
+    """
+    kept = cluster.spec.gcs_fault_tolerance_options is not None or cluster.annotations.get(FT_ANNOTATION) == "true"
+    until = [moment(pod["metadata"]["deletionTimestamp"]) + LOST_S for pod in seen.all(POD) if _is_old_head(pod)]
+    return max(until, default=0.0) - seen.now if kept else 0.0
+
+
+def _is_old_head(pod: Object) -> bool:
+    return labels_of(pod).get(NODE_TYPE_LABEL) == HEAD and is_leaving(pod)
 
 
 def _workers(cluster: Cluster, seen: Observed) -> Iterator[tuple[WorkerGroupSpec | None, Change]]:
@@ -183,12 +210,8 @@ def _worker_actions(cluster: Cluster, group: WorkerGroupSpec | None, need: Chang
         yield _delete(pod, why, "FailedDeleteWorkerPod")
     if group is not None:
         for slot in need.wanted:
-            pod = worker_pod(cluster, group, slot, *_token(seen, slot))
+            pod = worker_pod(cluster, group, slot, *token(group, slot.replica, seen))
             yield Create(POD, pod, failure="FailedCreateWorkerPod")
-
-
-def _token(seen: Observed, slot: Slot) -> tuple[object, ...]:
-    return seen.incarnation, seen.departed.get(str(slot), 0)
 
 
 def _delete(pod: Object, why: str, failure: str) -> Delete:

@@ -48,6 +48,7 @@ def _environment(cluster: Cluster, head_pod: str) -> list[Object]:
     return [
         {"name": "RAY_CLUSTER_NAME", "value": cluster.name},
         {"name": "RAY_CLUSTER_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+        {"name": "RAY_PORT", "value": str(cluster.port)},
         {"name": "RAY_HEAD_POD_NAME", "value": head_pod},
         {"name": "KUBERAY_CRD_VER", "value": "v1"},
     ]

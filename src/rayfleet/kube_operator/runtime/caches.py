@@ -152,12 +152,17 @@ class Caches:
         """Count a pod once, when it is first seen to leave."""
         uid, owner = uid_of(pod), controller_of(pod)
         known = uid in self._seen_leaving
-        if owner is not None and not known and (gone or is_leaving(pod)):
+        if owner is not None and not known and (gone or is_leaving(pod)) and self._exists(owner, pod):
             self._departed[owner["uid"]][str(slot_of(pod))] += 1
         if gone:
             self._seen_leaving.discard(uid)
         elif is_leaving(pod):
             self._seen_leaving.add(uid)
+
+    def _exists(self, owner: Object, pod: Object) -> bool:
+        """Say whether a pod's cluster is still there; nothing is kept about the pods of one that is not."""
+        cluster = self.stores[RAY_CLUSTER].get(Key(key_of(pod).namespace, owner["name"]))
+        return cluster is not None and uid_of(cluster) == owner["uid"]
 
 
 def _subject(owner: Object, thing: Object) -> Subject | None:

@@ -4,6 +4,7 @@ import pytest
 from tests.unit.kube_operator.raycluster.clusters import (
     NOW,
     condition,
+    container,
     created,
     deleted,
     ended,
@@ -166,3 +167,10 @@ def test_clusters_of_services_give_up_on_a_lost_head_sooner(kind: str) -> None:
         told = {one["name"]: one.get("value") for one in pod["spec"]["containers"][0]["env"]}
         assert told.get("RAY_SERVE_KV_TIMEOUT_S") == ("5" if kind == "RayService" else None)
         assert told.get("RAY_timeout_ms_task_wait_for_death_info") == ("0" if kind == "RayService" else None)
+
+
+def test_the_autoscaler_knows_the_port_of_the_head() -> None:
+    head = {"rayStartParams": {"port": "6400"}, "template": {"spec": {"containers": [container("ray-head", cpu="2")]}}}
+    (pod,) = created(look(raycluster(headGroupSpec=head, enableInTreeAutoscaling=True)))
+    _, autoscaler = pod["spec"]["containers"]
+    assert {"name": "RAY_PORT", "value": "6400"} in autoscaler["env"]
