@@ -15,6 +15,6 @@ from rayfleet.config.schemas import cluster_schema, scenario_schema, settings_sc
 __all__ = [
     "Bootstrap", "Checked", "ClusterSpec", "ConfigInvalid", "Monitoring", "Problem", "TypeSetup", "check",
     "cluster_schema", "default_spec", "diff", "load", "load_report", "load_scenario", "may_be_manifest",
-    "plan_to_json", "report_from_json", "report_to_json", "scenario_schema", "settings_schema", "show", "snapshot_from_json",
-    "snapshot_to_json",
+    "plan_to_json", "report_from_json", "report_to_json", "scenario_schema", "settings_schema", "show",
+    "snapshot_from_json", "snapshot_to_json",
 ]  # fmt: skip

@@ -30,7 +30,7 @@ def read_policy(path: Path) -> Candidate:
 
 
 def parse_policy(text: str, file: str) -> Policy:
-    """Return the policy of a scenario (it has `policy:` at its top) or of a cluster file (anything else, RayClusters too).
+    """Return the policy of a scenario (it has `policy:` at its top) or of a cluster file or RayCluster (else).
 
     Raises:
         ConfigInvalid: with everything that is wrong with it, or it has no pools.

@@ -97,7 +97,7 @@ def read_part(
         # The API server takes no "3" for 3; only from JSON is a model both that strict and open to enumerations.
         return form.model_validate_json(json.dumps(kept), strict=True), [], notices
     except ValidationError as error:
-        return None, [_quoted(document, one) for one in problems_of(form, document, path, error)], notices
+        return None, [_quoted(one) for one in problems_of(form, document, path, error)], notices
 
 
 def sidecar(document: Document) -> tuple[list[Problem], list[Problem]]:
@@ -130,7 +130,7 @@ def _dropped(key: str, known: Any) -> tuple[str, str]:
     return "unknown key: the API server drops it", did_you_mean(key, known)
 
 
-def _quoted(document: Document, problem: Problem) -> Problem:
+def _quoted(problem: Problem) -> Problem:
     """Add to a number where text belongs (`rayVersion: 2.9`) that quotes make it text."""
     return replace(problem, hint="quote it") if problem.message.startswith("must be text") else problem
 
