@@ -82,9 +82,7 @@ def resource(document: Document) -> Resource:
     return Resource(str(kind), name, namespace, found, cluster, tuple(in_order(problems)), tuple(in_order(notices)))
 
 
-def read_part(
-    form: type[Spec], document: Document, path: Path
-) -> tuple[Any | None, list[Problem], list[Problem]]:
+def read_part(form: type[Spec], document: Document, path: Path) -> tuple[Any | None, list[Problem], list[Problem]]:
     """Read the part of a document at `path`: the typed part (None when it has problems), problems, notices."""
     value = at(document.value, path)
     if not isinstance(value, dict):

@@ -89,5 +89,3 @@ def _kind(document: Document) -> Kind:
 def _placed(thing: Object, namespace: str) -> Object:
     meta = thing["metadata"]
     return thing if meta.get("namespace") else {**thing, "metadata": {**meta, "namespace": namespace}}
-
-

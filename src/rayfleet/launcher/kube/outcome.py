@@ -43,7 +43,7 @@ def progress(seen: View) -> Iterator[tuple[str, str]]:
     if seen.head is not None:
         yield "head", f"head {seen.head.name}: {seen.head.line}"
     if seen.groups:
-        ready, desired = (sum(counts) for counts in zip(*((one.ready, one.desired) for one in seen.groups), strict=True))
+        ready, desired = sum(group.ready for group in seen.groups), sum(group.desired for group in seen.groups)
         yield "workers", f"workers: {ready}/{desired} ready"
     for group in seen.groups:
         if group.pending and group.why:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from rayfleet.launcher.errors import LauncherError
+from rayfleet.wire.kube.errors import Forbidden
 from rayfleet.wire.kube.kube import Kube
 
 T = TypeVar("T")
@@ -24,7 +25,10 @@ def reached(context: str | None, work: Callable[[Kube, str], Awaitable[T]]) -> T
     except ModuleNotFoundError as error:
         hint = "pip install 'rayfleet[kubernetes]'"
         raise LauncherError(f"rayfleet is installed without its Kubernetes parts ({error.name})", hint) from error
-    config = find_config(context)
+    try:
+        config = find_config(context)
+    except Forbidden as error:
+        raise LauncherError(str(error), "KUBECONFIG names the file, --context one of its contexts") from error
 
     async def within() -> T:
         kube = KubeClient(config)

@@ -206,7 +206,8 @@ def _told(thing: Object) -> tuple[str, str]:
 
 
 def _not_ready(status: Object) -> str:
-    ready = next((one for one in status.get("conditions") or () if one["type"] == "Ready"), {})
+    conditions = {one["type"]: one for one in status.get("conditions") or ()}
+    ready = conditions.get("Ready", {})
     return "" if ready.get("status") == "True" else str(ready.get("message") or "")
 
 
