@@ -66,9 +66,8 @@ def up(wanted: Wanted, *, yes: bool, timeout_s: float, as_json: bool) -> None:
 async def _apply(kube: Kube, manifest: Manifest, *, yes: bool, tell: ups.Tell) -> None:
     """Say what changes, ask where something that exists would change, and do it."""
     steps = await ups.steps(kube, manifest)
-    for step in steps:
-        for line in step.lines:
-            tell(line)
+    for line in [line for step in steps for line in step.lines] or ["nothing to change"]:
+        tell(line)
     if any(step.changes.lines for step in steps) and not yes:
         _ask()
     await ups.carry_out(kube, steps)

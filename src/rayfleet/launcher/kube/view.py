@@ -33,13 +33,21 @@ STUCK: Final = {
 class Stage(StrEnum):
     """How far a pod is."""
 
-    UNSCHEDULED = "waits for a machine"
-    STARTING = "starts"
-    STUCK = "does not start"
-    RUNNING = "runs, not ready yet"
+    UNSCHEDULED = "unscheduled"
+    STARTING = "starting"
+    STUCK = "stuck"
+    RUNNING = "running"
     READY = "ready"
     ENDED = "ended"
-    LEAVING = "leaves"
+    LEAVING = "leaving"
+
+
+_WORDS: Final = {
+    Stage.UNSCHEDULED: "waits for a machine",
+    Stage.STARTING: "starts",
+    Stage.STUCK: "does not start",
+    Stage.RUNNING: "runs, not ready yet",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +64,8 @@ class PodView:
     @property
     def line(self) -> str:
         """Return how it is, and why."""
-        where = f" on {self.node}" if self.node and self.stage is not Stage.READY else ""
-        return f"{self.stage.value}{where}{f': {self.why}' if self.why else ''}"
+        where = f" on {self.node}" if self.node and self.stage in (Stage.STARTING, Stage.STUCK) else ""
+        return f"{_WORDS.get(self.stage, self.stage.value)}{where}{f': {self.why}' if self.why else ''}"
 
 
 @dataclass(frozen=True, slots=True)
