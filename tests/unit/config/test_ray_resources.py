@@ -59,8 +59,10 @@ WRONG = [
     (CLUSTER + "  suspend: 'yes'\n", "f.yaml:6:12: spec.suspend: must be true or false, not 'yes'"),
     (
         CLUSTER + "  autoscalerOptions: {upscalingMode: conservative}\n",
-        "f.yaml:6:38: spec.autoscalerOptions.upscalingMode: must be one of 'Conservative', 'Default' or "
-        "'Aggressive', not 'conservative' (did you mean Conservative?)",
+        (
+            "f.yaml:6:38: spec.autoscalerOptions.upscalingMode: must be one of 'Conservative', 'Default' or "
+            "'Aggressive', not 'conservative' (did you mean Conservative?)"
+        ),
     ),
     (
         SCALED + group(more="replicas: '3', "),

@@ -69,19 +69,21 @@ async def until_ready(kube: Kube, target: Target, tell: Tell, limit_s: float) ->
         Failed: it will not come up; the message says why.
         TookTooLong: it may still.
     """
-    began = asyncio.get_running_loop().time()
+    began = quiet_since = asyncio.get_running_loop().time()
     told: dict[str, str] = {}
     held: tuple[str, float] = ("", began)
     while True:
-        seen = (await _patiently(lambda: look(kube, target), began + limit_s)).view
-        now = asyncio.get_running_loop().time()
+        looked, missed = await _patiently(lambda: look(kube, target), began + limit_s)
+        seen, now = looked.view, asyncio.get_running_loop().time()
+        if missed:
+            quiet_since = now  # an operator cannot have heard of anything either
         _tell_news(seen, told, tell)
         pod = stuck(seen)
         held = held if pod and held[0] == pod.name else (pod.name if pod else "", now)
-        found = verdict(seen, now - began, now - held[1])
-        if found.outcome in (Outcome.READY, Outcome.SUSPENDED):
+        reached = verdict(seen, now - quiet_since, now - held[1])
+        if reached.outcome in (Outcome.READY, Outcome.SUSPENDED):
             return seen
-        _raise_over(seen, found, now - began, limit_s)
+        _raise_over(seen, reached, now - began, limit_s)
         await asyncio.sleep(POLL_S)
 
 
@@ -101,12 +103,14 @@ def _tell_news(seen: View, told: dict[str, str], tell: Tell) -> None:
             tell(line)
 
 
-async def _patiently(call: Callable[[], Awaitable[Found]], until: float) -> Found:
-    """Call again while the API server gives no answer: it may be restarting."""
+async def _patiently(call: Callable[[], Awaitable[Found]], until: float) -> tuple[Found, bool]:
+    """Call again while the API server gives no answer: it may be restarting. Say whether it had to."""
+    missed = False
     while True:
         try:
-            return await call()
+            return await call(), missed
         except Unavailable:
+            missed = True
             if asyncio.get_running_loop().time() >= until:
                 raise
         await asyncio.sleep(POLL_S)

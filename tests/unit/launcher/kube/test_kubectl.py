@@ -34,8 +34,10 @@ def test_without_kubectl_it_says_so(programs: Path) -> None:
 
 def test_commands_run_in_rays_container_of_the_head(programs: Path) -> None:
     head = kubectl.running_head(UP)
-    assert kubectl.exec_command(TARGET, head, ["ray", "status"], terminal=True) == [
-        str(programs / "kubectl"), "--context", "dev", "-n", "team", "exec", "-it", "h", "-c", "ray", "--", "ray", "status",
+    program, *words = kubectl.exec_command(TARGET, head, ["ray", "status"], terminal=True)
+    assert program == str(programs / "kubectl")
+    assert words == [
+        "--context", "dev", "-n", "team", "exec", "-it", "h", "-c", "ray", "--", "ray", "status",
     ]  # fmt: skip
     here = Target(RAY_CLUSTER, Key("team", "demo"))
     assert "--context" not in kubectl.exec_command(here, head, ["x"], terminal=False)

@@ -96,8 +96,8 @@ async def test_what_is_chosen(tmp_path: Path) -> None:
     assert (target, manifest is not None) == (Target(RAY_CLUSTER, Key("home", "demo"), "dev"), True)
     assert (await chosen(kube, "home", Wanted("k8s:dev/team/x")))[0].key == Key("team", "x")
     assert (await chosen(kube, "home", Wanted("x", namespace="team")))[0].key == Key("team", "x")
+    path.write_text(CLUSTER.replace("name: demo", "name: demo, namespace: team"))
     with pytest.raises(LauncherError, match="is for namespace team, not other"):
-        path.write_text(CLUSTER.replace("name: demo", "name: demo, namespace: team"))
         await chosen(kube, "home", Wanted(str(path), namespace="other"))
 
 

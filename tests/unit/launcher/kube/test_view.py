@@ -56,7 +56,11 @@ def test_a_cluster_for_people() -> None:
         "head": {"serviceName": "demo-head-svc"},
     }
     thing = resource(status=status, workerGroupSpecs=[group(replicas=2, numOfHosts=2)])
-    pods = [ready("h"), *(waiting(f"w{n}", "ErrImagePull", group="small") for n in range(2)), ready("w2", group="small")]
+    pods = [
+        ready("h"),
+        *(waiting(f"w{n}", "ErrImagePull", group="small") for n in range(2)),
+        ready("w2", group="small"),
+    ]
     assert list(lines(view(thing, thing, pods))) == [
         "RayCluster team/demo: ready",
         "head      h  ready",
