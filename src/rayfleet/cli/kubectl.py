@@ -10,6 +10,8 @@ import typer
 from rayfleet.cli import resources
 from rayfleet.cli.app import Guarded
 from rayfleet.cli.arguments import COMMAND_LINE, AsJson, Timeout, add
+from rayfleet.cli.terminal import fail
+from rayfleet.launcher.home import is_config
 from rayfleet.launcher.kube.choose import Wanted
 
 Name = Annotated[
@@ -54,6 +56,8 @@ def up(
     Examples:
       kubectl rayfleet up raycluster.yaml
     """
+    if not is_config(str(file)):
+        fail(f"{file} is no .yaml file")
     resources.up(Wanted(str(file), context, namespace), yes=yes, timeout_s=timeout, as_json=as_json)
 
 

@@ -72,6 +72,7 @@ def test_the_plug_in_is_found_by_kubectl_under_its_name() -> None:
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
     assert project["project"]["scripts"]["kubectl-rayfleet"] == "rayfleet.cli.kubectl:main"
     assert run("status", "demo", program=kubectl.app).exit_code == 2
+    assert "ray.json is no .yaml file" in run("up", "ray.json", program=kubectl.app).stderr
 
 
 @pytest.mark.parametrize(
