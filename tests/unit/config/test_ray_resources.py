@@ -154,6 +154,30 @@ def test_what_has_no_effect_is_noted(text: str, notice: str) -> None:
     assert notices(text) == [notice]
 
 
+@pytest.mark.parametrize(
+    "pod",
+    [
+        "template: 3",
+        "template: {spec: 3}",
+        "template: {spec: {containers: [3]}}",
+        "template: {spec: {containers: [{resources: 3}]}}",
+        "template: {spec: {containers: [{resources: {limits: [1]}}]}}",
+        "template: {spec: {containers: [{resources: {limits: {cpu: {}}}}]}}",
+        "rayStartParams: {resources: '5'}, template: {spec: {containers: [{name: a}]}}",
+        "replicas: 99999999999999999999, template: {spec: {containers: [{name: a}]}}",
+    ],
+)
+def test_pods_of_any_shape_are_told_about_and_nothing_breaks(pod: str) -> None:
+    (problem,) = looked(SCALED + group(containers=pod)).problems
+    assert problem.line == 8
+    assert problem.path.startswith("spec.workerGroupSpecs[0]")
+
+
+@pytest.mark.parametrize("spec", ["", "spec: []\n", "spec: {1: 2}\n", "metadata: 3\n", "1: 2\n"])
+def test_resources_of_any_shape_have_problems_and_nothing_breaks(spec: str) -> None:
+    assert looked(f"apiVersion: ray.io/v1\nkind: RayCluster\n{spec}").problems
+
+
 def test_names_as_in_our_code_are_no_keys_and_count_for_nothing() -> None:
     spec = load(SCALED + group(more="min_replicas: 3, "), HERE, "f.yaml")
     assert spec.policy.pools[0].min_workers == 0

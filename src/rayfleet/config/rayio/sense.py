@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from rayfleet.config.document import Document
+from rayfleet.config.forms import at
 from rayfleet.config.problems import Path, Problem, shown
+from rayfleet.config.rayio.base import INT32_MAX
 from rayfleet.config.rayio.policy import group_resources
 from rayfleet.config.rayio.raycluster import GroupSpec, RayClusterSpec, WorkerGroupSpec
 
@@ -31,9 +33,14 @@ def cluster_sense(cluster: RayClusterSpec, document: Document, path: Path) -> tu
 
 
 def _group(group: GroupSpec, document: Document, path: Path) -> Iterator[Problem]:
-    containers = (group.template.get("spec") or {}).get("containers")
+    containers = at(group.template, _CONTAINERS[1:])
     if not isinstance(containers, list) or not containers or not isinstance(containers[0], dict):
         yield document.problem((*path, *_CONTAINERS), "is required", "its first container is Ray's")
+        return
+    resources = containers[0].get("resources")
+    parts = (resources, at(resources, ("limits",)), at(resources, ("requests",)))
+    if not all(part is None or isinstance(part, dict) for part in parts):
+        yield document.problem((*path, *_CONTAINERS, 0, "resources"), "must be limits and requests, each a mapping")
         return
     try:
         group_resources(group)
@@ -44,10 +51,10 @@ def _group(group: GroupSpec, document: Document, path: Path) -> Iterator[Problem
 def _counts(group: WorkerGroupSpec, document: Document, path: Path) -> Iterator[Problem]:
     counts = {"replicas": group.replicas, "minReplicas": group.min_replicas, "maxReplicas": group.max_replicas}
     for key, count in counts.items():
-        if count < 0:
-            yield document.problem((*path, key), f"must be at least 0, not {count}")
-    if group.num_of_hosts < 1:
-        yield document.problem((*path, "numOfHosts"), f"must be at least 1, not {group.num_of_hosts}")
+        if not 0 <= count <= INT32_MAX:
+            yield document.problem((*path, key), f"must be between 0 and {INT32_MAX}, not {shown(count)}")
+    if not 1 <= group.num_of_hosts <= INT32_MAX:
+        yield document.problem((*path, "numOfHosts"), f"must be at least 1, not {shown(group.num_of_hosts)}")
     if 0 <= group.max_replicas < group.min_replicas:
         message = f"{group.min_replicas} is more than maxReplicas, {group.max_replicas}"
         yield document.problem((*path, "minReplicas"), message)

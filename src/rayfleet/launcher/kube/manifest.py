@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -66,7 +67,7 @@ def read_manifest(text: str, file: str) -> Manifest:
         if kind.group == "ray.io":
             resource = (kind, {key: value for key, value in document.value.items() if key != "status"})
         else:
-            beside.append((kind, document.value))
+            beside.append((kind, _as_kept(kind, document.value)))
     if resource is None:
         raise ConfigInvalid([Problem("has no ray.io resource", file=file)])
     return Manifest(*resource, beside=tuple(beside))
@@ -84,6 +85,15 @@ def _kind(document: Document) -> Kind:
     if not isinstance(value.get("metadata"), dict) or not value["metadata"].get("name"):
         raise ConfigInvalid([document.problem(("metadata", "name"), "is required")])
     return found
+
+
+def _as_kept(kind: Kind, thing: Object) -> Object:
+    """Return an object as the API server keeps it: of a Secret, `stringData` is only a way to write `data`."""
+    if kind != objects.SECRET or not isinstance(thing.get("stringData"), dict):
+        return thing
+    encoded = {key: b64encode(str(text).encode()).decode() for key, text in thing["stringData"].items()}
+    kept = {key: value for key, value in thing.items() if key != "stringData"}
+    return {**kept, "data": {**(thing.get("data") or {}), **encoded}}
 
 
 def _placed(thing: Object, namespace: str) -> Object:

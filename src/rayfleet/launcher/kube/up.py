@@ -16,7 +16,7 @@ from rayfleet.launcher.kube.target import Target
 from rayfleet.launcher.kube.view import View
 from rayfleet.wire.kube.errors import NotFound, Unavailable
 from rayfleet.wire.kube.kube import Kube
-from rayfleet.wire.kube.objects import Kind, Object, key_of
+from rayfleet.wire.kube.objects import SECRET, Kind, Object, key_of
 
 POLL_S: Final = 1.0
 Tell = Callable[[str], None]
@@ -37,7 +37,10 @@ class Step:
         subject = f"{self.kind.name} {key_of(self.wanted)}"
         if self.live is None:
             return (f"create {subject}",)
-        return (f"change {subject}", *(f"  {line}" for line in self.changes.lines)) if self.changes.lines else ()
+        lines = self.changes.lines
+        if self.kind == SECRET:  # which keys change is no secret
+            lines = tuple(line.partition(": ")[0] for line in lines)
+        return (f"change {subject}", *(f"  {line}" for line in lines)) if lines else ()
 
 
 class Failed(ControllerDied):

@@ -7,8 +7,10 @@ import pytest
 from tests.unit.launcher.kube.things import group, resource
 
 from rayfleet.launcher.kube.changes import LAST_APPLIED, changed, last_applied, marked
+from rayfleet.launcher.kube.manifest import Manifest
+from rayfleet.launcher.kube.up import steps
 from rayfleet.testing.fake_kube import FakeKube
-from rayfleet.wire.kube.objects import RAY_CLUSTER, Key, Object
+from rayfleet.wire.kube.objects import RAY_CLUSTER, SECRET, Key, Object
 
 
 def wanted(*groups: Object, **spec: Any) -> Object:
@@ -98,6 +100,16 @@ def test_the_note_is_kubectls() -> None:
     note = marked(file)["metadata"]["annotations"][LAST_APPLIED]
     assert LAST_APPLIED == "kubectl.kubernetes.io/last-applied-configuration"
     assert (json.loads(note), note[-1]) == (file, "\n")
+
+
+async def test_a_secret_changes_without_being_shown() -> None:
+    kube = FakeKube()
+    meta = {"name": "s", "namespace": "team"}
+    await kube.create(SECRET, marked({"metadata": meta, "data": {"password": "b2xk"}}))
+    wanted_ = Manifest(RAY_CLUSTER, wanted(), ((SECRET, {"metadata": meta, "data": {"password": "bmV3"}}),))
+    step, _ = await steps(kube, wanted_)
+    assert step.lines == ("change Secret team/s", "  data.password")
+    assert step.changes.patch["data"] == {"password": "bmV3"}
 
 
 def test_a_resource_that_nobody_has_applied_is_only_added_to() -> None:

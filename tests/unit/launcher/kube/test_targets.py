@@ -71,6 +71,13 @@ def test_a_file_and_what_goes_along_with_it() -> None:
     assert "status" not in read.resource
 
 
+def test_what_is_written_as_text_in_a_secret_is_what_the_api_server_keeps() -> None:
+    secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {password: hush}\n---\n"
+    ((_, thing),) = read_manifest(secret + CLUSTER, "f").beside
+    assert thing["data"] == {"password": "aHVzaA=="}
+    assert "stringData" not in thing
+
+
 def test_the_older_version_is_asked_for_as_it_is_written() -> None:
     assert read_manifest(CLUSTER.replace("io/v1", "io/v1alpha1"), "f").kind.version == "v1alpha1"
 
