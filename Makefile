@@ -84,7 +84,7 @@ test-guides: setup ## Type in what the users' guides show, and compare
 test-kubernetes: setup ## On a real Kubernetes control plane (the first run on a machine builds it: seven minutes)
 	@scripts/need_debian.sh openssl ip=iproute2
 	@programs="$$(scripts/kubernetes_plane.sh)" && RAYFLEET_KUBERNETES="$$programs" \
-		$(PYTEST) tests/kubernetes -q -m 'kubernetes and not slow' $(ARGS)
+		$(PYTEST) tests/kubernetes tests/unit/deploy -q -m 'kubernetes and not slow' $(ARGS)
 
 .PHONY: chaos
 chaos: setup ## The slow tests: faults in real clusters, many at once, and hours of dense faults on virtual time
@@ -109,6 +109,10 @@ check: setup ## Lint, format, types, layers, spelling
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache --no-logo
 	@$(BIN)/codespell
+
+.PHONY: charts
+charts: setup ## Package the Helm charts, with an index, into dist/charts (URL=... where they will be)
+	@$(BIN)/python scripts/charts.py packages $(if $(URL),--url '$(URL)')
 
 .PHONY: format
 format: setup ## Let ruff repair and format what it can

@@ -21,6 +21,8 @@ compile() {
 mkdir -p requirements
 compile pyproject.toml --output-file requirements/runtime.lock
 compile pyproject.toml --group dev --constraint requirements/runtime.lock --output-file requirements/dev.lock
+# What the operator's image has.
+compile pyproject.toml --extra kubernetes --constraint requirements/dev.lock --output-file requirements/kubernetes.lock
 compile --group docs --constraint requirements/dev.lock --output-file requirements/docs.lock
 compile --group mutants --constraint requirements/dev.lock --output-file requirements/mutants.lock
 # The oldest supported Ray, under the same tools; only the tests that touch Ray run on it (`make test-matrix`).

@@ -11,14 +11,8 @@ LATER = "is not available in this version"
 RAYCLUSTER_REFUSED = Says(
     ("up", "ray-cluster.yaml"),
     USAGE,
-    ("error: ray-cluster.yaml:3:7: kind: RayCluster resources are not available in this version",),
+    ("error: no way to a Kubernetes cluster",),
     {"ray-cluster.yaml": guide_files.RAYCLUSTER_V1},
-)
-OLD_RAYCLUSTER_REFUSED = Says(
-    ("up", "ray-cluster.yaml"),
-    USAGE,
-    ("error: ray-cluster.yaml:2:7: kind: RayCluster resources are not available in this version",),
-    {"ray-cluster.yaml": guide_files.RAYCLUSTER_V1ALPHA1},
 )
 NO_DASHBOARD = Says(("dashboard",), USAGE, ("No such command 'dashboard'",))
 
@@ -26,11 +20,11 @@ NO_DASHBOARD = Says(("dashboard",), USAGE, ("No such command 'dashboard'",))
 def place_missing(place: str, *arguments: str, text: str = "") -> Says:
     """Return the answer to a cluster file of a place that is not built yet. `text`: that file, else a small one."""
     file = text or f"cluster_name: elsewhere\nprovider: {{type: {place}}}\navailable_node_types: {{head: {{}}}}\n"
-    words = ("error: cluster.yaml:", f"provider.type: provider {place} {LATER} (installed: process)")
+    words = ("error: cluster.yaml:", f"provider.type: provider {place} {LATER} (installed: ")
     return Says(arguments or ("up", "cluster.yaml"), USAGE, words, {"cluster.yaml": file})
 
 
-NO_KUBERNETES = place_missing("kuberay")
+NO_KUBERNETES = RAYCLUSTER_REFUSED
 NO_ACK = place_missing("aliyun")
 
 

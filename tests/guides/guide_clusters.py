@@ -5,7 +5,6 @@ from __future__ import annotations
 from tests.guides.answers import (
     LATER,
     NO_KUBERNETES,
-    OLD_RAYCLUSTER_REFUSED,
     RAYCLUSTER_REFUSED,
     noted,
     place_missing,
@@ -135,8 +134,8 @@ _KUBERNETES = (
         "a chart of rayfleet's own",
     ),
     _entry(
-        "raycluster", "KubeRay", guide_files.RAYCLUSTER_V1ALPHA1, State.PLANNED, OLD_RAYCLUSTER_REFUSED,
-        f"RayCluster resources: {LATER}", "a RayCluster of ray.io/v1alpha1",
+        "raycluster", "KubeRay", guide_files.RAYCLUSTER_V1ALPHA1, State.WORKS,
+        Checks(guide_files.RAYCLUSTER_V1ALPHA1), f"{_CHECKED}; the operator runs it", "a RayCluster of ray.io/v1alpha1",
     ),
     _entry(
         "service", "Connect", typed("connect_service"), State.EQUIVALENT, Run("test_programs.py::test_connect_service"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from tests.guides.answers import LATER, NO_KUBERNETES, RAYCLUSTER_REFUSED, USAGE
-from tests.guides.entries import Checks, Entry, Guide, Proof, Run, Says, State, typed
+from tests.guides.answers import NO_KUBERNETES, RAYCLUSTER_REFUSED
+from tests.guides.entries import Checks, Entry, Guide, Proof, Run, State, typed
 from tests.unit.config import guide_files
 
 _OPERATOR = "the operator"
+_HONOURED = "`config check` finds nothing wrong; the operator and the autoscaler beside the head honour it"
 _SAMPLE = "ray-cluster.autoscaler.yaml"
 _SAMPLE_URL = f"https://raw.githubusercontent.com/ray-project/kuberay/v1.0.0-rc.0/ray-operator/config/samples/{_SAMPLE}"
 _HEAD_POD = (
@@ -21,10 +22,14 @@ _PODS = "kubectl get pods -l=ray.io/is-ray-node=yes"
 _COUNTED = "`rayfleet status` counts nodes where the guide counts pods"
 
 
-def _sample(options: str) -> Says:
-    """Return the answer to a RayCluster with autoscaling and these lines of its spec."""
-    text = f"apiVersion: ray.io/v1\nkind: RayCluster\nspec:\n  enableInTreeAutoscaling: true\n{options}"
-    return Says(("up", _SAMPLE), USAGE, (f"{_SAMPLE}:2:7: kind: RayCluster resources are not",), {_SAMPLE: text})
+def _sample(options: str = "", group: str = "") -> Checks:
+    """Return a RayCluster with autoscaling, with these lines of its spec and these words of its group."""
+    pod = "template: {spec: {containers: [{name: ray, resources: {limits: {cpu: 1}}}]}}"
+    return Checks(
+        "apiVersion: ray.io/v1\nkind: RayCluster\nmetadata: {name: raycluster-autoscaler}\nspec:\n"
+        f"  enableInTreeAutoscaling: true\n{options}  headGroupSpec: {{{pod}}}\n"
+        f"  workerGroupSpecs: [{{groupName: small, {group}{pod}}}]\n"
+    )
 
 
 def _entry(name: str, heading: str, text: str, state: State, proof: Proof, *notes: str) -> Entry:
@@ -58,7 +63,7 @@ _OVERVIEW = (
 _START = (
     _entry(
         "kind", "Step 1", "kind create cluster --image=kindest/node:v1.23.0", State.PLANNED, NO_KUBERNETES,
-        f"provider kuberay {LATER}",
+        "a Kubernetes cluster",
     ),
     _planned("curl", "Step 3", f"curl -LO {_SAMPLE_URL}"),
     _planned("apply", "Step 3", f"kubectl apply -f {_SAMPLE}"),
@@ -149,29 +154,29 @@ _WATCH = (
 
 _OPTIONS = (
     _entry(
-        "enable", "Configuration", "enableInTreeAutoscaling: true", State.PLANNED, _sample(""), _OPERATOR,
+        "enable", "Configuration", "enableInTreeAutoscaling: true", State.WORKS, _sample(), _HONOURED,
     ),
     _entry(
-        "replicas", "Configuration", "minReplicas / maxReplicas / replicas", State.PLANNED,
-        _sample("  workerGroupSpecs: [{groupName: small, replicas: 0, minReplicas: 0, maxReplicas: 10}]\n"), _OPERATOR,
+        "replicas", "Configuration", "minReplicas / maxReplicas / replicas", State.WORKS,
+        _sample(group="replicas: 0, minReplicas: 0, maxReplicas: 10, "), _HONOURED,
     ),
     _entry(
-        "mode", "Configuration", "upscalingMode: Conservative | Default | Aggressive", State.PLANNED,
+        "mode", "Configuration", "upscalingMode: Conservative | Default | Aggressive", State.WORKS,
         _sample("  autoscalerOptions: {upscalingMode: Conservative}\n"),
-        f"{_OPERATOR}; elsewhere `upscaling_speed`: 1, or null for no limit",
+        f"{_HONOURED}; elsewhere `upscaling_speed`: 1, or null for no limit",
     ),
     _entry(
-        "idle", "Configuration", "idleTimeoutSeconds: 60", State.PLANNED,
-        _sample("  autoscalerOptions: {idleTimeoutSeconds: 60}\n"), f"{_OPERATOR}; elsewhere `idle_timeout_minutes`",
+        "idle", "Configuration", "idleTimeoutSeconds: 60", State.WORKS,
+        _sample("  autoscalerOptions: {idleTimeoutSeconds: 60}\n"), f"{_HONOURED}; elsewhere `idle_timeout_minutes`",
     ),
     _entry(
-        "resources", "Configuration", guide_files.SIDECAR, State.PLANNED,
-        Checks(guide_files.SIDECAR, ("a part of spec.autoscalerOptions; RayCluster resources are not available",)),
-        f"{_OPERATOR}; `config check` knows it as a part of autoscalerOptions", "resources of the sidecar",
+        "resources", "Configuration", guide_files.SIDECAR, State.WORKS,
+        Checks(guide_files.SIDECAR, ("a part of spec.autoscalerOptions of a RayCluster",)),
+        f"{_HONOURED}; alone, it is checked as a part of autoscalerOptions", "resources of the sidecar",
     ),
     _entry(
-        "container", "Configuration", "image, imagePullPolicy, env, envFrom", State.PLANNED,
-        _sample("  autoscalerOptions: {image: a, imagePullPolicy: IfNotPresent, env: [], envFrom: []}\n"), _OPERATOR,
+        "container", "Configuration", "image, imagePullPolicy, env, envFrom", State.WORKS,
+        _sample("  autoscalerOptions: {image: a, imagePullPolicy: IfNotPresent, env: [], envFrom: []}\n"), _HONOURED,
     ),
 )  # fmt: skip
 

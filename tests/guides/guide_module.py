@@ -64,8 +64,9 @@ ENTRIES = (
         f"`rayfleet down cluster.yaml`; {_HERE}",
     ),
     _entry(
-        "raycluster", "Kubernetes", guide_files.RAYCLUSTER_V1, State.PLANNED, RAYCLUSTER_REFUSED,
-        f"RayCluster resources: {LATER}", "ray-cluster.yaml, a RayCluster of ray.io/v1",
+        "raycluster", "Kubernetes", guide_files.RAYCLUSTER_V1, State.WORKS,
+        Checks(guide_files.RAYCLUSTER_V1),
+        "`config check` finds nothing wrong; the operator runs it", "ray-cluster.yaml, a RayCluster of ray.io/v1",
     ),
     _entry(
         "apply", "Kubernetes", "kubectl apply -f ray-cluster.yaml", State.PLANNED, RAYCLUSTER_REFUSED, "the operator",

@@ -8,9 +8,11 @@ from tests.unit.kube_operator.raycluster.clusters import raycluster
 
 from rayfleet.kube_operator.reconciling import Call, Probe
 from rayfleet.kube_operator.runtime.operator import Edges, Operator
+from rayfleet.kube_operator.runtime.servers import Servers
 from rayfleet.kube_operator.settings import OperatorSettings
 from rayfleet.testing.fake_kube import FakeKube
 from rayfleet.testing.virtual_time import VirtualClock, run_virtual
+from rayfleet.wire.kube.kube import Kube
 from rayfleet.wire.kube.objects import POD, RAY_CLUSTER, Key, Object, is_leaving, key_of, labels_of
 
 CLUSTER = Key("team", "demo")
@@ -28,10 +30,15 @@ class Silent:
 
 
 class Stage:
-    """One API server, its kubelets, and operators that come and go."""
+    """One API server, its kubelets, and operators that come and go.
+
+    `door`: the API server as operators see it. `servers`: those of the clusters.
+    """
 
     def __init__(self, *, kubelet: bool = True) -> None:
         self.kube = FakeKube(now=VirtualClock().now, pods_linger=True)
+        self.door: Kube = self.kube
+        self.servers: Servers = Silent()
         self.boot_s = 0.0
         self._serial = 0
         self._operator: asyncio.Task[None] | None = None
@@ -41,7 +48,7 @@ class Stage:
         """Start another operator; the one before is killed."""
         await self.kill()
         self._serial += 1
-        edges = Edges(self.kube, OperatorSettings(), f"op{self._serial}", VirtualClock().now, Silent())
+        edges = Edges(self.door, OperatorSettings(), f"op{self._serial}", VirtualClock().now, self.servers)
         self._operator = asyncio.create_task(Operator(edges).run())
 
     async def kill(self) -> None:

@@ -22,9 +22,10 @@ from rayfleet.planner import plan
 from rayfleet.planner.invariants import check
 from rayfleet.providers.kuberay import KubeRayProvider
 from rayfleet.providers.kuberay.pods import is_worker, machine
-from rayfleet.testing.fake_engine import FakeEngine
+from rayfleet.testing.fake_engine import FakeEngine, node_of
 from rayfleet.testing.virtual_time import VirtualClock, run_virtual
-from rayfleet.wire.kube.objects import POD, RAY_CLUSTER, Object, key_of, labels_of
+from rayfleet.wire.kube.errors import KubeError, QuotaExceeded
+from rayfleet.wire.kube.objects import POD, RAY_CLUSTER, Kind, Object, key_of, labels_of
 
 CPU = Resources.of({"CPU": 1})
 FOR_EVER = 1e9
@@ -45,6 +46,10 @@ class Scene:
         await self.stage.apply(*groups, enableInTreeAutoscaling=True, autoscalerOptions=options)
         self._read()
         self.engine.join_by_hand("head", Resources(), head=True)
+        self.begin()
+
+    def begin(self) -> None:
+        """Start an autoscaler that remembers nothing."""
         provider = KubeRayProvider(self.stage.kube, CLUSTER)
         parts = Parts(
             cluster="demo",
@@ -61,6 +66,11 @@ class Scene:
             asyncio.create_task(reconciler.run()),
             asyncio.create_task(follow_policy(self.stage.kube, CLUSTER, reconciler)),
         ]
+
+    async def restart(self) -> None:
+        """Start another autoscaler, with an empty ledger, in place of this one."""
+        await self.close()
+        self.begin()
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -168,6 +178,31 @@ def test_3_a_slice_of_several_hosts_comes_and_goes_as_a_whole() -> None:
         return [*seen, (scene.workers(), scene.replicas())]
 
     assert on_scene(act) == [(4, [1]), (8, [2]), (0, [0])]
+
+
+def test_slices_that_an_autoscaler_finds_are_kept_and_given_back_whole() -> None:
+    """It starts with an empty ledger while slices of four hosts run: one of them in use, the other idle."""
+
+    async def act(scene: Scene) -> list[tuple[int, list[int]]]:
+        hosts = {**with_limits("tpu", cpu="1", **{"google.com/tpu": 4}), "numOfHosts": 4}
+        await scene.start(hosts, idleTimeoutSeconds=100)
+        scene.engine.submit(Resources.of({"TPU": 4}), count=8, run_s=FOR_EVER)
+        await asyncio.sleep(30)
+        seen = [(scene.workers(), scene.replicas())]
+        pods = {key_of(pod).name: labels_of(pod)["ray.io/worker-group-replica-index"] for pod in scene.stage.pods()}
+        in_first = {node_of(name) for name, replica in pods.items() if replica == "0"}
+        await scene.restart()
+        await asyncio.sleep(60)
+        kept = {key_of(pod).name for pod in scene.stage.pods()}
+        assert kept == set(pods)
+        seen.append((scene.workers(), scene.replicas()))
+        scene.end(*(n for n, task in enumerate(scene.engine.tasks) if task.node in in_first))
+        await asyncio.sleep(200)
+        left = {labels_of(pod)["ray.io/worker-group-replica-index"] for pod in scene.stage.pods()}
+        assert left == {"1"}
+        return [*seen, (scene.workers(), scene.replicas())]
+
+    assert on_scene(act) == [(8, [2]), (8, [2]), (4, [1])]
 
 
 def test_4_an_actor_with_a_custom_resource_scales_the_group_that_has_it() -> None:
@@ -348,3 +383,25 @@ def test_a_pod_that_somebody_elses_deletion_holds_does_not_hold_us_up() -> None:
         return scene.workers(), [key_of(pod).name for pod in scene.stage.pods() if key_of(pod).name == stuck]
 
     assert on_scene(act) == (3, [])
+
+
+def test_a_group_that_a_quota_holds_up_is_passed_over_within_minutes() -> None:
+    """Also pods that nobody waits for any more are not asked for: nothing comes of them when there is room again."""
+
+    async def act(scene: Scene) -> list[tuple[int, list[int]]]:
+        full = True
+
+        def refuse(verb: str, kind: Kind, thing: Object) -> KubeError | None:
+            held = full and (verb, kind) == ("create", POD) and labels_of(thing)["ray.io/group"] == "first"
+            return QuotaExceeded(f'pods "{key_of(thing).name}" is forbidden: exceeded quota: team') if held else None
+
+        scene.stage.kube.refuse = refuse
+        await scene.start({**group("first", 0), "priority": 10}, group("second", 0), idleTimeoutSeconds=1000)
+        scene.engine.submit(CPU, count=3, run_s=FOR_EVER)
+        await asyncio.sleep(60)
+        seen = [(scene.workers("second"), scene.replicas())]
+        full = False
+        await asyncio.sleep(120)
+        return [*seen, (scene.workers("first"), scene.replicas())]
+
+    assert on_scene(act) == [(3, [0, 3]), (0, [0, 3])]

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from rayfleet.cli.terminal import fail
+
 
 def cluster_names(incomplete: str) -> list[str]:
     """Return the clusters that a shell may offer for `incomplete`."""
@@ -42,8 +44,29 @@ Cluster = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, in a format that stays.")]
 
+KubeContext = Annotated[
+    str | None,
+    typer.Option(
+        "--context", help="Of a RayCluster: the kubeconfig's context. Default: its current one.", show_default=False
+    ),
+]
+Timeout = Annotated[float, typer.Option("--timeout", min=1, help="Of a RayCluster: wait so long, in s.")]
+
 COMMAND_LINE = {"allow_interspersed_args": False, "ignore_unknown_options": False}
 """For commands that run others: options after the first word belong to that command."""
+
+
+def in_kubernetes(word: str | None, context: str | None = None) -> bool:
+    """Say whether a CLUSTER argument means a cluster in Kubernetes. `context` is for those only."""
+    found = False
+    if word is not None and (word.startswith("k8s:") or word.endswith((".yaml", ".yml"))):
+        from rayfleet.launcher.kube.target import means_kubernetes  # reads configuration, which most never need
+
+        found = means_kubernetes(word)
+    if context is not None and not found:
+        hint = "name it: --context CONTEXT raycluster.yaml, or k8s:CONTEXT/NAMESPACE/NAME"
+        fail("--context is for clusters in Kubernetes", hint)
+    return found
 
 
 class Verb(TyperCommand):

@@ -43,11 +43,17 @@ def _described(error: Exception) -> tuple[str, str, int]:
     from rayfleet.config import ConfigInvalid
     from rayfleet.contracts import EngineError, JobsUnavailable, LedgerError, ProviderError
     from rayfleet.reports.history import HistoryUnavailable
+    from rayfleet.wire.kube.errors import Forbidden, KubeError, Unavailable
 
     look = "rayfleet status and rayfleet logs say more, rayfleet doctor looks at the machine"
     match error:
         case ConfigInvalid():
             return str(error), "", EXIT_USAGE
+        case Unavailable():
+            return f"the Kubernetes API server: {error}", "look whether it is reachable: kubectl get nodes", EXIT_NOT_OK
+        case KubeError():
+            hint = "kubectl auth can-i --list says what is allowed" if isinstance(error, Forbidden) else ""
+            return f"the Kubernetes API server: {error}", hint, EXIT_USAGE
         case EngineError() | JobsUnavailable():
             return f"Ray does not answer: {error}", look, EXIT_NOT_OK
         case LedgerError() | ProviderError() | HistoryUnavailable() | OSError():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from rayfleet.cli.arguments import AsJson, Cluster, add, cluster_names
+from rayfleet.cli.arguments import AsJson, Cluster, KubeContext, Timeout, add, cluster_names, in_kubernetes
 from rayfleet.cli.terminal import EXIT_INTERRUPTED, EXIT_NOT_OK, complain, fail, print_json, print_table, waiting
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ def up(
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Control it from this terminal; Ctrl-C ends the cluster.")
     ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Of a RayCluster: change it without asking.")] = False,
+    timeout: Timeout = 600.0,
+    context: KubeContext = None,
     as_json: AsJson = False,
 ) -> None:
     """Start a cluster, or take up again one whose controller is gone.
@@ -46,7 +49,16 @@ def up(
       rayfleet up                      this machine's pools, no file needed
       rayfleet up cluster.yaml         as the file says; after a change: applies it
       rayfleet up --name second        one more cluster beside the first
+      rayfleet up raycluster.yaml      a RayCluster, RayJob or RayService, in Kubernetes
     """
+    if in_kubernetes(config, context):
+        from rayfleet.cli import resources
+        from rayfleet.launcher.kube.choose import Wanted
+
+        if name is not None or foreground:
+            fail("--name and --foreground are for clusters of this machine", "its name is in the file")
+        resources.up(Wanted(config, context), yes=yes, timeout_s=timeout, as_json=as_json)
+        return
     from rayfleet.launcher.spec import resolve
     from rayfleet.launcher.up import up_and_serving
 
@@ -69,6 +81,8 @@ def up(
 def down(
     cluster: Cluster = None,
     forget: Annotated[bool, typer.Option("--forget", help="Also remove its configuration, history and logs.")] = False,
+    timeout: Timeout = 600.0,
+    context: KubeContext = None,
     as_json: AsJson = False,
 ) -> None:
     """End a cluster: workers first, then the head. Its history and logs stay.
@@ -77,7 +91,14 @@ def down(
       rayfleet down
       rayfleet down second
       rayfleet down second --forget
+      rayfleet down raycluster.yaml    deletes what is in the file; over when its pods are gone
     """
+    if in_kubernetes(cluster, context):
+        from rayfleet.cli import resources
+        from rayfleet.launcher.kube.choose import Wanted
+
+        resources.down(Wanted(cluster, context), timeout_s=timeout, as_json=as_json)
+        return
     from rayfleet.launcher.down import down as bring_down
     from rayfleet.launcher.errors import NoCluster
     from rayfleet.launcher.home import remove

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rayfleet.cli.arguments import AsJson, Cluster, add
+from rayfleet.cli.arguments import AsJson, Cluster, KubeContext, add, in_kubernetes
 from rayfleet.cli.terminal import fail, print_json, print_table
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def status(
     cluster: Cluster = None,
     as_json: AsJson = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing it until Ctrl-C.")] = False,
+    context: KubeContext = None,
 ) -> None:
     """Show nodes, resources, demand, and what is being done about it.
 
@@ -40,7 +41,14 @@ def status(
       rayfleet status --watch
       rayfleet status second --json
       rayfleet status --watch --json   one object a second
+      rayfleet status raycluster.yaml  or k8s:CONTEXT/NAMESPACE/NAME: a RayCluster's head, groups and conditions
     """
+    if in_kubernetes(cluster, context):
+        from rayfleet.cli import resources
+        from rayfleet.launcher.kube.choose import Wanted
+
+        resources.status(Wanted(cluster, context), watch=watch, as_json=as_json)
+        return
     from rayfleet.launcher.known import choose
     from rayfleet.launcher.view import status_json, status_text
 
@@ -161,13 +169,38 @@ def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many lines from the end.")] = 100,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing what comes, until Ctrl-C.")] = False,
     path: Annotated[bool, typer.Option("--path", help="Only print where the files are.")] = False,
+    node: Annotated[
+        str | None, typer.Option(help="Of a RayCluster: a pod. Default: its head's.", show_default=False)
+    ] = None,
+    container: Annotated[
+        str | None,
+        typer.Option(
+            "--container",
+            "-c",
+            help="Of a RayCluster: a container. Default: autoscaler, else Ray's.",
+            show_default=False,
+        ),
+    ] = None,
+    context: KubeContext = None,
 ) -> None:
     """Print the controller's log.
 
     Examples:
       rayfleet logs
       rayfleet logs -f
+      rayfleet logs raycluster.yaml                        of the autoscaler beside the head
+      rayfleet logs raycluster.yaml --node demo-small-worker-x7k2p
     """
+    if in_kubernetes(cluster, context):
+        from rayfleet.cli import resources
+        from rayfleet.launcher.kube.choose import Wanted
+
+        if path:
+            fail("--path is for clusters of this machine")
+        resources.logs(Wanted(cluster, context), resources.Part(node, container), lines, follow=follow)
+        return
+    if node is not None or container is not None:
+        fail("--node and --container are for clusters in Kubernetes", "rayfleet logs raycluster.yaml --node POD")
     from rayfleet.launcher import logs as files
 
     home = _any_cluster(cluster)

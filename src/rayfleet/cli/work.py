@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from rayfleet.cli.arguments import COMMAND_LINE, AsJson, Cluster, add
+from rayfleet.cli.arguments import COMMAND_LINE, AsJson, Cluster, KubeContext, add, in_kubernetes
 from rayfleet.cli.terminal import EXIT_INTERRUPTED, EXIT_NOT_OK, complain, fail, print_json, waiting
 
 _NOT_FOUND, _NOT_RUNNABLE = 127, 126
@@ -57,40 +57,54 @@ def run(
     from rayfleet.launcher.known import choose
     from rayfleet.launcher.work import environment
 
-    _become(command, environment(choose(cluster)))
+    become(command, environment(choose(cluster)))
 
 
 def exec_(
     words: Annotated[list[str], typer.Argument(metavar="[CLUSTER] CMD...", show_default=False)],
+    context: KubeContext = None,
 ) -> None:
     """Run a shell command on the head. Its exit code is ours.
 
     Examples:
       rayfleet exec 'ray status'
       rayfleet exec second python script.py --fast
+      rayfleet exec raycluster.yaml 'ray status'       in the head's pod, by kubectl
     """
+    if in_kubernetes(words[0], context):
+        from rayfleet.cli import resources
+        from rayfleet.launcher.kube.choose import Wanted
+
+        resources.run_inside(Wanted(words[0], context), words[1:])
     from rayfleet.launcher.known import choose, split
     from rayfleet.launcher.work import environment, shell_command
 
     cluster, rest = split(words, 1)
-    _become(shell_command(rest), environment(choose(cluster)))
+    become(shell_command(rest), environment(choose(cluster)))
 
 
-def attach(cluster: Cluster = None) -> None:
+def attach(cluster: Cluster = None, context: KubeContext = None) -> None:
     """Open a shell on the head, in which ray.init() and Ray's own commands find the cluster.
 
     Examples:
       rayfleet attach
+      rayfleet attach raycluster.yaml      in the head's pod, by kubectl
     """
+    if in_kubernetes(cluster, context):
+        from rayfleet.cli import resources
+        from rayfleet.launcher.kube.choose import Wanted
+
+        resources.open_shell(Wanted(cluster, context))
     from rayfleet.launcher.known import choose
     from rayfleet.launcher.work import environment
 
-    _become([os.environ.get("SHELL") or "/bin/bash", "-i"], environment(choose(cluster)))
+    become([os.environ.get("SHELL") or "/bin/bash", "-i"], environment(choose(cluster)))
 
 
 def submit(
     words: Annotated[list[str], typer.Argument(metavar="[CLUSTER] SCRIPT [ARGS]...", show_default=False)],
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Print the job's id and return.")] = False,
+    context: KubeContext = None,
 ) -> None:
     """Run a script as a job on the head and follow its output; ends with 0 when the job succeeded, else with 1.
 
@@ -98,7 +112,13 @@ def submit(
       rayfleet submit script.py --size 10
       rayfleet submit second script.py
       rayfleet submit --no-wait script.py
+      rayfleet submit raycluster.yaml script.py        by `ray job submit` in the head's pod
     """
+    if in_kubernetes(words[0], context):
+        from rayfleet.cli import resources
+        from rayfleet.launcher.kube.choose import Wanted
+
+        resources.submit(Wanted(words[0], context), words[1:], no_wait=no_wait)
     from rayfleet.launcher import job
     from rayfleet.launcher.known import choose, split
 
@@ -120,7 +140,7 @@ def submit(
         fail(f"job {job_id} ended as {ended.status}: {ended.message}".rstrip(": "), code=EXIT_NOT_OK)
 
 
-def _become(command: list[str], environment: dict[str, str]) -> NoReturn:
+def become(command: list[str], environment: dict[str, str]) -> NoReturn:
     """Turn this process into `command`, so that signals, output and exit code are its own."""
     try:
         os.execvpe(command[0], command, environment)  # noqa: S606 - running the user's command is what is asked for

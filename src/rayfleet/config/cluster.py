@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
+from rayfleet.config.checked import Checked
 from rayfleet.config.cluster_form import (
     COMMAND_KEYS,
     FILE_KEYS,
@@ -16,9 +17,9 @@ from rayfleet.config.cluster_form import (
 from rayfleet.config.cluster_policy import bootstrap, has_workers, monitoring, policy, setups
 from rayfleet.config.cluster_spec import ClusterSpec, Registry, SettingsKind
 from rayfleet.config.cluster_types import Types, is_short_dialect, node_types
-from rayfleet.config.document import Document, read
+from rayfleet.config.document import Document, read, read_all
 from rayfleet.config.forms import at, in_order, validate
-from rayfleet.config.kubernetes_files import looks_like_kubernetes
+from rayfleet.config.kubernetes_files import has_resource, looks_like_kubernetes, manifest, may_be_manifest
 from rayfleet.config.policy_checks import shared_contradictions
 from rayfleet.config.problems import ConfigInvalid, Problem, did_you_mean, shown
 from rayfleet.config.standby_form import modes_it_lacks
@@ -28,27 +29,6 @@ DEFAULT_NAME = "default"
 PROCESS = "process"
 LATER = ("local", "aws", "gcp", "azure", "aliyun", "kuberay", "pods", "external")
 """Types of places that a release may have; without their kind a file is checked as far as it goes."""
-
-
-class Checked(NamedTuple):
-    """What is known of a file. `spec` None: it has problems, or describes a cluster that this version cannot read.
-
-    `notices`: nothing is wrong, but good to know. `can_run`: `up` takes it.
-    """
-
-    spec: ClusterSpec | None
-    problems: tuple[Problem, ...]
-    notices: tuple[Problem, ...]
-    can_run: bool = False
-
-    def verdict(self, file: str) -> str:
-        """Return in one line what a file without problems is good for, and how far that has been looked at."""
-        if self.can_run:
-            return f"{file} is fine"
-        looked = "it is known, but not checked"
-        if self.spec is not None:
-            looked = f"nothing is wrong as far as it can be checked without provider {self.spec.provider}"
-        return f"{file}: {looked}; `rayfleet up` cannot run it in this version"
 
 
 def load(text: str, registry: Registry, file: str) -> ClusterSpec:
@@ -61,13 +41,16 @@ def load(text: str, registry: Registry, file: str) -> ClusterSpec:
     if found.spec is None:
         raise ConfigInvalid(found.problems or found.notices)
     if not found.can_run:
-        raise ConfigInvalid([notice for notice in found.notices if notice.path == "provider.type"])
+        why = [notice for notice in found.notices if notice.path == "provider.type"]
+        raise ConfigInvalid(why or [Problem(found.verdict(file).partition(": ")[2], file=file)])
     return found.spec
 
 
 def check(text: str, registry: Registry, file: str) -> Checked:
     """Read a cluster file and tell everything about it; a place that is not installed is a notice."""
     try:
+        if may_be_manifest(text) and has_resource(documents := read_all(text, file, old_booleans=True)):
+            return manifest(documents, registry)
         document = read(text, file, old_booleans=True)
     except ConfigInvalid as error:
         return Checked(None, error.problems, ())
@@ -76,7 +59,7 @@ def check(text: str, registry: Registry, file: str) -> Checked:
         return Checked(None, (document.problem((), message),), ())
     told = looks_like_kubernetes(document)
     if told is not None:
-        return Checked(None, *told)
+        return told
     return _cluster(document, registry)
 
 

@@ -97,23 +97,45 @@ def read(text: str, file: str, *, old_booleans: bool = False) -> Document:
             return Document(json.loads(text, object_pairs_hook=_unique), text, file)
         except (ValueError, RecursionError):
             pass  # YAML reads it too, or says where it is wrong
+    (document,) = _documents(text, file, old_booleans=old_booleans, several=False)
+    return document
+
+
+def read_all(text: str, file: str, *, old_booleans: bool = False) -> tuple[Document, ...]:
+    """Read a stream of documents, as `kubectl` takes them; empty ones are left out. Lines count from the file's first.
+
+    Raises:
+        ConfigInvalid: as `read`, but for the number of documents.
+    """
+    if text.lstrip()[:1] == "{":
+        return (read(text, file, old_booleans=old_booleans),)
+    return tuple(each for each in _documents(text, file, old_booleans=old_booleans, several=True) if each.value)
+
+
+def _documents(text: str, file: str, *, old_booleans: bool, several: bool) -> list[Document]:
     if len(text) > YAML_BYTES_MAX:
         raise ConfigInvalid([Problem("is too large for YAML", file=file, hint="write it as JSON")])
     if _depth(text) > BRACKETS_MAX:  # the parser would find out as well, after a quarter of a minute
         raise ConfigInvalid([Problem("is nested too deeply", file=file)])
+    reader = _Reader(file, old_booleans=old_booleans)
+    found = []
     try:
-        root = _compose(text)
-        reader = _Reader(file, old_booleans=old_booleans)
-        value = reader.value(root, ()) if root is not None else None
+        for root in _compose_all(text) if several else [_compose(text)]:
+            document = Document(reader.value(root, ()) if root is not None else None, text, file)
+            document.__dict__["_root"] = root
+            found.append(document)
     except YAMLError as error:
         raise ConfigInvalid([_syntax(error, file)]) from None
     except RecursionError:
         raise ConfigInvalid([Problem("is nested too deeply", file=file)]) from None
     if reader.problems:
         raise ConfigInvalid(reader.problems)
-    document = Document(value, text, file)
-    document.__dict__["_root"] = root
-    return document
+    return found
+
+
+def _compose_all(text: str) -> Iterator[Node | None]:
+    roots: Iterator[Node | None] = YAML(typ="rt", pure=True).compose_all(io.StringIO(text))
+    return roots
 
 
 def _compose(text: str) -> Node | None:

@@ -46,8 +46,13 @@ def validate(
     try:
         return form.model_validate({key: part for key, part in value.items() if key not in without}), []
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=True)
-        return None, [_problem(form, document, path, one) for one in found]
+        return None, problems_of(form, document, path, error)
+
+
+def problems_of(form: type[BaseModel], document: Document, path: Path, error: ValidationError) -> list[Problem]:
+    """Return what pydantic found wrong with the part of a document at `path`, in words for its author."""
+    found = error.errors(include_url=False, include_context=True)
+    return [_problem(form, document, path, one) for one in found]
 
 
 def at(value: Any, path: Path) -> Any:
@@ -105,6 +110,9 @@ _MESSAGES = {
     "too_short": "must not be empty",
     "string_too_short": "must not be empty",
     "string_type": "must be text, not {value}",
+    "int_type": "must be a whole number, not {value}",
+    "float_type": "must be a number, not {value}",
+    "bool_type": "must be true or false, not {value}",
     "enum": "must be one of {expected}, not {value}",
     "literal_error": "must be {expected}, not {value}",
 }

@@ -297,4 +297,4 @@ def _outcome(row: OutcomeForm) -> Outcome:
 
 
 def _stray(row: StrayForm) -> Stray:
-    return Stray(row.machine_id, _origin(row), row.batch, row.launched_at, row.head, row.standby)
+    return Stray(row.machine_id, _origin(row), row.batch, row.launched_at, row.head, row.standby, row.replica)

@@ -281,6 +281,7 @@ class StrayForm(OriginForm):
     launched_at: Number = 0.0
     head: Flag = False
     standby: Flag = False
+    replica: Text = ""
 
 
 class ExpectedForm(Form):

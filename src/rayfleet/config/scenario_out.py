@@ -65,10 +65,7 @@ def snapshot_to_json(snapshot: Snapshot) -> Json:
             "outcomes": [_outcome(outcome) for outcome in snapshot.outcomes],
             "strays": [
                 {"machine_id": s.machine_id, **origin_to_json(s.offer)}
-                | _without(
-                    {"batch": "", "launched_at": 0.0, "head": False, "standby": False},
-                    {"batch": s.batch, "launched_at": s.launched_at, "head": s.head, "standby": s.standby},
-                )
+                | _without(_STRAY_DEFAULTS, {name: getattr(s, name) for name in _STRAY_DEFAULTS})
                 for s in snapshot.strays
             ],
             "in_flight": list(snapshot.in_flight),
@@ -176,6 +173,9 @@ def _removed_pools(snapshot: Snapshot) -> list[str]:
     used = [claim.pool for claim in snapshot.claims]
     used += [stray.offer.pool for stray in snapshot.strays] + [backoff.scope.pool for backoff in snapshot.backoffs]
     return sorted({name for name in used if name} - known)
+
+
+_STRAY_DEFAULTS: Json = {"batch": "", "launched_at": 0.0, "head": False, "standby": False, "replica": ""}
 
 
 def _rows(claim: Claim, policy: Policy) -> Iterable[Json]:

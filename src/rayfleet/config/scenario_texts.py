@@ -171,6 +171,7 @@ SCENARIO_TEXTS: Final[dict[str, dict[str, str]]] = {
         "launched_at": "When it was launched.",
         "head": "It carries the head.",
         "standby": "It waits without Ray.",
+        "replica": "What the hosts of its replica have in common, where a place says so.",
     },
     "ExpectedForm": {
         "name": "What it is called, for people.",

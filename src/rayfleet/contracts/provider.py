@@ -44,6 +44,7 @@ class Machine:
     of the launch that made it, "" where the place offers no tags. `launched_at`, `interrupt_at`:
     seconds since the epoch; `address`: how other machines reach it, "" when not known yet. `trouble`: what a machine
     that is STARTING waits for (stock, a quota), or why it is FAILED, where the place tells; `message`: its own words.
+    `replica`: what the hosts of one multi-host replica have in common, at a place that makes replicas and has no tags.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Machine:
     interrupt_at: float | None = None
     message: str = ""
     trouble: Trouble | None = None
+    replica: str = ""
 
 
 @dataclass(frozen=True, slots=True)

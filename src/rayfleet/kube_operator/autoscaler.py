@@ -6,6 +6,7 @@ Its policy is the RayCluster's spec, read anew every few seconds; its machines a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 from collections.abc import Mapping
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from pydantic import ValidationError
 
 from rayfleet.config import ClusterSpec
 from rayfleet.config.rayio.policy import PROVIDER, policy_of
@@ -31,13 +31,19 @@ from rayfleet.wiring import build
 log = structlog.get_logger()
 
 POLICY_EVERY_S: Final = 5.0
+AGAIN_S: Final = 5.0
+"""How long after a failure it is started anew."""
+GCS_PORT: Final = 6379
 STATE_FOLDER: Final = "rayfleet"
 _LOGS: Final = "session_latest/logs"
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where a RayCluster's head is reached. `shared`: the folder in which its Ray writes, "" when that is elsewhere."""
+    """Where a RayCluster's head is reached.
+
+    `gcs_port` 0: as the RayCluster says. `shared`: the folder in which its Ray writes, "" when that is elsewhere.
+    """
 
     host: str
     gcs_port: int
@@ -47,22 +53,50 @@ class Head:
     @classmethod
     def beside(cls, environment: Mapping[str, str]) -> Head:
         """Return the head that this container runs beside, from the container's variables."""
-        port = environment.get("RAY_PORT", "6379")
+        port = environment.get("RAY_PORT", "0")  # KubeRay's operator does not tell
         return cls("127.0.0.1", int(port), "/tmp/ray", environment.get("RAY_AUTH_TOKEN", ""))  # noqa: S108 - the pod's
 
 
 async def autoscale(kube: Kube, cluster: Key, head: Head, folder: Path) -> None:
     """Scale a RayCluster until told to stop by a signal. What must survive a restart is kept in `folder`.
 
-    Raises:
-        KubeError: the RayCluster cannot be read at the start.
+    Nothing else ends it: a container beside a head is not started again when the pod says so (`restartPolicy: Never`).
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    policy = await _policy(kube, cluster)
-    assembly = build(_spec(cluster, policy), folder, _ray(cluster, head, folder))
+    while not stop.is_set():
+        spec = await first_spec(kube, cluster, stop)
+        if spec is None:
+            break
+        try:
+            await _scale(kube, cluster, _ray(cluster, head, spec, folder), policy_of(spec), stop)
+        except Exception:
+            log.exception("autoscaler_failed", cluster=str(cluster), again_s=AGAIN_S)
+            await _pause(stop)
+    log.info("autoscaler_stopped", cluster=str(cluster))
+
+
+async def first_spec(kube: Kube, cluster: Key, stop: asyncio.Event) -> RayClusterSpec | None:
+    """Return the RayCluster's spec once it can be read and used, None when told to stop before that.
+
+    The rights to read it may come later than this container does.
+    """
+    while not stop.is_set():
+        try:
+            spec = await _spec_of(kube, cluster)
+            policy_of(spec)
+        except (KubeError, ValueError) as error:
+            log.warning("cluster_unreadable", cluster=str(cluster), error=str(error), again_s=AGAIN_S)
+            await _pause(stop)
+        else:
+            return spec
+    return None
+
+
+async def _scale(kube: Kube, cluster: Key, ray: RaySettings, policy: Policy, stop: asyncio.Event) -> None:
+    assembly = build(_spec(cluster, policy), Path(ray.folder), ray)
     log.info("autoscaler_started", cluster=str(cluster), groups=[pool.name for pool in policy.pools])
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -71,7 +105,11 @@ async def autoscale(kube: Kube, cluster: Key, head: Head, folder: Path) -> None:
             following.cancel()
     finally:
         await assembly.close()
-    log.info("autoscaler_stopped", cluster=str(cluster))
+
+
+async def _pause(stop: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), AGAIN_S)
 
 
 async def follow_policy(kube: Kube, cluster: Key, reconciler: Reconciler) -> None:
@@ -79,8 +117,8 @@ async def follow_policy(kube: Kube, cluster: Key, reconciler: Reconciler) -> Non
     while True:
         await asyncio.sleep(POLICY_EVERY_S)
         try:
-            policy = await _policy(kube, cluster)
-        except (KubeError, ValidationError, ValueError) as error:
+            policy = policy_of(await _spec_of(kube, cluster))
+        except (KubeError, ValueError) as error:
             log.warning("policy_kept", cluster=str(cluster), error=str(error))
             continue
         if policy != reconciler.policy:
@@ -89,9 +127,9 @@ async def follow_policy(kube: Kube, cluster: Key, reconciler: Reconciler) -> Non
             reconciler.wake("policy")
 
 
-async def _policy(kube: Kube, cluster: Key) -> Policy:
+async def _spec_of(kube: Kube, cluster: Key) -> RayClusterSpec:
     thing = await kube.get(RAY_CLUSTER, cluster)
-    return policy_of(RayClusterSpec.model_validate(thing["spec"]))
+    return RayClusterSpec.model_validate(thing["spec"])
 
 
 def _spec(cluster: Key, policy: Policy) -> ClusterSpec:
@@ -99,13 +137,15 @@ def _spec(cluster: Key, policy: Policy) -> ClusterSpec:
     return ClusterSpec(cluster.name, policy, PROVIDER, settings)
 
 
-def _ray(cluster: Key, head: Head, folder: Path) -> RaySettings:
+def _ray(cluster: Key, head: Head, spec: RayClusterSpec, folder: Path) -> RaySettings:
     """Return how the head is reached, and leave in `folder` what the engine expects of a head that others started."""
+    asked = spec.head_group_spec.ray_start_params.get("port", "")
+    port = head.gcs_port or (int(asked) if asked.isdecimal() else GCS_PORT)
     settings = RaySettings(
         cluster=cluster.name,
         folder=str(folder),
         host=head.host,
-        ports=Ports(head.gcs_port, 10001, 8265),
+        ports=Ports(port, 10001, 8265),
         temp_dir=head.shared,
         token_auth=bool(head.token),
     )

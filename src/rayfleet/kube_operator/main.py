@@ -31,6 +31,7 @@ _SWITCHES: Final = {
     "ENABLE_LOGIN_SHELL": "login_shell",
     "ENABLE_RANDOM_POD_DELETE": "random_pod_delete",
     "ENABLE_RAY_HEAD_CLUSTER_IP_SERVICE": "head_cluster_ip",
+    "ENABLE_GCS_FT_REDIS_CLEANUP": "redis_cleanup",
 }
 """KubeRay's environment variables of an operator -> our settings."""
 
@@ -67,7 +68,8 @@ def operator_settings(environment: Mapping[str, str], image: str | None) -> Oper
     }
     settings = OperatorSettings(**given)  # type: ignore[arg-type]  # all switches are booleans
     domain = environment.get("CLUSTER_DOMAIN") or settings.cluster_domain
-    return replace(settings, cluster_domain=domain, image=image or environment.get("RAYFLEET_IMAGE") or settings.image)
+    image = image or environment.get("RAYFLEET_IMAGE") or settings.image
+    return replace(settings, cluster_domain=domain, image=image, namespace=environment.get("POD_NAMESPACE", ""))
 
 
 async def _operate(started: Started) -> None:

@@ -42,7 +42,8 @@ class Observed:
     names (its secrets, selected clusters). `facts`: answers to earlier probes. `now`: seconds since the epoch.
     `incarnation`: of the operator, never the same twice; `departed`: how many pods of a slot this operator has seen
     go - together they make the name of a new pod one that no earlier pod had, and one that does not change until the
-    pod is seen. `failures`: what the last pass could not do.
+    pod is seen. `failures`: what the last pass could not do. `fresh_secret`: a word that nobody can guess, another one
+    each time, for what must be made once.
     """
 
     thing: Object
@@ -53,6 +54,7 @@ class Observed:
     incarnation: str = ""
     departed: Mapping[str, int] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
+    fresh_secret: str = field(default="", repr=False)
 
     def all(self, kind: Kind) -> tuple[Object, ...]:
         """Return what is owned of a kind."""
@@ -104,14 +106,15 @@ class Emit:
 class Call:
     """Ask a cluster's own servers for something, once: submit or stop a job, configure Serve.
 
-    Doing it again must do no harm: whether it was carried out is not known when the answer is lost. `call` and
-    `target` are as a Probe's; `arguments` what it is done with.
+    Doing it again must do no harm: whether it was carried out is not known when the answer is lost. `call`, `target`
+    and `secret` are as a Probe's; `arguments` what it is done with.
     """
 
     call: str
     target: str
     arguments: Mapping[str, object] = field(default_factory=dict)
     failure: str = "FailedCall"
+    secret: Key | None = None
 
 
 Action = Create | Delete | Patch | Emit | Call
@@ -130,7 +133,8 @@ class Probe:
     """Something to find out that no watch tells, such as a job's status from Ray's dashboard.
 
     `key` is where the answer will stand in `Observed.facts`; `call` names the question, `target` whom (a URL or an
-    object), `about` what it is about. Asked again every `every_s` seconds for as long as it is requested.
+    object), `about` what it is about. Asked again every `every_s` seconds for as long as it is requested. `secret`: the
+    Secret whose token is shown (None: no token).
     """
 
     key: Hashable
@@ -138,6 +142,7 @@ class Probe:
     target: str
     about: str = ""
     every_s: float = 5.0
+    secret: Key | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 DEFAULT_IMAGE: Final = "rayfleet:latest"
-
-
-class Autoscaling(StrEnum):
-    """Where autoscalers run: beside each head, or all in the operator."""
-
-    SIDECAR = "sidecar"
-    CENTRAL = "central"
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorSettings:
     """Switches of the operator, each with KubeRay's default where KubeRay has it.
 
-    `image`: of the containers that the operator adds. `cluster_domain`: of the names of services.
+    `image`: of the containers that the operator adds. `cluster_domain`: of the names of services. `namespace`: of the
+    operator's own pod, "" where it is none.
     """
 
     image: str = DEFAULT_IMAGE
     cluster_domain: str = "cluster.local"
-    autoscaling: Autoscaling = Autoscaling.SIDECAR
     init_container: bool = True
     probes: bool = True
     login_shell: bool = False
     random_pod_delete: bool = False
     head_cluster_ip: bool = False
+    redis_cleanup: bool = True
+    namespace: str = ""

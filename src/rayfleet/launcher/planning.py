@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Final
 
-from rayfleet.config import diff, load_report, load_scenario, plan_to_json
+from rayfleet.config import diff, load, load_report, load_scenario, may_be_manifest, plan_to_json
 from rayfleet.launcher.errors import LauncherError
 from rayfleet.model import How, Order, OrderKind, Placement, Plan, Policy, Snapshot
 from rayfleet.planner import plan
@@ -17,6 +17,7 @@ from rayfleet.planner.orders import POLICY_FIELDS, POOL_FIELDS
 from rayfleet.planner.packing import THOROUGH
 from rayfleet.planner.settings import SECTIONS
 from rayfleet.reports.status_text import wanted_text
+from rayfleet.wiring import registry
 
 MEASURED_CALLS: Final = 3
 _MS: Final = 1000
@@ -60,11 +61,14 @@ def plan_timed(snapshot: Snapshot, cpu_s: Callable[[], float] = time.process_tim
 
 
 def scenario_snapshot(text: str, file: str) -> Snapshot:
-    """Return what a scenario file describes.
+    """Return what a scenario file describes; of a RayCluster, the moment after it was made.
 
     Raises:
         ConfigInvalid: with everything that is wrong with it.
     """
+    if may_be_manifest(text):
+        # Its head is for whoever runs the resource to make: no plan launches it.
+        return Snapshot(policy=replace(load(text, registry(), file).policy, head=None))
     return load_scenario(text, file)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from rayfleet.config import Checked, ClusterSpec, check, load, show
+from rayfleet.config import Checked, ClusterSpec, check, load, may_be_manifest, show
 from rayfleet.engines.ray.settings import RaySettings
 from rayfleet.launcher import home as homes
 from rayfleet.launcher.errors import LauncherError, NotRunning
@@ -66,6 +66,9 @@ def wanted(text: str, file: str, name: str | None = None) -> Wanted:
         LauncherError: its name cannot be one.
     """
     spec = load(text, registry(), file)
+    if may_be_manifest(text):
+        verbs = "up, down, status, logs, exec, attach and submit take such a file; so do config check and plan"
+        raise LauncherError(f"{file} describes a cluster in Kubernetes, which this command does not know", verbs)
     home = Home(homes.root() / homes.check_name(name or spec.name))
     stale = home.is_up and _stored_text(home) != text
     return Wanted(home.name, replace(spec, name=home.name), text, fresh=not home.is_up, stale=stale)

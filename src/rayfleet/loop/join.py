@@ -3,8 +3,9 @@
     claim --batch--> machine --instance id--> node
 
 Machines bind to claims of their batch in id order, claims that are wanted before those that leave. Places
-without tags give machines without a batch: those bind by pool and age. What binds to nothing is a stray
-(a machine of ours without a claim) or foreign (a node that somebody else started).
+without tags give machines without a batch: those bind by pool and age, the hosts of a replica together.
+What binds to nothing is a stray (a machine of ours without a claim) or foreign (a node that somebody else
+started).
 """
 
 from __future__ import annotations
@@ -114,11 +115,14 @@ def _bind(claims: tuple[Claim, ...], places: Mapping[str, _Place]) -> tuple[Clai
     if not waiting:
         return claims
     free = {id(place): _free(place, claims) for place in places.values()}
+    taken = {id(place): _replicas_taken(place, claims) for place in places.values()}
     found: dict[str, Claim] = {}
     for claim in sorted(waiting.values(), key=_binding_order):
-        groups = free[id(_home(claim.offer, places))]
+        place = _home(claim.offer, places)
+        groups = free[id(place)]
         if queue := groups.get((claim.batch, "")) or groups.get(("", claim.pool)):
-            found[claim.id] = replace(claim, hosts=tuple(_bound(host, queue) for host in claim.hosts))
+            mine = _of_one_replica(claim, queue, place, taken[id(place)])
+            found[claim.id] = replace(claim, hosts=tuple(_bound(host, mine) for host in claim.hosts))
     return tuple(found.get(claim.id, claim) for claim in claims)
 
 
@@ -127,7 +131,9 @@ def _free(place: _Place, claims: tuple[Claim, ...]) -> dict[tuple[str, str], deq
     taken = {host.machine_id for claim in claims for host in claim.hosts}
     free: dict[tuple[str, str], deque[Machine]] = {}
     for machine in sorted(place.machines.values(), key=_age_order):
-        if machine.id not in taken:
+        # Without a tag nobody knows whose a machine was that stops: it is not what anybody waits for.
+        leaving = machine.state is MachineState.STOPPING and not machine.batch
+        if machine.id not in taken and not leaving:
             group = (machine.batch, "") if machine.batch else ("", machine.offer.pool)
             free.setdefault(group, deque()).append(machine)
     return free
@@ -143,6 +149,29 @@ def _binding_order(claim: Claim) -> tuple[bool, int, str]:
     return (claim.phase not in CAPACITY, len(claim.id), claim.id)
 
 
+def _of_one_replica(claim: Claim, queue: deque[Machine], place: _Place, taken: set[str]) -> deque[Machine]:
+    """Return the machines that a claim may take: where the place makes whole replicas, those of one and no other.
+
+    `taken`: replicas of which a claim has a part already; what this claim begins with is added.
+    """
+    if not queue[0].replica:
+        return queue
+    known = [place.machines.get(host.machine_id) for host in claim.hosts if host.machine_id is not None]
+    begun = (machine.replica for machine in known if machine)
+    replica = next(begun, None) if known else next((m.replica for m in queue if m.replica not in taken), None)
+    missing = claim.count - len(known)
+    mine = [machine for machine in queue if machine.replica == replica][:missing]
+    for machine in mine:
+        queue.remove(machine)
+    taken.update(machine.replica for machine in mine)
+    return deque(mine)
+
+
+def _replicas_taken(place: _Place, claims: tuple[Claim, ...]) -> set[str]:
+    machines = (place.machines.get(host.machine_id or "") for claim in claims for host in claim.hosts)
+    return {machine.replica for machine in machines if machine and machine.replica}
+
+
 def _bound(host: Host, queue: deque[Machine]) -> Host:
     if host.machine_id is not None or not queue:
         return host
@@ -155,7 +184,8 @@ def _strays(places: Iterable[_Place], taken: set[str | None]) -> Iterable[Stray]
         for machine in place.machines.values():
             if machine.id not in taken and machine.state is not MachineState.STOPPING:
                 rests = machine.state is MachineState.STANDBY
-                yield Stray(machine.id, machine.offer, machine.batch, machine.launched_at, machine.head, rests)
+                tags = (machine.offer, machine.batch, machine.launched_at, machine.head)
+                yield Stray(machine.id, *tags, rests, machine.replica)
 
 
 # ---- facts --------------------------------------------------------------------------------------

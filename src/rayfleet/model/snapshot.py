@@ -75,7 +75,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """A machine that carries our tag but has no claim: adopted first, judged then. `standby`: it waits without Ray."""
+    """A machine that carries our tag but has no claim: adopted first, judged then.
+
+    `standby`: it waits without Ray. `replica`: what the hosts of its replica have in common, "" where nobody says.
+    """
 
     machine_id: str
     offer: OfferKey
@@ -83,6 +86,7 @@ class Stray:
     launched_at: float = 0.0
     head: bool = False
     standby: bool = False
+    replica: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rayfleet.config import ConfigInvalid, Problem, load, load_scenario
+from rayfleet.config import ConfigInvalid, Problem, load, load_scenario, may_be_manifest
 from rayfleet.config.document import read
 from rayfleet.model import Policy
 from rayfleet.wiring import registry
@@ -30,12 +30,12 @@ def read_policy(path: Path) -> Candidate:
 
 
 def parse_policy(text: str, file: str) -> Policy:
-    """Return the policy of a scenario (it has `policy:` at its top) or of a cluster file (anything else).
+    """Return the policy of a scenario (it has `policy:` at its top) or of a cluster file or RayCluster (else).
 
     Raises:
         ConfigInvalid: with everything that is wrong with it, or it has no pools.
     """
-    value = read(text, file, old_booleans=True).value
+    value = None if may_be_manifest(text) else read(text, file, old_booleans=True).value
     scenario = isinstance(value, dict) and "policy" in value
     policy = load_scenario(text, file).policy if scenario else load(text, registry(), file).policy
     if not policy.pools:

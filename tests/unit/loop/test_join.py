@@ -91,6 +91,30 @@ def test_without_tags_machines_bind_by_pool_and_age() -> None:
     assert machines_of(result) == {"c1": "z", "c2": "a"}
 
 
+def host_of(replica: str, number: int) -> Machine:
+    return replace(machine(f"{replica}-h{number}", ""), replica=replica)
+
+
+def test_the_hosts_of_a_claim_are_those_of_one_replica_also_when_they_are_shown_one_after_the_other() -> None:
+    claims = [
+        Claim(name, POOL, Phase.REQUESTED, (Host(f"{name}.0"), Host(f"{name}.1")), batch="b") for name in ("c1", "c2")
+    ]
+    half = joined(claims, [host_of("r1", 0), host_of("r2", 1)])
+    assert machines_of(half) == {"c1.0": "r1-h0", "c1.1": None, "c2.0": "r2-h1", "c2.1": None}
+    third = Claim("c0", POOL, Phase.REQUESTED, (Host("c0.0"), Host("c0.1")), batch="b")
+    whole = joined([third, *half.claims], [host_of(name, n) for n in (0, 1) for name in ("r2", "r1")])
+    assert machines_of(whole) == {
+        "c0.0": None, "c0.1": None, "c1.0": "r1-h0", "c1.1": "r1-h1", "c2.0": "r2-h1", "c2.1": "r2-h0",
+    }  # fmt: skip
+
+
+def test_a_claim_whose_replica_is_gone_takes_none_of_another() -> None:
+    broken = Claim("c1", POOL, Phase.BOOTING, (Host("c1.0", "r1-h0"), Host("c1.1")), batch="b")
+    result = joined([broken], [host_of("r2", 0), host_of("r2", 1)])
+    assert machines_of(result) == {"c1.0": "r1-h0", "c1.1": None}
+    assert [stray.replica for stray in result.strays] == ["r2", "r2"]
+
+
 def test_a_machine_of_ours_without_a_claim_is_a_stray_unless_it_is_leaving() -> None:
     result = joined([], [machine("m1", "b7"), machine("m2", state=MachineState.STOPPING)])
     assert [(stray.machine_id, stray.batch, stray.offer) for stray in result.strays] == [("m1", "b7", POOL)]

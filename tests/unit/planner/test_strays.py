@@ -43,6 +43,17 @@ def test_strays_of_one_batch_are_replicas_and_those_of_no_batch_are_not() -> Non
     assert [len(c.hosts) for c in alone.claims] == [1, 1]
 
 
+def test_strays_of_one_replica_are_one_claim_that_waits_for_the_hosts_not_shown_yet() -> None:
+    strays = tuple(
+        Stray(f"p{n}", OfferKey("tpu"), launched_at=995.0, replica=r) for n, r in ((1, "a"), (2, "b"), (3, "b"))
+    )
+    result = planned(TPU, tasks(4, TPU=1), strays=strays)
+    assert [[host.machine_id for host in c.hosts] for c in result.claims if c.phase is Phase.BOOTING] == [
+        ["p1", None],
+        ["p2", "p3"],
+    ]
+
+
 def test_a_stray_head_is_the_head() -> None:
     result = planned(CPU1, head=pool("head", CPU=0), strays=(Stray("i-0", OfferKey("head"), "h", 500.0, head=True),))
     assert [(c.id, c.head) for c in result.claims] == [("head-101", True)]

@@ -8,7 +8,7 @@ from rayfleet.testing.fake_kube import FakeKube
 from rayfleet.testing.virtual_time import VirtualClock, run_virtual
 from rayfleet.wire.kube.election import GIVE_UP_S, LEASE_S, RENEW_S, Candidate, LeadershipLost, lead
 from rayfleet.wire.kube.errors import KubeError, Unavailable
-from rayfleet.wire.kube.objects import Key, Kind, Object
+from rayfleet.wire.kube.objects import LEASE, Key, Kind, Object
 
 LEASE_KEY = Key("system", "operator")
 
@@ -98,3 +98,27 @@ def test_work_that_fails_ends_the_leadership_with_its_own_error() -> None:
 
     with pytest.raises(RuntimeError, match="broken"):
         run_virtual(lead(FakeKube(), Candidate(LEASE_KEY, "a", lambda: 0.0), fail))
+
+
+def test_a_server_that_does_not_answer_at_the_moment_of_taking_over_is_asked_again() -> None:
+    async def main() -> int:
+        kube, work = FakeKube(), Work()
+        down = True
+
+        def refuse(verb: str, _kind: Kind, _thing: Object) -> KubeError | None:
+            return Unavailable("down") if down and verb in ("patch", "create") else None
+
+        kube.refuse = refuse
+        waiting = asyncio.create_task(lead(kube, candidate("a"), work))
+        await asyncio.sleep(30)
+        down = False
+        await kube.create(LEASE, {"metadata": {"name": LEASE_KEY.name, "namespace": LEASE_KEY.namespace}, "spec": {}})
+        down = True
+        await asyncio.sleep(30)
+        down = False
+        await asyncio.sleep(30)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        return len(work.log)
+
+    assert run_virtual(main()) == 2

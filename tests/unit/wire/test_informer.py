@@ -1,11 +1,13 @@
 """The cache that follows the API server: what it holds, what it tells, and how it goes on after gaps."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 from rayfleet.testing.fake_kube import FakeKube
 from rayfleet.testing.virtual_time import run_virtual
-from rayfleet.wire.kube.errors import KubeError, Unavailable
+from rayfleet.wire.kube.errors import KubeError, NotFound, Unavailable
 from rayfleet.wire.kube.informer import Followed, Informer
+from rayfleet.wire.kube.kube import Seen
 from rayfleet.wire.kube.objects import POD, Key, Kind, Object, key_of
 from rayfleet.wire.kube.store import Store
 
@@ -102,3 +104,93 @@ def test_a_server_that_does_not_answer_is_asked_more_and_more_slowly() -> None:
     assert first == 5  # after 0, 0.5, 1.5, 3.5 and 7.5 seconds
     assert later <= 22  # every 30 seconds in the end
     assert synced
+
+
+def test_a_kind_that_the_server_does_not_know_holds_nobody_up_and_may_come_later() -> None:
+    """An older installation of KubeRay has no RayCronJobs."""
+
+    async def main() -> tuple[bool, int, int, int]:
+        kube = FakeKube()
+        known = False
+
+        def refuse(verb: str, _kind: Kind, _thing: Object) -> KubeError | None:
+            return (
+                NotFound("the server could not find the requested resource") if verb == "list" and not known else None
+            )
+
+        kube.refuse = refuse
+        await kube.create(POD, pod("one"))
+        informer, task = follow(kube, [])
+        await asyncio.sleep(1)
+        early, asked = informer.synced.is_set(), kube.calls["list pods"]
+        none_yet = len(informer.store)
+        known = True
+        await asyncio.sleep(60)
+        task.cancel()
+        return early, asked, none_yet, len(informer.store)
+
+    assert run_virtual(main()) == (True, 1, 0, 1)
+
+
+def test_informers_of_several_namespaces_leave_each_others_objects_alone() -> None:
+    async def main() -> Told:
+        kube, told, store = FakeKube(), Told(), Store()
+
+        def tell(before: Object | None, after: Object | None) -> None:
+            told.append((key_of(before).namespace if before else None, key_of(after).namespace if after else None))
+
+        tasks = []
+        for namespace in ("a", "b"):
+            await kube.create(POD, {**pod("one"), "metadata": {**pod("one")["metadata"], "namespace": namespace}})
+            informer = Informer(kube, Followed(POD, namespace), store, tell)
+            tasks.append(asyncio.create_task(informer.run()))
+            await informer.synced.wait()
+        kube.forget_history()
+        await asyncio.sleep(5)
+        for task in tasks:
+            task.cancel()
+        return told
+
+    assert run_virtual(main()) == [(None, "a"), (None, "b")]
+
+
+class Brief(FakeKube):
+    """A server whose watches end at once."""
+
+    async def watch(
+        self, kind: Kind, version: str, namespace: str | None = None, selector: str = ""
+    ) -> AsyncIterator[Seen]:
+        self.calls[f"watch {kind.plural}"] += 1
+        nothing: tuple[Seen, ...] = ()
+        for seen in nothing:
+            yield seen
+
+
+def test_a_server_that_ends_every_watch_at_once_is_not_asked_all_the_time() -> None:
+    async def main() -> int:
+        kube = Brief()
+        _, task = follow(kube, [])
+        await asyncio.sleep(10)
+        task.cancel()
+        return kube.calls["watch pods"]
+
+    assert run_virtual(main()) <= 21
+
+
+def test_it_says_whether_the_server_still_tells() -> None:
+    async def main() -> list[bool]:
+        kube = FakeKube()
+        informer, task = follow(kube, [])
+        await asyncio.sleep(1)
+        seen = [informer.current]
+        await kube.create(POD, pod("one"))
+        kube.refuse = lambda _verb, _kind, _thing: Unavailable("no route")
+        kube.forget_history()
+        await asyncio.sleep(1)
+        seen.append(informer.current)
+        kube.refuse = lambda _verb, _kind, _thing: None
+        await asyncio.sleep(60)
+        task.cancel()
+        return [*seen, informer.current]
+
+    assert run_virtual(main()) == [True, False, True]

@@ -20,6 +20,8 @@ from rayfleet.model import UNITS, FrozenMap, Offer, Policy, Pool, Resources
 PROVIDER: Final = "kuberay"
 IDLE_TIMEOUT_S: Final = 60.0
 CONSERVATIVE_SPEED: Final = 1.0
+BOOT_TIMEOUT_S: Final = 900.0
+"""A pod may wait for a machine that is added for it, and for an image of many gigabytes."""
 _TPU: Final = "google.com/tpu"
 _PARAMETERS: Final = {"num-cpus": "CPU", "num-gpus": "GPU", "memory": "memory"}
 _CONTAINER: Final = {"cpu": "CPU", "memory": "memory"}
@@ -65,6 +67,7 @@ def _pool(group: WorkerGroupSpec) -> Pool:
         priority=group.priority,
         hosts_per_replica=hosts,
         idle_timeout_s=None if group.idle_timeout_seconds is None else float(group.idle_timeout_seconds),
+        boot_timeout_s=BOOT_TIMEOUT_S,
         offers=(Offer(provider=PROVIDER),),
     )
 

@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from rayfleet.config.rayio.raycluster import AuthMode, GroupSpec, HeadGroupSpec, RayClusterSpec
-from rayfleet.kube_operator.raycluster.names import HEAD_GROUP, ORIGIN_KIND_LABEL, SERVE_ANNOTATION, head_service_name
+from rayfleet.config.rayio.raycluster import AuthMode, GcsBackend, GroupSpec, HeadGroupSpec, RayClusterSpec
+from rayfleet.kube_operator.raycluster.names import (
+    CLUSTER_LABEL,
+    FT_ANNOTATION,
+    HEAD_GROUP,
+    ORIGIN_KIND_LABEL,
+    SERVE_ANNOTATION,
+    head_service_name,
+)
 from rayfleet.kube_operator.settings import OperatorSettings
-from rayfleet.wire.kube.objects import RAY_CLUSTER, RAY_SERVICE, Object, annotations_of, key_of, labels_of, uid_of
+from rayfleet.wire.kube.objects import RAY_CLUSTER, RAY_SERVICE, Key, Object, annotations_of, key_of, labels_of, uid_of
 
 RAY_PORT: Final = 6379
 DASHBOARD_PORT: Final = 8265
@@ -108,12 +115,42 @@ class Cluster:
     @property
     def of_service(self) -> bool:
         """Say whether a RayService has made this cluster."""
-        return self.labels.get(ORIGIN_KIND_LABEL) == RAY_SERVICE.name
+        return self.made_by == RAY_SERVICE.name
+
+    @property
+    def made_by(self) -> str:
+        """Return the kind whose resource has made this cluster; "": a person has."""
+        return self.labels.get(ORIGIN_KIND_LABEL, "")
+
+    @property
+    def backend(self) -> GcsBackend | None:
+        """Return where the GCS keeps its state; None: nowhere, it goes with the head."""
+        options = self.spec.gcs_fault_tolerance_options
+        if options is not None:
+            return options.backend or GcsBackend.REDIS
+        return GcsBackend.REDIS if self.annotations.get(FT_ANNOTATION) == "true" else None
 
     @property
     def token_auth(self) -> bool:
         """Say whether Ray asks for a token."""
         return self.spec.auth_options is not None and self.spec.auth_options.mode is AuthMode.TOKEN
+
+    def owned(self, name: str, labels: dict[str, str] | None = None) -> Object:
+        """Return the metadata of an object of this cluster's; without `labels` the one by which it is found."""
+        return {
+            "name": name,
+            "namespace": self.namespace,
+            "labels": labels or {CLUSTER_LABEL: self.name},
+            "ownerReferences": [self.owner_reference()],
+        }
+
+    @property
+    def token_secret(self) -> Key | None:
+        """Return the Secret that holds the token which Ray asks for; None: it asks for none, or for somebody's own."""
+        options = self.spec.auth_options
+        if options is None or not self.token_auth or options.enable_k8s_token_auth:
+            return None
+        return Key(self.namespace, options.secret_name or self.name)
 
     def owner_reference(self) -> Object:
         """Return what objects of this cluster carry, so that they go with it."""

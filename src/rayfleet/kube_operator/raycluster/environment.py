@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
+from rayfleet.config.rayio.raycluster import AuthMode, AuthOptions
 from rayfleet.kube_operator.raycluster.cluster import Cluster
 from rayfleet.kube_operator.raycluster.names import CLUSTER_LABEL, GROUP_LABEL
+from rayfleet.kube_operator.raycluster.storage import storage_environment
 from rayfleet.wire.kube.objects import Object
 
 AUTH_KEY: Final = "auth_token"
+_SERVING: Final = {
+    "RAY_timeout_ms_task_wait_for_death_info": "0",
+    "RAY_gcs_server_request_timeout_seconds": "5",
+    "RAY_SERVE_KV_TIMEOUT_S": "5",
+}
+"""What has Serve notice sooner that its head is away: requests wait meanwhile."""
 
 
 def node_environment(cluster: Cluster, container: Object, start: str, *, head: bool) -> list[Object]:
@@ -22,6 +30,8 @@ def node_environment(cluster: Cluster, container: Object, start: str, *, head: b
         _value("RAY_DASHBOARD_ENABLE_K8S_DISK_USAGE", "1"),
         *_autoscaler(cluster, head=head),
         *authentication(cluster),
+        *storage_environment(cluster, head=head),
+        *(_value(name, value) for name, value in _SERVING.items() if cluster.of_service),
     ]
     managed = [
         _field("RAY_CLUSTER_NAME", f"metadata.labels['{CLUSTER_LABEL}']"),
@@ -40,14 +50,18 @@ def init_environment(cluster: Cluster, container: Object) -> list[Object]:
 
 def authentication(cluster: Cluster) -> list[Object]:
     """Return the variables by which Ray asks for, and shows, the cluster's token."""
-    options = cluster.spec.auth_options
-    if options is None or not cluster.token_auth:
+    return credentials(cluster.spec.auth_options, cluster.name)
+
+
+def credentials(options: AuthOptions | None, cluster: str) -> list[Object]:
+    """Return the same for a cluster of that name, with these options, that need not exist yet."""
+    if options is None or options.mode is not AuthMode.TOKEN:
         return []
     mode = _value("RAY_AUTH_MODE", "token")
     if options.enable_k8s_token_auth:
         path = "/var/run/secrets/ray.io/serviceaccount/token"
         return [mode, _value("RAY_ENABLE_K8S_TOKEN_AUTH", "true"), _value("RAY_AUTH_TOKEN_PATH", path)]
-    secret = {"secretKeyRef": {"name": options.secret_name or cluster.name, "key": AUTH_KEY}}
+    secret = {"secretKeyRef": {"name": options.secret_name or cluster, "key": AUTH_KEY}}
     return [mode, {"name": "RAY_AUTH_TOKEN", "valueFrom": secret}]
 
 

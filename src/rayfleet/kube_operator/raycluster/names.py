@@ -25,9 +25,15 @@ STORAGE_NAMESPACE_ANNOTATION: Final = "ray.io/external-storage-namespace"
 OVERWRITE_COMMAND_ANNOTATION: Final = "ray.io/overwrite-container-cmd"
 RECREATE_HASH_ANNOTATION: Final = "ray.io/upgrade-strategy-recreate-hash"
 NO_HEAD_RESTART_ANNOTATION: Final = "ray.io/disable-provisioned-head-restart"
+DELETION_TIMEOUT_ANNOTATION: Final = "ray.io/gcs-ft-deletion-timeout"
+
+REDIS_FINALIZER: Final = "ray.io/gcs-ft-redis-cleanup-finalizer"
+"""Holds a cluster until its keys are gone from Redis."""
+IDLE_FINALIZER: Final = "ray.io/idle-termination-cleanup-finalizer"
+"""Holds a cluster that its own autoscaler deletes until its pods are gone."""
 
 HEAD_GROUP: Final = "headgroup"
-HEAD, WORKER = "head", "worker"
+HEAD, WORKER, CLEANUP = "head", "worker", "redis-cleanup"
 
 POD_NAME_MAX: Final = 63
 """A pod's name is its host name, which has this limit; beyond it Kubernetes would cut it."""
@@ -73,8 +79,13 @@ def digest(*parts: object, length: int = _HASH_LENGTH) -> str:
 
 def pod_name(cluster: str, slot: Slot, *token: object) -> str:
     """Return the name of the pod that is to stand in `slot`; `token` tells it from all that stood there before."""
-    middle = HEAD if slot == HEAD_SLOT else f"{slot.group}-{WORKER}"
+    middle = HEAD if slot == HEAD_SLOT else group_word(slot.group)
     return trimmed(f"{cluster}-{middle}-{digest(slot, *token)}", POD_NAME_MAX)
+
+
+def group_word(group: str) -> str:
+    """Return what stands for a group in names of objects, which know no capitals and underscores."""
+    return f"{group.lower().replace('_', '-')}-{WORKER}"
 
 
 def head_service_name(owner: str) -> str:

@@ -12,23 +12,24 @@ from typing import Final
 
 from rayfleet.config.rayio.raycluster import GroupSpec, WorkerGroupSpec
 from rayfleet.kube_operator.raycluster import names
+from rayfleet.kube_operator.raycluster.authentication import mount_kubernetes_token
 from rayfleet.kube_operator.raycluster.cluster import Cluster, group_name
 from rayfleet.kube_operator.raycluster.environment import init_environment, node_environment
 from rayfleet.kube_operator.raycluster.names import HEAD_SLOT, Slot
 from rayfleet.kube_operator.raycluster.probes import node_probes
+from rayfleet.kube_operator.raycluster.sidecar import CONTAINER as AUTOSCALER
 from rayfleet.kube_operator.raycluster.sidecar import autoscaler_container
 from rayfleet.kube_operator.raycluster.start_command import (
     METRICS_PORT,
     container_command,
-    container_limits,
-    container_requests,
     start_command,
     start_params,
 )
-from rayfleet.kube_operator.settings import Autoscaling
+from rayfleet.kube_operator.raycluster.storage import mount_storage, storage_annotations, storage_params
+from rayfleet.kube_operator.raycluster.upkeep import recreate_hash, recreates
+from rayfleet.kube_operator.raycluster.volumes import share, share_memory
 from rayfleet.wire.kube.objects import Object
 
-SHARED_MEMORY: Final = "shared-mem"
 RAY_LOGS: Final = "ray-logs"
 LOGS_PATH: Final = "/tmp/ray"  # noqa: S108 - in the pod, where Ray writes
 WAIT_CONTAINER: Final = "wait-gcs-ready"
@@ -38,18 +39,18 @@ _WAIT_RESOURCES: Final = {"cpu": "200m", "memory": "256Mi"}
 def head_pod(cluster: Cluster, *token: object) -> Object:
     """Return the head's pod. `token` makes its name one that no earlier pod had."""
     pod = _pod(cluster, cluster.head, HEAD_SLOT, *token)
+    mount_storage(cluster, pod)
     if cluster.autoscaled:
         pod["spec"].setdefault("serviceAccountName", names.trimmed(cluster.name, names.LABEL_MAX))
-        if _has_sidecar(cluster):
-            _share(pod, RAY_LOGS, LOGS_PATH, {"emptyDir": {}})
-            pod["spec"]["containers"].append(autoscaler_container(cluster, pod["metadata"]["name"]))
-    return pod
+        share(pod, RAY_LOGS, {"mountPath": LOGS_PATH}, {"emptyDir": {}})
+        pod["spec"]["containers"].append(autoscaler_container(cluster, pod["metadata"]["name"]))
+    return _seeing_logs(pod)
 
 
 def worker_pod(cluster: Cluster, group: WorkerGroupSpec, slot: Slot, *token: object) -> Object:
     """Return the pod of a worker that is to stand in `slot`."""
     pod = _pod(cluster, group, slot, *token)
-    pod["metadata"]["labels"] |= _replica_labels(group, slot)
+    pod["metadata"]["labels"] |= _replica_labels(cluster, group, slot, token)
     if group.num_of_hosts > 1:
         pod["spec"].setdefault("subdomain", names.headless_service_name(cluster.name))
     if cluster.settings.init_container:
@@ -60,10 +61,15 @@ def worker_pod(cluster: Cluster, group: WorkerGroupSpec, slot: Slot, *token: obj
     return pod
 
 
-def _has_sidecar(cluster: Cluster) -> bool:
-    """Say whether the autoscaler runs beside this head; a cluster may choose otherwise than its operator."""
-    place = cluster.annotations.get("rayfleet.io/autoscaler", cluster.settings.autoscaling)
-    return place != Autoscaling.CENTRAL
+def _seeing_logs(pod: Object) -> Object:
+    """Have the autoscaler see the folder that Ray writes to, also where the template mounts another volume there."""
+    ray, *others = pod["spec"]["containers"]
+    folder = next((mount for mount in ray.get("volumeMounts") or () if mount["mountPath"] == LOGS_PATH), None)
+    for container in others:
+        if folder is not None and container["name"] == AUTOSCALER:
+            mounts = container["volumeMounts"]
+            container["volumeMounts"] = [folder if mount["name"] == RAY_LOGS else mount for mount in mounts]
+    return pod
 
 
 def _pod(cluster: Cluster, group: GroupSpec, slot: Slot, *token: object) -> Object:
@@ -97,7 +103,9 @@ def _metadata(cluster: Cluster, group: GroupSpec, slot: Slot, template: Object, 
         "labels": labels,
         "ownerReferences": [cluster.owner_reference()],
     }
-    annotations = (given.get("annotations") or {}) | _inherited(cluster)
+    annotations = (given.get("annotations") or {}) | _inherited(cluster) | storage_annotations(cluster)
+    if recreates(cluster):
+        annotations[names.RECREATE_HASH_ANNOTATION] = recreate_hash(cluster)
     return metadata | ({"annotations": annotations} if annotations else {})
 
 
@@ -107,11 +115,12 @@ def _inherited(cluster: Cluster) -> dict[str, str]:
     return {name: cluster.annotations[name] for name in passed_on if name in cluster.annotations}
 
 
-def _replica_labels(group: WorkerGroupSpec, slot: Slot) -> dict[str, str]:
+def _replica_labels(cluster: Cluster, group: WorkerGroupSpec, slot: Slot, token: tuple[object, ...]) -> dict[str, str]:
+    """Return where a pod stands. A replica's name is its own: one that takes its place later has another."""
     labels = {names.REPLICA_INDEX_LABEL: str(slot.replica)}
     if group.num_of_hosts == 1:
         return labels
-    replica = names.label_value(f"{group.group_name}-{slot.replica}")
+    replica = names.label_value(f"{group.group_name}-{names.digest(cluster.uid, slot.replica, *token)}")
     return labels | {names.REPLICA_NAME_LABEL: replica, names.HOST_INDEX_LABEL: str(slot.host)}
 
 
@@ -121,7 +130,7 @@ def _replica_labels(group: WorkerGroupSpec, slot: Slot) -> dict[str, str]:
 def _make_node(cluster: Cluster, group: GroupSpec, pod: Object, *, head: bool) -> None:
     """Make a Ray node of the pod's first container."""
     container = pod["spec"]["containers"][0]
-    params = start_params(cluster, group, container, head=head)
+    params = start_params(cluster, group, container, head=head) | (storage_params(cluster) if head else {})
     start = start_command(params, head=head)
     overwrite = pod["metadata"].get("annotations", {}).get(names.OVERWRITE_COMMAND_ANNOTATION) == "true"
     container |= container_command(cluster, container, start, overwrite=overwrite)
@@ -131,7 +140,8 @@ def _make_node(cluster: Cluster, group: GroupSpec, pod: Object, *, head: bool) -
         for name, probe in node_probes(cluster, head=head).items():
             container.setdefault(name, probe)
     if "plasma-directory" not in params:
-        _share_memory(pod)
+        share_memory(pod)
+    mount_kubernetes_token(cluster, pod)
 
 
 def _ports(container: Object) -> list[Object]:
@@ -139,30 +149,6 @@ def _ports(container: Object) -> list[Object]:
     if not any(port.get("name") == "metrics" for port in ports):
         ports.append({"name": "metrics", "containerPort": METRICS_PORT})
     return ports
-
-
-def _share_memory(pod: Object) -> None:
-    """Give Ray's object store memory to live in, unless the template has: as much as the container may use."""
-    container = pod["spec"]["containers"][0]
-    if any(mount["mountPath"] == "/dev/shm" for mount in container.get("volumeMounts") or ()):  # noqa: S108 - the pod's
-        return
-    size = container_limits(container).get("memory", container_requests(container).get("memory"))
-    volume: Object = {"medium": "Memory"} | ({"sizeLimit": size} if size is not None else {})
-    _share(pod, SHARED_MEMORY, "/dev/shm", {"emptyDir": volume})  # noqa: S108 - the pod's
-
-
-def _share(pod: Object, name: str, path: str, volume: Object) -> None:
-    """Mount a volume into the Ray container, if the template has not."""
-    container = pod["spec"]["containers"][0]
-    mounts = container.get("volumeMounts") or []
-    if not any(mount["mountPath"] == path for mount in mounts):
-        container["volumeMounts"] = [*mounts, {"name": name, "mountPath": path}]
-        volumes = pod["spec"].get("volumes") or []
-        pod["spec"]["volumes"] = [*volumes, *([] if _named(volumes, name) else [{"name": name, **volume}])]
-
-
-def _named(things: list[Object], name: str) -> bool:
-    return any(thing["name"] == name for thing in things)
 
 
 def _wait_for_head(cluster: Cluster, container: Object) -> Object:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from rayfleet.config.rayio.raycluster import IdlePolicy
 from rayfleet.kube_operator.raycluster.cluster import Cluster
-from rayfleet.kube_operator.raycluster.names import CLUSTER_LABEL, LABEL_MAX, trimmed
+from rayfleet.kube_operator.raycluster.names import LABEL_MAX, trimmed
 from rayfleet.wire.kube.objects import ROLE, ROLE_BINDING, SERVICE_ACCOUNT, Kind, Object
 
 RBAC: Final = "rbac.authorization.k8s.io"
@@ -31,13 +32,15 @@ def account(cluster: Cluster) -> str:
 
 
 def _rules(cluster: Cluster) -> list[Object]:
+    idle = cluster.spec.idle_termination_options
+    ends = idle is not None and idle.policy is IdlePolicy.DELETE
     return [
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "patch"]},
         {"apiGroups": [""], "resources": ["pods/resize"], "verbs": ["patch"]},
         {
             "apiGroups": ["ray.io"],
             "resources": ["rayclusters"],
-            "verbs": ["get", "patch"],
+            "verbs": ["get", "patch", *(["delete"] if ends else ())],
             "resourceNames": [cluster.name],
         },
     ]
@@ -48,10 +51,4 @@ def _default_name(cluster: Cluster) -> str:
 
 
 def _named(cluster: Cluster, content: Object) -> Object:
-    metadata = {
-        "name": _default_name(cluster),
-        "namespace": cluster.namespace,
-        "labels": {CLUSTER_LABEL: cluster.name},
-        "ownerReferences": [cluster.owner_reference()],
-    }
-    return {"metadata": metadata, **content}
+    return {"metadata": cluster.owned(_default_name(cluster)), **content}

@@ -27,11 +27,8 @@ def head_service(cluster: Cluster) -> Object:
     annotations = (given.get("metadata") or {}).get("annotations") or {}
     return {
         "metadata": {
-            "name": cluster.address.partition(".")[0],
-            "namespace": cluster.namespace,
-            "labels": _head_labels(cluster) | names.APP_LABELS,
+            **cluster.owned(cluster.address.partition(".")[0], _head_labels(cluster) | names.APP_LABELS),
             "annotations": annotations | cluster.spec.head_service_annotations,
-            "ownerReferences": [cluster.owner_reference()],
         },
         "spec": spec,
     }
@@ -41,12 +38,7 @@ def serve_service(cluster: Cluster) -> Object:
     """Return the Service to what Serve answers."""
     ports = [port for port in _container_ports(cluster) if str(port["name"]).startswith(SERVE_PORT)]
     return {
-        "metadata": {
-            "name": names.serve_service_name(cluster.name),
-            "namespace": cluster.namespace,
-            "labels": {names.CLUSTER_LABEL: cluster.name},
-            "ownerReferences": [cluster.owner_reference()],
-        },
+        "metadata": cluster.owned(names.serve_service_name(cluster.name)),
         "spec": {
             "type": cluster.head.service_type or "ClusterIP",
             "ports": ports or [_port(SERVE_PORT, DEFAULT_PORTS[SERVE_PORT])],
@@ -59,12 +51,7 @@ def headless_service(cluster: Cluster) -> Object:
     """Return the Service by which the hosts of one replica find each other."""
     selector = {names.CLUSTER_LABEL: cluster.name, names.NODE_TYPE_LABEL: names.WORKER}
     return {
-        "metadata": {
-            "name": names.headless_service_name(cluster.name),
-            "namespace": cluster.namespace,
-            "labels": selector,
-            "ownerReferences": [cluster.owner_reference()],
-        },
+        "metadata": cluster.owned(names.headless_service_name(cluster.name), selector),
         "spec": {"clusterIP": "None", "selector": selector, "publishNotReadyAddresses": True},
     }
 

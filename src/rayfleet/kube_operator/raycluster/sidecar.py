@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from rayfleet.config.rayio.raycluster import AutoscalerOptions
+from rayfleet.kube_operator.raycluster.authentication import TOKEN_MOUNT, TOKEN_VOLUME, takes_kubernetes_token
 from rayfleet.kube_operator.raycluster.cluster import Cluster
 from rayfleet.kube_operator.raycluster.environment import authentication, merged
 from rayfleet.wire.kube.objects import Object
@@ -30,7 +31,7 @@ def autoscaler_container(cluster: Cluster, head_pod: str) -> Object:
         "args": options.args or [COMMAND],
         "env": merged(options.env, [], [*_environment(cluster, head_pod), *authentication(cluster)]),
         "resources": options.resources or {"limits": dict(_RESOURCES), "requests": dict(_RESOURCES)},
-        "volumeMounts": [_LOGS, *options.volume_mounts],
+        "volumeMounts": [_LOGS, *_token_mount(cluster), *options.volume_mounts],
     }
     if options.env_from:
         container["envFrom"] = options.env_from
@@ -39,10 +40,15 @@ def autoscaler_container(cluster: Cluster, head_pod: str) -> Object:
     return container
 
 
+def _token_mount(cluster: Cluster) -> list[Object]:
+    return [{"name": TOKEN_VOLUME, **TOKEN_MOUNT}] if takes_kubernetes_token(cluster) else []
+
+
 def _environment(cluster: Cluster, head_pod: str) -> list[Object]:
     return [
         {"name": "RAY_CLUSTER_NAME", "value": cluster.name},
         {"name": "RAY_CLUSTER_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+        {"name": "RAY_PORT", "value": str(cluster.port)},
         {"name": "RAY_HEAD_POD_NAME", "value": head_pod},
         {"name": "KUBERAY_CRD_VER", "value": "v1"},
     ]

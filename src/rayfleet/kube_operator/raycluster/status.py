@@ -53,6 +53,15 @@ def status_of(cluster: Cluster, seen: Observed, suspension: Iterable[Condition |
     return {**status, "lastUpdateTime": timestamp(seen.now)}
 
 
+def invalid_status(cluster: Cluster, seen: Observed, problems: str) -> Object:
+    """Return the status of a cluster whose spec is wrong: as it was, and why nothing is done about it."""
+    before = cluster.thing.get("status") or {}
+    said = {"reason": problems, "observedGeneration": cluster.thing["metadata"].get("generation", 0)}
+    if said.items() <= before.items():
+        return before
+    return {**before, **said, "lastUpdateTime": timestamp(seen.now)}
+
+
 def is_provisioned(cluster: Cluster, seen: Observed) -> bool:
     """Say whether all pods that are wanted are there and ready."""
     pods = [*pods_of(seen, HEAD), *pods_of(seen, WORKER)]

@@ -56,6 +56,10 @@ def reconcile(seen: Observed, settings: OperatorSettings) -> Reconciled:  # noqa
     old = tuple(_too_old(spec, runs))
     next_s = _wait_s(spec, seen.now)
     due = _due(spec, seen)
+    if due is not None and any(key_of(run).name == _run_name(thing, due) for run in seen.all(RAY_JOB)):
+        # Written down only once it is there: a run that could not be made is tried again, not lost.
+        status = {**(thing.get("status") or {}), "lastScheduleTime": timestamp(due)}
+        return Reconciled(old, status, again_s=next_s)
     if spec.suspend or due is None or (runs.going and spec.concurrency_policy is ConcurrencyPolicy.FORBID):
         return Reconciled(old, again_s=next_s)
     replaced = runs.going if spec.concurrency_policy is ConcurrencyPolicy.REPLACE else ()
@@ -64,8 +68,7 @@ def reconcile(seen: Observed, settings: OperatorSettings) -> Reconciled:  # noqa
         *(_delete(run, "a newer run takes its place") for run in replaced),
         Create(RAY_JOB, _run(thing, due)),
     )
-    status = {**(thing.get("status") or {}), "lastScheduleTime": timestamp(due)}
-    return Reconciled(actions, status, again_s=next_s)
+    return Reconciled(actions, again_s=next_s)
 
 
 def problems(thing: Object, spec: RayCronJobSpec) -> Iterator[str]:
@@ -113,11 +116,15 @@ def _window(spec: RayCronJobSpec) -> Window:
 # ---- runs ------------------------------------------------------------------------------------------------------------
 
 
+def _run_name(thing: Object, due: float) -> str:
+    return f"{key_of(thing).name}-{int(due) // _MINUTE_S}"
+
+
 def _run(thing: Object, due: float) -> Object:
     key = key_of(thing)
     return {
         "metadata": {
-            "name": f"{key.name}-{int(due) // _MINUTE_S}",
+            "name": _run_name(thing, due),
             "namespace": key.namespace,
             "labels": {NAME_LABEL: label_value(key.name)},
             "annotations": {SCHEDULED_ANNOTATION: timestamp(due)},

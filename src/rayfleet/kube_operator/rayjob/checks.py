@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Final
 
@@ -57,6 +58,12 @@ def _modes(spec: RayJobSpec) -> Iterator[str]:
         yield "submitterConfig is not used in SidecarMode; leave it out"
     if interactive and spec.backoff_limit:
         yield "backoffLimit cannot try again what a person submits; leave it out in InteractiveMode"
+    try:
+        resources = json.loads(spec.entrypoint_resources or "{}")
+    except ValueError:
+        resources = None
+    if not isinstance(resources, dict):
+        yield 'entrypointResources must be a JSON mapping such as {"custom": 1}'
     try:
         environment = YAML(typ="safe").load(spec.runtime_env_yaml or "{}")
     except YAMLError as error:

@@ -42,6 +42,7 @@ JOB_STATUS: Final = "job_status"
 GRACE_S: Final = 300.0
 """A job that ended waits so long for its submitter; one whose status cannot be had is given up after as long."""
 PROBE_EVERY_S: Final = 3.0
+LOOK_S: Final = 5.0
 _SUBMITTED_BY_POD: Final = (SubmissionMode.K8S_JOB, SubmissionMode.SIDECAR)
 
 
@@ -62,7 +63,7 @@ def reconcile(seen: Observed, settings: OperatorSettings) -> Reconciled:
     if run.spec.managed_by not in OURS:
         return Reconciled()
     if is_leaving(seen.thing):
-        return _leaving(run)
+        return _leaving(run, settings)
     if FINALIZER not in (seen.thing["metadata"].get("finalizers") or ()):
         return Reconciled((_finalizers([*(seen.thing["metadata"].get("finalizers") or ()), FINALIZER], run),))
     over = _over_time(run)
@@ -107,7 +108,8 @@ def _initializing(run: Run, settings: OperatorSettings) -> Reconciled:
     cluster_status = thing.get("status") or {}
     known: dict[str, Any] = {"rayClusterName": key_of(thing).name, "rayClusterStatus": cluster_status, "message": None}
     if cluster_status.get("state") != "ready":
-        return Reconciled(status=run.noted(**known), again_s=_left(run))
+        # Nobody says when a selected cluster changes: it is not the job's own.
+        return Reconciled(status=run.noted(**known), again_s=_soonest(run, blind=bool(run.spec.cluster_selector)))
     url = Cluster.read(thing, settings).dashboard
     if run.spec.submission_mode is SubmissionMode.INTERACTIVE and not run.spec.job_id:
         return Reconciled(status=run.entered(Phase.WAITING, dashboardURL=url, **known))
@@ -125,12 +127,15 @@ def _running(run: Run, settings: OperatorSettings) -> Reconciled:
     if thing is None:
         return Reconciled(status=run.failed(Why.APP, f"RayCluster {run.cluster_name} is gone"))
     url = f"http://{run.status['dashboardURL']}"
-    probe = Probe(JOB_STATUS, JOB_STATUS, url, run.job_id, PROBE_EVERY_S)
+    cluster = Cluster.read(thing, settings)
+    probe = Probe(JOB_STATUS, JOB_STATUS, url, run.job_id, PROBE_EVERY_S, cluster.token_secret)
     fact = run.seen.facts.get(JOB_STATUS)
     known = fact if isinstance(fact, JobFact) else None
-    actions = _submission(run, Cluster.read(thing, settings), url, known)
+    actions = _submission(run, cluster, url, known)
     status = _after(run, thing, known)
-    return Reconciled(tuple(actions), status, again_s=_left(run) or GRACE_S, probes=(probe,))
+    # Nor when the container beside the head ends, for which a job that has ended waits.
+    lags = run.spec.submission_mode is SubmissionMode.SIDECAR and known is not None and known.status in ENDED
+    return Reconciled(tuple(actions), status, again_s=_soonest(run, blind=lags) or GRACE_S, probes=(probe,))
 
 
 def _suspending(run: Run, _settings: OperatorSettings) -> Reconciled:
@@ -151,7 +156,7 @@ def _ended(run: Run, _settings: OperatorSettings) -> Reconciled:
     if run.phase is Phase.FAILED and _may_retry(run):
         return Reconciled(status=run.entered(Phase.RETRYING))
     wanted = due(run)
-    thing = _cluster(run)
+    thing = next((one for one in run.seen.all(RAY_CLUSTER) if key_of(one).name == run.cluster_name), None)
     actions: list[Action] = []
     match wanted.policy:
         case DeletionPolicy.DELETE_SELF:
@@ -191,7 +196,7 @@ def _submission(run: Run, cluster: Cluster, url: str, known: JobFact | None) -> 
     if mode is SubmissionMode.K8S_JOB and _submitter(run) is None and run.job_status not in ENDED:
         return [Create(JOB, submitter_job(run, cluster), failure="FailedCreateSubmitter")]
     if mode is SubmissionMode.HTTP and known is not None and not known.status and not known.error:
-        return [submit_call(run, url)]
+        return [submit_call(run, url, cluster.token_secret)]
     return []
 
 
@@ -231,13 +236,16 @@ def _submitter_lags(run: Run, known: JobFact, fields: Mapping[str, Any]) -> Obje
 
 def _unknown(run: Run, known: JobFact | None, state: str, told: str, fields: dict[str, Any]) -> Object:
     """Return the status while nothing is known of the job: not yet submitted, or its server does not answer."""
-    if state == "failed":
+    if known is None:  # an operator that was just started has not asked yet: the job may have ended long ago
+        return run.noted(**fields)
+    if state == "failed" and not (known.error and run.job_status):
         return run.failed(Why.SUBMISSION, f"the submitter failed: {told}")
-    if known is None or not known.error:
+    if not known.error and state != "done":
         return run.noted(**fields)
     failing_s = run.age_s("jobStatusCheckFailureStartTime")
     if failing_s is not None and failing_s > GRACE_S:
-        return run.failed(Why.STATUS_CHECK, f"the job's status could not be had for {GRACE_S:.0f} s: {known.error}")
+        why = known.error or f"the submitter is done, and the job server knows no job {run.job_id}"
+        return run.failed(Why.STATUS_CHECK, f"the job's status could not be had for {GRACE_S:.0f} s: {why}")
     if failing_s is None:
         fields["jobStatusCheckFailureStartTime"] = timestamp(run.seen.now)
     return run.noted(**fields)
@@ -300,22 +308,33 @@ def _left(run: Run) -> float | None:
     return min((max(limit - age_s, 0.1) for limit in limits if limit is not None), default=None)
 
 
+def _soonest(run: Run, *, blind: bool) -> float | None:
+    """Return when to look again: at the next deadline, and soon when what is waited for does not tell by itself."""
+    waits = [wait_s for wait_s in (_left(run), LOOK_S if blind else None) if wait_s is not None]
+    return min(waits, default=None)
+
+
 def _may_retry(run: Run) -> bool:
     final = run.status.get("reason") in FINAL_REASONS
     return not final and run.status.get("failed", 0) <= run.spec.backoff_limit
 
 
-def _leaving(run: Run) -> Reconciled:
+def _leaving(run: Run, settings: OperatorSettings) -> Reconciled:
     """Stop the job as well as may be, and let go."""
-    rest = [name for name in run.thing["metadata"].get("finalizers") or () if name != FINALIZER]
-    stop = []
-    if run.job_id and run.status.get("dashboardURL") and run.job_status not in ENDED:
-        stop = [Call("stop_job", f"http://{run.status['dashboardURL']}", {"job_id": run.job_id})]
+    held = run.thing["metadata"].get("finalizers") or ()
+    if FINALIZER not in held:
+        return Reconciled()
+    rest, stop, thing = [name for name in held if name != FINALIZER], [], _cluster(run)
+    if thing is not None and run.job_id and run.status.get("dashboardURL") and run.job_status not in ENDED:
+        url, secret = f"http://{run.status['dashboardURL']}", Cluster.read(thing, settings).token_secret
+        stop = [Call("stop_job", url, {"job_id": run.job_id}, secret=secret)]
     return Reconciled((*stop, _finalizers(rest, run)))
 
 
 def _finalizers(names: list[str], run: Run) -> Patch:
-    return Patch(RAY_JOB, key_of(run.thing), {"metadata": {"finalizers": names}})
+    # The list is replaced as a whole: not if somebody has changed it since it was seen.
+    version = run.thing["metadata"].get("resourceVersion")
+    return Patch(RAY_JOB, key_of(run.thing), {"metadata": {"resourceVersion": version, "finalizers": names}})
 
 
 def _suspend_workers(cluster: Object) -> list[Action]:

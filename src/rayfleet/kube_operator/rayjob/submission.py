@@ -15,10 +15,10 @@ from ruamel.yaml import YAML
 from rayfleet.config.rayio.rayjob import RayJobSpec, SubmissionMode
 from rayfleet.kube_operator.raycluster import names
 from rayfleet.kube_operator.raycluster.cluster import DASHBOARD_PORT, Cluster
-from rayfleet.kube_operator.raycluster.environment import authentication, merged
+from rayfleet.kube_operator.raycluster.environment import authentication, credentials, merged
 from rayfleet.kube_operator.rayjob.state import Run
 from rayfleet.kube_operator.reconciling import Call
-from rayfleet.wire.kube.objects import RAY_JOB, Object, uid_of
+from rayfleet.wire.kube.objects import RAY_JOB, Key, Object, uid_of
 
 SUBMITTER: Final = "ray-job-submitter"
 MODE_LABEL: Final = "ray.io/job-submission-mode"
@@ -103,7 +103,7 @@ def submitter_name(run: Run) -> str:
     return run.name if not tries else names.trimmed(f"{run.name}-{tries}", names.POD_NAME_MAX)
 
 
-def submit_call(run: Run, url: str) -> Call:
+def submit_call(run: Run, url: str, secret: Key | None = None) -> Call:
     """Return the call that submits the job, for the mode in which nobody else does."""
     spec = run.spec
     resources = json.loads(spec.entrypoint_resources) if spec.entrypoint_resources else {}
@@ -116,7 +116,8 @@ def submit_call(run: Run, url: str) -> Call:
         "entrypoint_num_gpus": spec.entrypoint_num_gpus or None,
         "entrypoint_resources": resources or None,
     }
-    return Call("submit_job", url, {key: value for key, value in body.items() if value}, failure="FailedSubmit")
+    told = {key: value for key, value in body.items() if value}
+    return Call("submit_job", url, told, failure="FailedSubmit", secret=secret)
 
 
 def submit_command(spec: RayJobSpec, job_id: str, url: str) -> str:
@@ -155,9 +156,15 @@ def _sidecar(run: Run, pod: Object) -> Object:
         "name": SUBMITTER,
         "image": head.get("image", ""),
         "resources": dict(_RESOURCES),
-        "env": _environment(run, url),
+        "env": [*_environment(run, url), *_credentials(run)],
         **_shell(submit_command(run.spec, run.job_id, url)),
     }
+
+
+def _credentials(run: Run) -> list[Object]:
+    """Return what lets the container beside the head show the token of a cluster that is about to be made."""
+    own = run.spec.ray_cluster_spec
+    return [] if own is None else credentials(own.auth_options, run.cluster_name)
 
 
 def _environment(run: Run, url: str) -> list[Object]:

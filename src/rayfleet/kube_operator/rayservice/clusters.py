@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rayfleet.kube_operator.rayservice.serve import is_configured, is_serving, wanted_config
-from rayfleet.kube_operator.rayservice.state import Service, fact_of, matches
+from rayfleet.kube_operator.rayservice.state import Service, endpoints, fact_of, matches
 from rayfleet.wire.kube.objects import Object
 
 
@@ -38,4 +38,7 @@ def _takes_over(service: Service, pending: Object) -> bool:
     if fact is None or fact.error or not matches(pending, service.cluster_spec):
         return False
     config = wanted_config(service.spec.serve_config_v2)
-    return is_configured(fact, config) and is_serving(fact, config)
+    if not (is_configured(fact, config) and is_serving(fact, config)):
+        return False
+    # Where nobody serves yet there is nothing to lose; else somebody must answer from the first moment.
+    return not endpoints(service, service.active_name) or endpoints(service, service.pending_name) > 0

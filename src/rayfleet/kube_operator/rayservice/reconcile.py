@@ -33,6 +33,7 @@ from rayfleet.kube_operator.rayservice.state import (
     matches,
     new_cluster,
     pods_of,
+    secret_of,
     url_of,
 )
 from rayfleet.kube_operator.rayservice.status import READY, SUSPENDED, SUSPENDING, UPGRADING, noted, renamed, status_of
@@ -64,6 +65,8 @@ from rayfleet.wire.kube.objects import (
 )
 
 FINALIZER: Final = "ray.io/rayservice-finalizer"
+RELABELLED_S: Final = 2.0
+"""When to count again after a head was let into, or out of, traffic."""
 
 
 def reconcile(seen: Observed, settings: OperatorSettings) -> Reconciled:
@@ -99,9 +102,10 @@ def _halted(service: Service) -> Reconciled | None:
 
 
 def related(thing: Object) -> tuple[Related, ...]:
-    """Return what a RayService depends on beside what it owns: the pods of the cluster that serves."""
-    active = ((thing.get("status") or {}).get("activeServiceStatus") or {}).get("rayClusterName")
-    return (Related(POD, {IS_RAY_NODE_LABEL: "yes", CLUSTER_LABEL: active}),) if active else ()
+    """Return what a RayService depends on beside what it owns: the pods of its clusters."""
+    status = thing.get("status") or {}
+    named = ((status.get(f"{which}ServiceStatus") or {}).get("rayClusterName") for which in ("active", "pending"))
+    return tuple(Related(POD, {IS_RAY_NODE_LABEL: "yes", CLUSTER_LABEL: name}) for name in named if name)
 
 
 def problems(service: Service) -> Iterator[str]:
@@ -129,30 +133,34 @@ def problems(service: Service) -> Iterator[str]:
 
 def _serving(service: Service, wanted: Clusters) -> Reconciled:
     active, pending = service.cluster(wanted.active), service.cluster(wanted.pending)
-    told = pending or active  # while another is on its way, the one that serves is left as it is
+    told = pending if wanted.pending else active  # while another is on its way, the one that serves is left as it is
     actions: list[Action] = []
     probes: list[Probe] = []
     if wanted.pending and pending is None:
         actions.append(Create(RAY_CLUSTER, new_cluster(service, wanted.pending), failure="FailedCreateRayCluster"))
     for cluster in (one for one in (active, pending) if one is not None):
         if holds(cluster, HEAD_READY):
-            probes.append(probe(url_of(service, cluster)))
+            probes.append(probe(url_of(service, cluster), secret_of(service, cluster)))
             actions += _configured(service, cluster) if cluster is told else []
-    if active is not None:
-        actions += [*_in_place(service, active), *_services(service, active)]
-        traffic, asked = _traffic(service, active)
+        # Also where nobody is led to yet: on the day of the switch there must be somebody who answers.
+        traffic, asked = _traffic(service, cluster)
         actions += traffic
         probes += asked
-    retiring, again_s = _retiring(service, wanted)
+    labelled = any(isinstance(action, Patch) for action in actions)
+    if active is not None:
+        actions += [*_in_place(service, active), *_services(service, active)]
+    retiring, retired_s = _retiring(service, wanted)
     actions += retiring
-    return Reconciled(tuple(actions), status_of(service, wanted), again_s, tuple(probes))
+    # A label on a pod is no change of anything that this service owns: nobody would say that it is there.
+    waits = [wait_s for wait_s in (retired_s, RELABELLED_S if labelled else None) if wait_s is not None]
+    return Reconciled(tuple(actions), status_of(service, wanted), min(waits, default=None), tuple(probes))
 
 
 def _configured(service: Service, cluster: Object) -> Iterator[Action]:
     fact = fact_of(service, cluster)
     config = wanted_config(service.spec.serve_config_v2)
     if fact is not None and not fact.error and not is_configured(fact, config):
-        yield configure(url_of(service, cluster), config)
+        yield configure(url_of(service, cluster), config, secret_of(service, cluster))
 
 
 def _in_place(service: Service, active: Object) -> Iterator[Action]:
@@ -190,15 +198,18 @@ def _services(service: Service, active: Object) -> Iterator[Action]:
             yield Patch(SERVICE, key_of(there), [selector])
 
 
-def _traffic(service: Service, active: Object) -> tuple[list[Action], list[Probe]]:
+def _traffic(service: Service, cluster: Object) -> tuple[list[Action], list[Probe]]:
     """Return what lets traffic to the head, or keeps it away: its proxy is not behind a probe of its own."""
-    for pod in pods_of(service, active):
+    for pod in pods_of(service, cluster):
         if labels_of(pod).get(NODE_TYPE_LABEL) != HEAD or not (address := (pod.get("status") or {}).get("podIP")):
             continue
         asked = proxy_probe(str(address))
-        answers = service.seen.facts.get(asked.key) is True and not service.spec.exclude_head_pod_from_serve_svc
-        label = "true" if answers else "false"
-        if labels_of(pod).get(SERVE_LABEL) == label:
+        before = labels_of(pod).get(SERVE_LABEL)
+        answers = service.seen.facts.get(asked.key)
+        # An operator that was just started has not asked yet: what the one before it knew still holds.
+        label = before if answers is None and before else "true" if answers else "false"
+        label = "false" if service.spec.exclude_head_pod_from_serve_svc else label
+        if before == label:
             return [], [asked]
         return [Patch(POD, key_of(pod), {"metadata": {"labels": {SERVE_LABEL: label}}})], [asked]
     return [], []
@@ -249,7 +260,9 @@ def _leaving(service: Service) -> Reconciled:
     rest = [name for name in finalizers if name != FINALIZER]
     if rest == finalizers:
         return Reconciled()
-    return Reconciled((Patch(RAY_SERVICE, key_of(service.thing), {"metadata": {"finalizers": rest}}),))
+    version = service.thing["metadata"].get("resourceVersion")
+    patch: dict[str, object] = {"metadata": {"resourceVersion": version, "finalizers": rest}}
+    return Reconciled((Patch(RAY_SERVICE, key_of(service.thing), patch),))
 
 
 def _delete(kind: Kind, thing: Object, why: str) -> Delete:

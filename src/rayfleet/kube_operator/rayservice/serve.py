@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from rayfleet.kube_operator.reconciling import Call, Probe
+from rayfleet.wire.kube.objects import Key
 
 APPLICATIONS: Final = "serve_applications"
 PROXY: Final = "serve_proxy"
@@ -45,9 +46,9 @@ def wanted_config(text: str) -> dict[str, Any]:
     return dict(config)
 
 
-def probe(url: str) -> Probe:
-    """Return the question what runs at a cluster."""
-    return Probe((APPLICATIONS, url), APPLICATIONS, url, every_s=EVERY_S)
+def probe(url: str, secret: Key | None = None) -> Probe:
+    """Return the question what runs at a cluster. `secret`: as of a Probe."""
+    return Probe((APPLICATIONS, url), APPLICATIONS, url, every_s=EVERY_S, secret=secret)
 
 
 def proxy_probe(address: str) -> Probe:
@@ -55,9 +56,9 @@ def proxy_probe(address: str) -> Probe:
     return Probe((PROXY, address), PROXY, f"http://{address}:{SERVE_PORT}", every_s=EVERY_S)
 
 
-def configure(url: str, config: Mapping[str, Any]) -> Call:
+def configure(url: str, config: Mapping[str, Any], secret: Key | None = None) -> Call:
     """Return the call that has a cluster run what is wanted. Doing it again changes nothing."""
-    return Call(CONFIGURE, url, config, failure="FailedServeConfig")
+    return Call(CONFIGURE, url, config, failure="FailedServeConfig", secret=secret)
 
 
 def is_configured(fact: ServeFact, config: Mapping[str, Any]) -> bool:

@@ -9,10 +9,12 @@ from typing import Any, Final
 
 from rayfleet.config.rayio.rayservice import RayServiceSpec, ServiceUpgradeType
 from rayfleet.kube_operator.raycluster.cluster import Cluster
+from rayfleet.kube_operator.raycluster.health import Health, health
 from rayfleet.kube_operator.raycluster.names import (
     CLUSTER_LABEL,
     ORIGIN_KIND_LABEL,
     ORIGIN_NAME_LABEL,
+    SERVE_LABEL,
     digest,
     label_value,
     trimmed,
@@ -24,6 +26,7 @@ from rayfleet.wire.kube.objects import (
     POD,
     RAY_CLUSTER,
     RAY_SERVICE,
+    Key,
     Object,
     annotations_of,
     is_leaving,
@@ -158,17 +161,28 @@ def goal_hash(spec: Object) -> str:
 
 
 def pods_of(service: Service, cluster: Object | None) -> list[Object]:
-    """Return the pods of the cluster that serves; none of any other."""
+    """Return the pods of one of the service's clusters."""
     if cluster is None:
         return []
     pods = service.seen.related.get(POD, ())
     return [pod for pod in pods if labels_of(pod).get(CLUSTER_LABEL) == key_of(cluster).name and not is_leaving(pod)]
 
 
+def endpoints(service: Service, name: str) -> int:
+    """Return how many pods of a cluster answer what is sent to the service."""
+    pods = pods_of(service, service.cluster(name))
+    return sum(health(pod) is Health.READY and labels_of(pod).get(SERVE_LABEL) == "true" for pod in pods)
+
+
 def fact_of(service: Service, cluster: Object) -> ServeFact | None:
     """Return what a cluster's Serve said last, None when it was not asked yet."""
     fact = service.seen.facts.get(probe(url_of(service, cluster)).key)
     return fact if isinstance(fact, ServeFact) else None
+
+
+def secret_of(service: Service, cluster: Object) -> Key | None:
+    """Return the Secret with the token that a cluster asks for, None when it asks for none."""
+    return Cluster.read(cluster, service.settings).token_secret
 
 
 def url_of(service: Service, cluster: Object) -> str:

@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from rayfleet.kube_operator.conditions import Condition, holds, timestamp, updated
-from rayfleet.kube_operator.raycluster.health import Health, health
-from rayfleet.kube_operator.raycluster.names import SERVE_LABEL
 from rayfleet.kube_operator.rayservice.clusters import Clusters
 from rayfleet.kube_operator.rayservice.serve import statuses
-from rayfleet.kube_operator.rayservice.state import Service, fact_of, pods_of
-from rayfleet.wire.kube.objects import Object, labels_of
+from rayfleet.kube_operator.rayservice.state import Service, endpoints, fact_of
+from rayfleet.wire.kube.objects import Object
 
 READY: Final = "Ready"
 UPGRADING: Final = "UpgradeInProgress"
@@ -22,20 +20,18 @@ SUSPENDED: Final = "Suspended"
 def status_of(service: Service, wanted: Clusters) -> Object:
     """Return the whole status."""
     active, pending = service.cluster(wanted.active), service.cluster(wanted.pending)
-    endpoints = sum(
-        health(pod) is Health.READY and labels_of(pod).get(SERVE_LABEL) == "true" for pod in pods_of(service, active)
-    )
+    answering = endpoints(service, wanted.active)
     fields = {
         "activeServiceStatus": _cluster_status(service, wanted.active, active),
         "pendingServiceStatus": _cluster_status(service, wanted.pending, pending),
-        "numServeEndpoints": endpoints,
-        "serviceStatus": "Running" if endpoints else "",
+        "numServeEndpoints": answering,
+        "serviceStatus": "Running" if answering else "",
     }
-    return noted(service, _conditions(service, wanted, endpoints), **fields)
+    return noted(service, _conditions(service, wanted, answering), **fields)
 
 
-def _conditions(service: Service, wanted: Clusters, endpoints: int) -> Iterator[Condition]:
-    if endpoints:
+def _conditions(service: Service, wanted: Clusters, answering: int) -> Iterator[Condition]:
+    if answering:
         yield Condition(READY, holds=True, reason="NonZeroServeEndpoints", message="")
     else:
         was = any(

@@ -14,7 +14,9 @@ from rayfleet.kube_operator.reconciling import Related
 from rayfleet.wire.kube.informer import Followed, Informer
 from rayfleet.wire.kube.kube import Kube
 from rayfleet.wire.kube.objects import (
+    INGRESS,
     JOB,
+    NETWORK_POLICY,
     POD,
     RAY_CLUSTER,
     RAY_CRON_JOB,
@@ -22,8 +24,10 @@ from rayfleet.wire.kube.objects import (
     RAY_SERVICE,
     ROLE,
     ROLE_BINDING,
+    SECRET,
     SERVICE,
     SERVICE_ACCOUNT,
+    VOLUME_CLAIM,
     Key,
     Kind,
     Object,
@@ -61,6 +65,10 @@ OWNED: Final = {
     ROLE: CLUSTER_LABEL,
     ROLE_BINDING: CLUSTER_LABEL,
     JOB: CLUSTER_LABEL,
+    SECRET: CLUSTER_LABEL,
+    VOLUME_CLAIM: CLUSTER_LABEL,
+    INGRESS: CLUSTER_LABEL,
+    NETWORK_POLICY: CLUSTER_LABEL,
 }
 """Kinds that are owned, with the selector of those that are ours."""
 
@@ -144,12 +152,17 @@ class Caches:
         """Count a pod once, when it is first seen to leave."""
         uid, owner = uid_of(pod), controller_of(pod)
         known = uid in self._seen_leaving
-        if owner is not None and not known and (gone or is_leaving(pod)):
+        if owner is not None and not known and (gone or is_leaving(pod)) and self._exists(owner, pod):
             self._departed[owner["uid"]][str(slot_of(pod))] += 1
         if gone:
             self._seen_leaving.discard(uid)
         elif is_leaving(pod):
             self._seen_leaving.add(uid)
+
+    def _exists(self, owner: Object, pod: Object) -> bool:
+        """Say whether a pod's cluster is still there; nothing is kept about the pods of one that is not."""
+        cluster = self.stores[RAY_CLUSTER].get(Key(key_of(pod).namespace, owner["name"]))
+        return cluster is not None and uid_of(cluster) == owner["uid"]
 
 
 def _subject(owner: Object, thing: Object) -> Subject | None:

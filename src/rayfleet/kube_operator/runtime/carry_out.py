@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import structlog
 
 from rayfleet.kube_operator.reconciling import Action, Call, Create, Delete, Emit, EventType, Failure, Patch
@@ -14,6 +16,14 @@ from rayfleet.wire.kube.objects import Kind, Object, key_of
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of actions. `overtaken`: one met something that had changed, of which the cache may never tell."""
+
+    failures: tuple[Failure, ...] = ()
+    overtaken: bool = False
+
+
 class Hand:
     """Carries out actions for one operator."""
 
@@ -23,25 +33,26 @@ class Hand:
         self._events = events
         self._servers = servers
 
-    async def carry_out(self, thing: Object, actions: tuple[Action, ...]) -> tuple[Failure, ...]:
-        """Do all of `actions` for a resource, in order; return what was refused.
+    async def carry_out(self, thing: Object, actions: tuple[Action, ...]) -> Done:
+        """Do all of `actions` for a resource, in order; return what came of it.
 
         Raises:
             Unavailable: the API server does not answer; the rest was not tried.
         """
-        failures = []
+        failures, overtaken = [], False
         for action in actions:
             try:
                 await self._do(thing, action)
             except Unavailable:
                 raise
             except Conflict as error:
+                overtaken = True
                 log.info("changed_meanwhile", about=str(key_of(thing)), error=str(error))
             except (KubeError, ServerError) as error:
                 failure = Failure(getattr(action, "failure", "Failed"), str(error), type(error).__name__)
                 failures.append(failure)
                 await self._events.tell(thing, Emit(EventType.WARNING, failure.reason, failure.message))
-        return tuple(failures)
+        return Done(tuple(failures), overtaken)
 
     async def write_status(self, kind: Kind, thing: Object, status: Object) -> None:
         """Make `status` the resource's, unless it has changed since it was seen; nothing is written for no change.

@@ -8,14 +8,17 @@ API server --watch--> caches --(whom it concerns)--> queue --> observe -> reconc
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
 
 from rayfleet.kube_operator.raycluster.reconcile import reconcile as reconcile_raycluster
+from rayfleet.kube_operator.raycluster.storage import related_to_storage
 from rayfleet.kube_operator.raycronjob.reconcile import reconcile as reconcile_raycronjob
 from rayfleet.kube_operator.rayjob.reconcile import reconcile as reconcile_rayjob
 from rayfleet.kube_operator.rayjob.reconcile import related as related_to_rayjob
@@ -27,6 +30,7 @@ from rayfleet.kube_operator.runtime.carry_out import Hand
 from rayfleet.kube_operator.runtime.events import EventWriter
 from rayfleet.kube_operator.runtime.prober import Prober
 from rayfleet.kube_operator.runtime.servers import HttpServers, Servers
+from rayfleet.kube_operator.runtime.tokens import Tokens
 from rayfleet.kube_operator.settings import OperatorSettings
 from rayfleet.wire.kube.errors import Conflict, KubeError
 from rayfleet.wire.kube.kube import Kube
@@ -45,7 +49,7 @@ class Controller:
 
 
 CONTROLLERS: Final[Mapping[Kind, Controller]] = {
-    RAY_CLUSTER: Controller(reconcile_raycluster),
+    RAY_CLUSTER: Controller(reconcile_raycluster, related_to_storage),
     RAY_JOB: Controller(reconcile_rayjob, related_to_rayjob),
     RAY_SERVICE: Controller(reconcile_rayservice, related_to_rayservice),
     RAY_CRON_JOB: Controller(reconcile_raycronjob),
@@ -56,15 +60,20 @@ RESYNC_S: Final = 600.0
 
 @dataclass(frozen=True)
 class Edges:
-    """What an operator is put together from. `incarnation`: a word that no operator before had."""
+    """What an operator is put together from.
+
+    `incarnation`: a word that no operator before had. `servers`: None for the real ones, by HTTP. `fresh_secret`: gives
+    a word that nobody can guess.
+    """
 
     kube: Kube
     settings: OperatorSettings
     incarnation: str
     now: Callable[[], float]
-    servers: Servers = field(default_factory=HttpServers)
+    servers: Servers | None = None
     namespaces: tuple[str | None, ...] = (None,)
     workers: int = 16
+    fresh_secret: Callable[[], str] = secrets.token_urlsafe
 
 
 @dataclass
@@ -80,8 +89,9 @@ class Operator:
         edges = self.edges
         self.caches = Caches(edges.kube, edges.namespaces, self._changed)
         self._events = EventWriter(edges.kube, edges.now)
-        self._hand = Hand(edges.kube, self._events, edges.servers)
-        self._prober = Prober(edges.servers, self.queue.add)
+        servers = edges.servers or HttpServers(Tokens(edges.kube, edges.now))
+        self._hand = Hand(edges.kube, self._events, servers)
+        self._prober = Prober(servers, self.queue.add)
 
     async def run(self) -> None:
         """Reconcile for ever."""
@@ -130,21 +140,26 @@ class Operator:
         seen = self._observe(subject, thing)
         try:
             wanted = CONTROLLERS[subject.kind].reconcile(seen, self.edges.settings)
-        except ValidationError as error:
-            await self._events.tell(thing, Emit(EventType.WARNING, f"Invalid{subject.kind.name}Spec", str(error)))
-            return RESYNC_S
+        except (ValidationError, PydanticCustomError) as error:
+            return await self._invalid(thing, subject, error)
         self._prober.want(subject, wanted.probes)
-        failures = await self._hand.carry_out(thing, wanted.actions)
-        if failures != seen.failures:
-            self._failures[subject] = failures
+        done = await self._hand.carry_out(thing, wanted.actions)
+        if _kinds(done.failures) != _kinds(seen.failures):
+            self._failures[subject] = done.failures
             self.queue.add(subject)  # what was refused belongs into the status
-        elif failures:
+        elif done.failures or done.overtaken:
             self.queue.retry(subject)
         else:
             self.queue.forget(subject)
         if wanted.status is not None:
             await self._hand.write_status(subject.kind, thing, wanted.status)
         return RESYNC_S if wanted.again_s is None else wanted.again_s
+
+    async def _invalid(self, thing: Object, subject: Subject, error: ValueError) -> float:
+        """Tell the user what cannot be read; nothing is asked or done about it until it is changed."""
+        self._prober.want(subject, ())
+        await self._events.tell(thing, Emit(EventType.WARNING, f"Invalid{subject.kind.name}Spec", str(error)))
+        return RESYNC_S
 
     def _observe(self, subject: Subject, thing: Object) -> Observed:
         uid = uid_of(thing)
@@ -157,4 +172,14 @@ class Operator:
             incarnation=self.edges.incarnation,
             departed=self.caches.departed(uid),
             failures=self._failures.get(subject, ()),
+            fresh_secret=self.edges.fresh_secret(),
         )
+
+
+def _kinds(failures: tuple[Failure, ...]) -> list[tuple[str, str]]:
+    """Return what failures are about.
+
+    Their messages may differ each time: were that news, the status would change with each, every change of it would be
+    a reason to look again, and what is refused would be tried without end.
+    """
+    return [(failure.reason, failure.error) for failure in failures]

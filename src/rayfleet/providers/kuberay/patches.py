@@ -4,13 +4,14 @@ Groups are a list, and somebody may have reordered it, or changed a count, since
 of the group and the values that it replaces. What fails its test is a Conflict: look again, decide again.
 
     launch   replicas = max(replicas, minReplicas, pods that stay) + new ones; the launch's token is kept beside it
-    release  replicas - those that go, each of them named in workersToDelete; names whose pods are gone are dropped
+    release  max(replicas, pods that stay) - those that go, each of them named in workersToDelete; names whose pods are
+             gone are dropped
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -75,22 +76,56 @@ def launch_patch(cluster: Object, group: Group, staying: int, count: int, batch:
     ]
 
 
-def release_patch(group: Group, pods: Sequence[str], existing: Iterable[str]) -> list[Operation]:
+def release_patch(group: Group, pods: Sequence[str], existing: Mapping[str, str], staying: int = 0) -> list[Operation]:
     """Return the patch that has `pods` go; empty when nothing is to be said.
 
-    `pods` are those of whole replicas. `existing`: the names of all pods that there still are.
+    `existing`: all pods that there still are -> their replica ("": not told). `staying`: as for a launch; a number that
+    somebody has set below that is no longer what is wanted.
     """
-    known, there = group.spec.scale_strategy.workers_to_delete, set(existing)
-    still = [name for name in known if name in there]
-    new = [name for name in pods if name in there and name not in still]
+    known, hosts = group.spec.scale_strategy.workers_to_delete, group.spec.num_of_hosts
+    still = [name for name in known if name in existing]
+    new = [name for name in pods if name in existing and name not in still]
     if not new and still == known:
         return []
-    replicas = max(group.spec.replicas - len(new) // group.spec.num_of_hosts, 0)
+    going = _replicas([*still, *new], existing, hosts) - _replicas(still, existing, hosts)
+    replicas = max(max(group.spec.replicas, staying) - going, group.spec.min_replicas, 0)
     return [
         *_unchanged(group),
-        *([_set(group, "replicas", max(replicas, group.spec.min_replicas))] if new else []),
+        *([_set(group, "replicas", replicas)] if new else []),
         _set(group, "scaleStrategy", {**(group.raw.get("scaleStrategy") or {}), "workersToDelete": [*still, *new]}),
     ]
+
+
+def take_back_patch(cluster: Object, group: Group, staying: int, missing: int, batch: str) -> list[Operation]:
+    """Return the patch that no longer asks for `missing` replicas of a launch that were not made.
+
+    Else they would come when nobody waits for them any more. Its token goes too: asked again, it is done again.
+    """
+    replicas = max(group.spec.replicas - missing, staying, group.spec.min_replicas)
+    tokens = [token for token in launches(cluster) if token != batch]
+    path = f"/metadata/annotations/{LAUNCHES_ANNOTATION.replace('/', '~1')}"
+    kept = annotations_of(cluster).get(LAUNCHES_ANNOTATION, "")
+    return [
+        *_unchanged(group),
+        *([_set(group, "replicas", replicas)] if replicas < group.spec.replicas else []),
+        {"op": "test", "path": path, "value": kept},
+        {"op": "add", "path": path, "value": json.dumps(tokens, separators=(",", ":"))},
+    ]
+
+
+def refusal(cluster: Object, group: str) -> str:
+    """Return why the RayCluster's operator could not make pods of a group, "" when it does not say so."""
+    for condition in (cluster.get("status") or {}).get("conditions") or ():
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+            message = str(condition.get("message", ""))
+            return message if f"-{group}-worker" in message else ""
+    return ""
+
+
+def _replicas(pods: Iterable[str], replica_of: Mapping[str, str], hosts: int) -> int:
+    """Return of how many replicas these pods are: one of them that goes takes the others of its replica along."""
+    replicas = [replica_of[pod] for pod in pods]
+    return len({replica for replica in replicas if replica}) + replicas.count("") // hosts
 
 
 def _unchanged(group: Group) -> Iterator[Operation]:

@@ -5,30 +5,43 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final, Self
 
-from rayfleet.contracts import Denied, Flaky, LaunchRequest, Machine, ProviderContext
+import structlog
+
+from rayfleet.contracts import Denied, Flaky, LaunchRequest, Machine, ProviderContext, QuotaReached
 from rayfleet.providers.kuberay.patches import (
     GROUP_LABEL,
+    Group,
     NoSuchGroup,
     Operation,
     find_group,
     launch_patch,
     launches,
+    refusal,
     release_patch,
+    take_back_patch,
 )
-from rayfleet.providers.kuberay.pods import is_worker, machine, replicas_staying
+from rayfleet.providers.kuberay.pods import is_worker, machine, replica_of, replicas_staying
 from rayfleet.providers.kuberay.settings import Settings
+from rayfleet.providers.kuberay.waiting import Waiting
 from rayfleet.wire.kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound
 from rayfleet.wire.kube.informer import Followed, Informer
 from rayfleet.wire.kube.kube import Kube
 from rayfleet.wire.kube.objects import POD, RAY_CLUSTER, Key, Object, key_of, labels_of
 from rayfleet.wire.kube.store import Store
 
+log = structlog.get_logger()
+
 LIST_INTERVAL_S: Final = 0.5
 FIRST_LISTING_S: Final = 10.0
+MADE_WITHIN_S: Final = 30.0
+"""An operator that has made no pods by then will not do so soon."""
+LOOK_S: Final = 2.0
+POLL_S: Final = 0.2
+QUOTA: Final = "exceeded quota"
 TRIES: Final = 5
 """A patch that finds the RayCluster changed is made anew so often before the loop is told to try later."""
 
@@ -47,6 +60,7 @@ class KubeRayProvider:
         self._pods = Store()
         selector = f"ray.io/cluster={cluster.name}"
         self._informer = Informer(kube, Followed(POD, cluster.namespace, selector), self._pods, lambda *_: None)
+        self._waiting = Waiting()
         self._following: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
 
@@ -73,30 +87,43 @@ class KubeRayProvider:
         """Return all worker pods, in id order.
 
         Raises:
-            Flaky: the API server has not told yet which there are.
+            Flaky: the API server has not told yet which there are, or does not answer any more.
         """
         await self._follow()
-        return tuple(machine(pod) for pod in sorted(self._workers(), key=lambda pod: key_of(pod).name))
+        if not self._informer.current:
+            raise Flaky("the API server does not tell which pods there are now")
+        pods = sorted(self._workers(), key=lambda pod: key_of(pod).name)
+        waited = self._waiting.look(pods, asyncio.get_running_loop().time())
+        return tuple(machine(pod, waited[key_of(pod).name]) for pod in pods)
 
     async def launch(self, request: LaunchRequest) -> None:
-        """Have the RayCluster want more replicas of a group.
+        """Have the RayCluster want more replicas of a group, and wait until its operator has made their pods.
+
+        What is not made within `MADE_WITHIN_S` is no longer asked for when this returns.
 
         Raises:
+            QuotaReached: the operator may not make as many pods.
             Denied: we may not, or there is no such RayCluster or group.
-            Flaky: no answer, or the RayCluster changes all the time.
+            Flaky: no answer, no pods, or the RayCluster changes all the time.
         """
         await self._follow()
+        name, target = request.offer.pool, 0
 
         def patch(cluster: Object) -> Operations:
+            nonlocal target
             if request.batch in launches(cluster):
                 return []
-            group = find_group(cluster, request.offer.pool)
-            pods = (pod for pod in self._workers() if labels_of(pod).get(GROUP_LABEL) == group.spec.group_name)
-            going = group.spec.scale_strategy.workers_to_delete
-            staying = replicas_staying(pods, going, group.spec.num_of_hosts)
+            group = find_group(cluster, name)
+            staying = self._staying(group)
+            target = min(
+                max(group.spec.replicas, group.spec.min_replicas, staying) + len(request.claims),
+                group.spec.max_replicas,
+            )
             return launch_patch(cluster, group, staying, len(request.claims), request.batch)
 
         await self._change(patch)
+        if target:
+            await self._made(name, target, request.batch)
 
     async def release(self, machine_ids: tuple[str, ...]) -> None:
         """Name the pods that are to go, and want as many replicas less.
@@ -105,13 +132,46 @@ class KubeRayProvider:
             Flaky, Denied: as for `launch`.
         """
         await self._follow()
-        there = {key_of(pod).name: labels_of(pod).get(GROUP_LABEL, "") for pod in self._workers()}
+        there = {key_of(pod).name: pod for pod in self._workers()}
         by_group: dict[str, list[str]] = defaultdict(list)
         for name in machine_ids:
             if name in there:
-                by_group[there[name]].append(name)
-        for group, names in sorted(by_group.items()):
-            await self._change(partial(_released, group=group, names=names, there=tuple(there)))
+                by_group[labels_of(there[name]).get(GROUP_LABEL, "")].append(name)
+        for name, names in sorted(by_group.items()):
+            await self._change(partial(self._released, name=name, pods=names))
+
+    def _released(self, cluster: Object, name: str, pods: Sequence[str]) -> Operations:
+        group = find_group(cluster, name)
+        existing = {key_of(pod).name: replica_of(pod) for pod in self._workers()}
+        return release_patch(group, pods, existing, self._staying(group))
+
+    def _staying(self, group: Group) -> int:
+        """Return how many replicas of a group exist and are not on their way out."""
+        pods = [pod for pod in self._workers() if labels_of(pod).get(GROUP_LABEL) == group.spec.group_name]
+        return replicas_staying(pods, group.spec.scale_strategy.workers_to_delete, group.spec.num_of_hosts)
+
+    async def _made(self, name: str, target: int, batch: str) -> None:
+        """Wait for the pods of a launch; what does not come is taken back."""
+        loop = asyncio.get_running_loop()
+        until, why = loop.time() + MADE_WITHIN_S, ""
+        while loop.time() < until and not why:
+            looked_at = loop.time()
+            cluster = await self._read()
+            with _in_words(self._cluster):
+                group, why = find_group(cluster, name), refusal(cluster, name)
+            while loop.time() - looked_at < LOOK_S:
+                if self._staying(group) >= target:
+                    return
+                await asyncio.sleep(POLL_S)
+        await self._change(partial(self._taken_back, name=name, target=target, batch=batch))
+        if QUOTA in why:
+            raise QuotaReached(why)
+        raise Flaky(why or f"not all pods of {name} were made within {MADE_WITHIN_S:.0f} s: is the operator at work?")
+
+    def _taken_back(self, cluster: Object, name: str, target: int, batch: str) -> Operations:
+        group = find_group(cluster, name)
+        staying = self._staying(group)
+        return take_back_patch(cluster, group, staying, max(target - staying, 0), batch)
 
     async def close(self) -> None:
         """Stop following; pods stay."""
@@ -127,7 +187,9 @@ class KubeRayProvider:
 
     async def _follow(self) -> None:
         """Follow the pods from the first call on, and wait until they are known."""
-        if self._following is None:
+        if self._following is None or self._following.done():
+            if self._following is not None:
+                log.error("following_ended", error=str(self._following.exception()))
             self._following = asyncio.create_task(self._informer.run(), name="rayfleet-kuberay")
         try:
             async with asyncio.timeout(FIRST_LISTING_S):
@@ -135,25 +197,30 @@ class KubeRayProvider:
         except TimeoutError:
             raise Flaky("the API server has not told yet which pods there are") from None
 
+    async def _read(self) -> Object:
+        with _in_words(self._cluster):
+            return await self._kube.get(RAY_CLUSTER, self._cluster)
+
     async def _change(self, patch: Patching) -> None:
         """Patch the RayCluster as it is now; again when it has changed meanwhile."""
         async with self._changing:
             for _ in range(TRIES):
-                try:
+                with _in_words(self._cluster), contextlib.suppress(Conflict):
                     wanted = patch(await self._kube.get(RAY_CLUSTER, self._cluster))
                     if wanted:
                         await self._kube.patch(RAY_CLUSTER, self._cluster, wanted)
                     return
-                except Conflict:
-                    continue
-                except NoSuchGroup as error:
-                    raise Denied(str(error)) from error
-                except (Forbidden, Invalid, NotFound) as error:
-                    raise Denied(f"RayCluster {self._cluster}: {error}") from error
-                except KubeError as error:
-                    raise Flaky(str(error)) from error
         raise Flaky(f"RayCluster {self._cluster} changes faster than it can be patched")
 
 
-def _released(cluster: Object, group: str, names: Sequence[str], there: Sequence[str]) -> Operations:
-    return release_patch(find_group(cluster, group), names, there)
+@contextlib.contextmanager
+def _in_words(cluster: Key) -> Iterator[None]:
+    """Have errors of the API server said in the words of the contract."""
+    try:
+        yield
+    except NoSuchGroup as error:
+        raise Denied(str(error)) from error
+    except (Forbidden, Invalid, NotFound) as error:
+        raise Denied(f"RayCluster {cluster}: {error}") from error
+    except KubeError as error:
+        raise Flaky(str(error)) from error

@@ -83,8 +83,10 @@ class KubeClient:
                 async for line in answer.aiter_lines():
                     if line:
                         yield _change(line)
-        except httpx2.TransportError as error:
+        except httpx2.HTTPError as error:
             raise errors.Unavailable(_no_answer(error)) from error
+        except (ConfigError, OSError) as error:
+            raise errors.Forbidden(f"cannot prove who we are: {error}", "NoCredentials") from error
 
     async def create(self, kind: Kind, thing: Object) -> Object:
         """Create the object."""
@@ -130,7 +132,7 @@ class KubeClient:
         headers = {} if body is None else {"Content-Type": content}
         try:
             answer = await self._http.request(method, url, params=query, content=data, headers=headers)
-        except httpx2.TransportError as error:
+        except httpx2.HTTPError as error:
             raise errors.Unavailable(_no_answer(error)) from error
         except (ConfigError, OSError) as error:
             raise errors.Forbidden(f"cannot prove who we are: {error}", "NoCredentials") from error
@@ -150,15 +152,22 @@ def _selected(selector: str) -> dict[str, str]:
 
 
 def _decoded(data: bytes) -> Object:
-    return msgspec.json.decode(data, type=Object)
+    """Return an object. Whatever is in the way (a proxy's page, half an answer) is no answer."""
+    try:
+        return msgspec.json.decode(data, type=Object)
+    except msgspec.MsgspecError as error:
+        raise errors.Unavailable(f"the API server's answer cannot be read: {error}") from error
 
 
 def _change(line: str) -> Seen:
-    event = msgspec.json.decode(line)
-    if event["type"] == "ERROR":
+    event = _decoded(line.encode())
+    if event.get("type") == "ERROR":
         status = event["object"]
         raise _error(int(status.get("code") or 0), status, patched=False)
-    return Seen(Change(event["type"]), event["object"])
+    try:
+        return Seen(Change(event["type"]), event["object"])
+    except (KeyError, ValueError) as error:
+        raise errors.Unavailable(f"the API server's watch tells what nobody knows: {error}") from error
 
 
 def _no_answer(error: Exception) -> str:

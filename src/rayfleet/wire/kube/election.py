@@ -93,8 +93,12 @@ async def _take(kube: Kube, candidate: Candidate, observed: _Observed) -> int:
     if holder and holder != candidate.identity and loop.time() - observed.changed_at < patience_s:
         return 0
     transitions = int(spec.get("leaseTransitions") or 0) + 1
-    taken = await _write(kube, candidate, version, {"acquireTime": _micro(candidate), "leaseTransitions": transitions})
-    return transitions if taken else 0
+    more: Object = {"acquireTime": _micro(candidate), "leaseTransitions": transitions}
+    try:
+        return transitions if await _write(kube, candidate, version, more) else 0
+    except KubeError as error:
+        log.warning("lease_not_taken", lease=str(candidate.lease), error=str(error))
+        return 0
 
 
 async def _make(kube: Kube, candidate: Candidate) -> int:

@@ -4,7 +4,8 @@
       ^         |
       '---------'--(410: too old)
 
-Between a list and the one before it nothing was told, so its differences are told then.
+Between a list and the one before it nothing was told, so its differences are told then. A kind that the server does not
+know has no objects; it is asked for again and again, for it may be installed later.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Final
 
 import structlog
 
-from rayfleet.wire.kube.errors import Expired, KubeError
+from rayfleet.wire.kube.errors import Expired, KubeError, NotFound
 from rayfleet.wire.kube.kube import Change, Kube
 from rayfleet.wire.kube.objects import Kind, Object, key_of
 from rayfleet.wire.kube.store import Store
@@ -25,6 +26,8 @@ log = structlog.get_logger()
 
 RETRY_FIRST_S: Final = 0.5
 RETRY_MAX_S: Final = 30.0
+WATCH_LEAST_S: Final = 1.0
+"""A watch that ends sooner is followed by a pause."""
 _UNREAD: Final = ("managedFields",)
 """Parts of an object's metadata that nobody here reads, and that take more room than all others."""
 
@@ -50,6 +53,8 @@ class Informer:
         self.store = store
         self.synced = asyncio.Event()
         """Set once the store holds all that there is."""
+        self.current = False
+        """Whether the store is as the server is, as far as anybody can tell: false while the server does not answer."""
         self._kube = kube
         self._followed = followed
         self._on_change = on_change
@@ -57,25 +62,47 @@ class Informer:
     async def run(self) -> None:
         """Follow for ever, through whatever the server does."""
         version, wait_s = "", RETRY_FIRST_S
+        loop = asyncio.get_running_loop()
         while True:
+            began_at = loop.time()
             try:
                 version = version or await self._list()
+                self.current = True
                 self.synced.set()
                 version = await self._watch(version)
-                wait_s = RETRY_FIRST_S
+                if loop.time() - began_at < WATCH_LEAST_S:  # whatever ends watches at once is not asked at once again
+                    await asyncio.sleep(wait_s)
             except Expired:
                 version = ""
+            except NotFound as error:
+                log.info("kind_unknown", kind=self._followed.kind.plural, error=str(error), again_s=RETRY_MAX_S)
+                self._forget_all()
+                self.synced.set()
+                version = ""
+                await asyncio.sleep(RETRY_MAX_S)
             except KubeError as error:
+                # What was told for long was told well: what went wrong before it is no sign of trouble any more.
+                wait_s = RETRY_FIRST_S if loop.time() - began_at > RETRY_MAX_S else wait_s
                 log.warning("cannot_follow", kind=self._followed.kind.plural, error=str(error), again_s=wait_s)
                 # A version seen during the watch was lost with it; what is told twice does no harm.
-                version = ""
+                version, self.current = "", False
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, RETRY_MAX_S)
+            else:
+                wait_s = RETRY_FIRST_S
+
+    def _forget_all(self) -> None:
+        known = self.store.keys()
+        for key in known:
+            if self._followed.namespace in (None, key.namespace):
+                self._tell(self.store.remove(key), None)
 
     async def _list(self) -> str:
         followed = self._followed
         listing = await self._kube.list(followed.kind, followed.namespace, followed.selector)
-        gone = set(self.store.keys())
+        # Informers of several namespaces share a store: what is of another is not missing here.
+        known = self.store.keys()
+        gone = {key for key in known if followed.namespace in (None, key.namespace)}
         for thing in listing.items:
             gone.discard(key_of(thing))
             self._put(thing)

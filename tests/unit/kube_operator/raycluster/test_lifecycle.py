@@ -4,6 +4,7 @@ import pytest
 from tests.unit.kube_operator.raycluster.clusters import (
     NOW,
     condition,
+    container,
     created,
     deleted,
     ended,
@@ -158,3 +159,18 @@ def test_services_that_people_have_changed_stay_as_they_are() -> None:
     things = made(cluster)
     changed = tuple((kind, {**one, "spec": {}} if kind == SERVICE else one) for kind, one in things)
     assert look(cluster, *changed).actions == ()
+
+
+@pytest.mark.parametrize("kind", ["RayService", "RayJob"])
+def test_clusters_of_services_give_up_on_a_lost_head_sooner(kind: str) -> None:
+    for pod in created(look(raycluster(group(), meta={"labels": {"ray.io/originated-from-crd": kind}}))):
+        told = {one["name"]: one.get("value") for one in pod["spec"]["containers"][0]["env"]}
+        assert told.get("RAY_SERVE_KV_TIMEOUT_S") == ("5" if kind == "RayService" else None)
+        assert told.get("RAY_timeout_ms_task_wait_for_death_info") == ("0" if kind == "RayService" else None)
+
+
+def test_the_autoscaler_knows_the_port_of_the_head() -> None:
+    head = {"rayStartParams": {"port": "6400"}, "template": {"spec": {"containers": [container("ray-head", cpu="2")]}}}
+    (pod,) = created(look(raycluster(headGroupSpec=head, enableInTreeAutoscaling=True)))
+    _, autoscaler = pod["spec"]["containers"]
+    assert {"name": "RAY_PORT", "value": "6400"} in autoscaler["env"]

@@ -14,6 +14,7 @@ from tests.unit.kube_operator.raycluster.clusters import (
 )
 
 from rayfleet.kube_operator.conditions import timestamp
+from rayfleet.kube_operator.raycluster.health import slot_of
 from rayfleet.kube_operator.raycluster.names import GROUP_LABEL
 from rayfleet.kube_operator.settings import OperatorSettings
 from rayfleet.wire.kube.objects import POD, Kind, Object, key_of, labels_of
@@ -160,7 +161,7 @@ class TestReplicasOfSeveralHosts:
         things = made(self.CLUSTER)
         pods = workers(things)
         lost, *left = pods
-        done = look(self.CLUSTER, *with_pods(things, left))
+        done = look(self.CLUSTER, *with_pods(things, left), departed={str(slot_of(lost)): 1})
         replica = labels_of(lost)["ray.io/worker-group-replica-name"]
         mates = {key_of(pod).name for pod in left if labels_of(pod)["ray.io/worker-group-replica-name"] == replica}
         assert set(deleted(done)) == mates
@@ -171,3 +172,55 @@ class TestReplicasOfSeveralHosts:
         name = key_of(workers(things)[0]).name
         named = raycluster(group("slice", 1, numOfHosts=3, scaleStrategy={"workersToDelete": [name]}))
         assert len(deleted(look(named, *things))) == 3
+
+    def test_while_it_is_being_made_the_hosts_that_are_not_seen_yet_are_asked_for_again(self) -> None:
+        """The cache shows them one after the other; those that it does not show are no reason to end the others."""
+        things = made(self.CLUSTER)
+        asked = {key_of(pod).name for pod in workers(things)}
+        some = [pod for pod in workers(things) if labels_of(pod)["ray.io/replica-host-index"] != "1"]
+        done = look(self.CLUSTER, *with_pods(things, some))
+        assert deleted(done) == {}
+        assert {key_of(pod).name for pod in created(done)} == asked - {key_of(pod).name for pod in some}
+
+    def test_a_replica_in_the_place_of_another_has_another_name(self) -> None:
+        before = {labels_of(pod)["ray.io/worker-group-replica-name"] for pod in workers(made(self.CLUSTER))}
+        departed = {f"slice/{replica}/{host}": 1 for replica in (0, 1) for host in (0, 1, 2)}
+        later = created(look(self.CLUSTER, departed=departed))
+        after = {labels_of(pod).get("ray.io/worker-group-replica-name", "") for pod in later} - {""}
+        assert (len(after), before & after) == (2, set())
+
+
+def evicted(pod: Object, age_s: float) -> Object:
+    seen = as_seen(pod, "Failed", ready=False, age_s=age_s)
+    seen["status"] = {"phase": "Failed", "reason": "Evicted"}
+    return seen
+
+
+def test_an_evicted_pod_of_which_no_container_tells_is_replaced_all_the_same() -> None:
+    things = made(raycluster(group()))
+    (worker,) = workers(things)
+    for age_s, gone in ((2, []), (6, [key_of(worker).name])):
+        pods = with_pods(things, [evicted(worker, age_s)])
+        assert list(deleted(look(raycluster(group()), *pods, departed={"small/0/0": 1}))) == gone
+
+
+def test_a_head_that_ends_again_and_again_is_made_anew_more_and_more_slowly() -> None:
+    cluster = raycluster()
+    ((_, head),) = (one for one in made(cluster) if one[0] == POD)
+    crashed = ended(head, ago_s=1, age_s=3)
+    first = look(cluster, (POD, crashed))
+    assert list(deleted(first)) == [key_of(head).name]
+    again = look(cluster, (POD, crashed), departed={"headgroup/0/0": 3})
+    assert deleted(again) == {}
+    assert again.again_s == 19.0
+
+
+@pytest.mark.parametrize(("kept", "late_s", "heads"), [(True, 0, 0), (True, 61, 1), (False, 0, 1)])
+def test_a_head_whose_state_outlives_it_is_not_there_twice(kept: bool, late_s: float, heads: int) -> None:
+    """KubeRay's scenario 21: what it kept belongs to one head at a time."""
+    options = {"gcsFaultToleranceOptions": {"redisAddress": "redis:6379"}} if kept else {}
+    cluster = raycluster(meta={"finalizers": ["ray.io/gcs-ft-redis-cleanup-finalizer"]}, **options)
+    ((_, head),) = (one for one in made(cluster) if one[0] == POD)
+    leaving = {**head, "metadata": {**head["metadata"], "deletionTimestamp": timestamp(NOW - late_s)}}
+    done = look(cluster, (POD, leaving), departed={"headgroup/0/0": 1})
+    assert (len(created(done)), done.again_s) == (heads, None if heads else 60.0)

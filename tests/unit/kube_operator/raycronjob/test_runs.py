@@ -43,8 +43,10 @@ def test_a_run_is_made_when_it_is_due_and_only_once() -> None:
     """KubeRay's scenario 48: no two runs for one moment."""
     done = look(cron())
     assert made(done) == [f"nightly-{int(NOON) // 60}"]
-    assert done.status == {"lastScheduleTime": timestamp(NOON)}
     assert done.again_s == HOUR - 1
+    assert done.status is None  # one that the API server refuses is tried again
+    there = look(cron(concurrencyPolicy="Replace"), run(f"nightly-{int(NOON) // 60}", ""))
+    assert (there.actions, there.status) == ((), {"lastScheduleTime": timestamp(NOON)})
     again = look(cron(last=NOON))
     assert (made(again), again.again_s) == ([], HOUR - 1)
     assert made(look(cron(), now=NOON)) == made(done)

@@ -10,7 +10,7 @@ from rayfleet.kube_operator.conditions import timestamp
 from rayfleet.kube_operator.rayjob.reconcile import FINALIZER, JobFact, reconcile, related
 from rayfleet.kube_operator.reconciling import Call, Create, Delete, Observed, Patch, Reconciled
 from rayfleet.kube_operator.settings import OperatorSettings
-from rayfleet.wire.kube.objects import JOB, POD, RAY_CLUSTER, RAY_JOB, Kind, Object
+from rayfleet.wire.kube.objects import JOB, POD, RAY_CLUSTER, RAY_JOB, Key, Kind, Object
 
 CLUSTER_SPEC = raycluster(group())["spec"]
 READY = {"state": "ready"}
@@ -296,15 +296,21 @@ class TestSuspend:
         assert deleted(going) == [RAY_CLUSTER]
 
 
+LEAVING = {"deletionTimestamp": timestamp(NOW), "resourceVersion": "8"}
+
+
 class TestDeletion:
     def test_the_job_is_stopped_and_then_let_go(self) -> None:
-        thing = rayjob(phase("Running"), meta={"deletionTimestamp": timestamp(NOW)})
-        stop, release = look(thing).actions
+        thing = rayjob(phase("Running"), meta=LEAVING)
+        stop, release = look(thing, (RAY_CLUSTER, cluster(READY))).actions
         assert isinstance(stop, Call)
         assert (stop.call, stop.arguments) == ("stop_job", {"job_id": "train-x"})
         assert isinstance(release, Patch)
         assert release.kind == RAY_JOB
-        assert release.patch == {"metadata": {"finalizers": []}}
+        assert release.patch == {"metadata": {"resourceVersion": "8", "finalizers": []}}
+        (alone,) = look(thing).actions
+        assert alone == release
+        assert look(rayjob(phase("Running"), meta={**LEAVING, "finalizers": ["other"]})).actions == ()
 
     def test_a_job_that_has_ended_is_only_let_go(self) -> None:
         thing = rayjob(phase("Complete", jobStatus="SUCCEEDED"), meta={"deletionTimestamp": timestamp(NOW)})
@@ -378,3 +384,78 @@ def test_a_job_that_somebody_else_manages_is_left_alone() -> None:
 def test_the_pod_of_a_sidecar_is_related() -> None:
     (wanted,) = related(rayjob(phase("Running"), submissionMode="SidecarMode"))
     assert (wanted.kind, wanted.labels["ray.io/cluster"]) == (POD, "train-c")
+
+
+class TestNothingHangsAndNothingLies:
+    CLUSTER: ClassVar[tuple[Kind, Object]] = (RAY_CLUSTER, cluster(READY))
+
+    def test_an_operator_that_was_just_started_asks_before_it_blames_the_submitter(self) -> None:
+        """The job may have succeeded, and only its output could not be followed to the end."""
+        done = look(rayjob(phase("Running", jobStatus="RUNNING")), self.CLUSTER, (JOB, submitter("Failed")))
+        assert state(done) == ("Running", "")
+        silent = JobFact(error="no route")
+        job = rayjob(phase("Running", jobStatus="RUNNING"))
+        assert state(look(job, self.CLUSTER, (JOB, submitter("Failed")), fact=silent)) == ("Running", "")
+        told = look(job, self.CLUSTER, (JOB, submitter("Failed")), fact=JobFact("SUCCEEDED"))
+        assert state(told) == ("Complete", "")
+
+    def test_a_submitter_that_is_done_with_a_job_that_nobody_knows_is_no_reason_to_wait_for_ever(self) -> None:
+        """The head was replaced after the job's end, or the submitter's own command submitted something else."""
+        things = (self.CLUSTER, (JOB, submitter("Complete")))
+        first = look(rayjob(phase("Running")), *things, fact=JobFact())
+        assert first.status is not None
+        assert first.status["jobStatusCheckFailureStartTime"] == timestamp(NOW)
+        since = {"jobStatusCheckFailureStartTime": timestamp(NOW - 301)}
+        later = look(rayjob(phase("Running", **since)), *things, fact=JobFact())
+        assert state(later) == ("Failed", "JobStatusCheckTimeoutExceeded")
+
+    def test_what_nobody_tells_is_looked_at_soon(self) -> None:
+        """A selected cluster, and the container beside the head, are no objects of the job."""
+        spec: Any = {"rayClusterSpec": None, "clusterSelector": {"team": "a"}}
+        waits = look(rayjob(phase("Initializing", rayClusterName=""), **spec), related={RAY_CLUSTER: (cluster(),)})
+        assert waits.again_s == 5.0
+        beside = rayjob(phase("Running"), submissionMode="SidecarMode")
+        assert look(beside, self.CLUSTER, fact=JobFact("SUCCEEDED", ended_at=NOW - 1)).again_s == 5.0
+        assert look(beside, self.CLUSTER, fact=JobFact("RUNNING")).again_s == 300.0
+
+    def test_resources_that_are_no_json_are_said_at_once(self) -> None:
+        done = look(rayjob(entrypointResources="{a: 1", submissionMode="HTTPMode"))
+        assert state(done) == ("ValidationFailed", "ValidationFailed")
+
+    def test_a_cluster_of_somebody_else_is_never_taken_away(self) -> None:
+        """A rule that was added after the checks."""
+        rules = [{"policy": "DeleteCluster", "condition": {"jobStatus": "SUCCEEDED"}}]
+        spec: Any = {
+            "rayClusterSpec": None,
+            "clusterSelector": {"a": "b"},
+            "deletionStrategy": {"deletionRules": rules},
+        }
+        job = rayjob(phase("Complete", jobStatus="SUCCEEDED", endTime=timestamp(NOW - 9)), **spec)
+        assert look(job, related={RAY_CLUSTER: (cluster(READY),)}).actions == ()
+
+
+class TestToken:
+    """KubeRay's scenarios 38, 42 and 45."""
+
+    AUTH: ClassVar[Object] = {**CLUSTER_SPEC, "authOptions": {"mode": "token"}}
+
+    def tokened(self) -> tuple[Kind, Object]:
+        return RAY_CLUSTER, {**cluster(READY), "spec": self.AUTH}
+
+    def test_every_question_and_call_names_the_secret_of_the_cluster(self) -> None:
+        job = rayjob(phase("Running"), submissionMode="HTTPMode", rayClusterSpec=self.AUTH)
+        done = look(job, self.tokened(), fact=JobFact())
+        secret = Key("team", "train-c")
+        assert [probe.secret for probe in done.probes] == [secret]
+        assert [action.secret for action in done.actions if isinstance(action, Call)] == [secret]
+        leaving = look({**job, "metadata": {**job["metadata"], **LEAVING}}, self.tokened())
+        assert [action.secret for action in leaving.actions if isinstance(action, Call)] == [secret]
+
+    def test_the_container_beside_the_head_shows_the_token(self) -> None:
+        job = rayjob(phase("Initializing"), submissionMode="SidecarMode", rayClusterSpec=self.AUTH)
+        (create,) = (action for action in look(job).actions if isinstance(action, Create))
+        beside = create.thing["spec"]["headGroupSpec"]["template"]["spec"]["containers"][1]
+        variables = {one["name"]: one for one in beside["env"]}
+        assert variables["RAY_AUTH_MODE"]["value"] == "token"
+        source = variables["RAY_AUTH_TOKEN"]["valueFrom"]["secretKeyRef"]
+        assert source == {"name": "train-c", "key": "auth_token"}

@@ -13,7 +13,7 @@ from rayfleet.kube_operator.rayservice.serve import ServeFact, probe, proxy_prob
 from rayfleet.kube_operator.rayservice.state import RETIRED_ANNOTATION, Service, new_cluster
 from rayfleet.kube_operator.reconciling import Call, Create, Delete, Observed, Patch, Reconciled
 from rayfleet.kube_operator.settings import OperatorSettings
-from rayfleet.wire.kube.objects import POD, RAY_CLUSTER, SERVICE, Kind, Object, key_of
+from rayfleet.wire.kube.objects import POD, RAY_CLUSTER, SERVICE, Key, Kind, Object, key_of
 
 SETTINGS = OperatorSettings()
 CONFIG = "applications:\n- name: fruit\n  import_path: fruit:app\n  deployments: [{name: Mango, num_replicas: 2}]\n"
@@ -149,6 +149,28 @@ class TestUpgrade:
         assert did(done, Delete) == []
         assert names(look(upgrading, c1, c2, facts=[running("c1"), running("c2")])) == ("c2", "")
 
+    def test_the_one_that_serves_is_not_told_what_is_meant_for_the_next_one(self) -> None:
+        """KubeRay's scenario 55: cluster and configuration change together, and the next cluster is not there yet."""
+        told = CONFIG.replace("num_replicas: 2", "num_replicas: 5")
+        upgrading = rayservice(serving("c1", "c2"), told, rayClusterConfig=self.NEW["spec"]["rayClusterConfig"])
+        done = look(upgrading, (RAY_CLUSTER, cluster_for(self.OLD, "c1")), facts=[running("c1")])
+        assert ([key_of(one.thing).name for one in did(done, Create)][:1], did(done, Call)) == (["c2"], [])
+
+    def test_the_switch_waits_until_somebody_answers_on_the_other_side(self) -> None:
+        """A cluster of a head alone has nobody behind the names until its head is let into traffic."""
+        upgrading = {**self.NEW, "status": serving("c1", "c2")}
+        clusters = tuple(
+            (RAY_CLUSTER, cluster_for(thing, name)) for thing, name in ((self.OLD, "c1"), (self.NEW, "c2"))
+        )
+        serves = tuple(serving_pods(clusters[0][1]))
+        (head,) = (one for one in serving_pods(clusters[1][1]) if "-head-" in key_of(one).name)
+        facts = [running("c1"), running("c2")]
+        waiting = look(upgrading, *clusters, facts=facts, pods=(*serves, without_label(head)))
+        assert names(waiting) == ("c1", "c2")
+        assert key_of(head).name in [one.key.name for one in did(waiting, Patch)]
+        assert waiting.again_s == 2.0
+        assert names(look(upgrading, *clusters, facts=facts, pods=(*serves, head))) == ("c2", "")
+
     def test_the_old_one_goes_some_time_after_the_switch(self) -> None:
         """KubeRay's scenario 53."""
         switched = {**self.NEW, "status": serving("c2")}
@@ -212,6 +234,19 @@ class TestInPlace:
         assert did(look(thing, (RAY_CLUSTER, cluster)), Patch) == []
 
 
+def serving_pods(cluster: Object) -> list[Object]:
+    """Return the pods of a cluster, all of them ready and in traffic."""
+    pods = [copy.deepcopy(one) for kind, one in made(cluster) if kind == POD]
+    for pod in pods:
+        pod["metadata"]["labels"]["ray.io/serve"] = "true"
+    return pods
+
+
+def without_label(pod: Object) -> Object:
+    kept = {name: value for name, value in pod["metadata"]["labels"].items() if name != "ray.io/serve"}
+    return {**pod, "metadata": {**pod["metadata"], "labels": kept}}
+
+
 def head_labels(done: Reconciled) -> list[str]:
     return [one.patch["metadata"]["labels"]["ray.io/serve"] for one in did(done, Patch) if one.kind == POD]
 
@@ -233,6 +268,12 @@ class TestTraffic:
         assert [one.patch["metadata"]["labels"]["ray.io/serve"] for one in did(done, Patch) if one.kind == POD] == [
             "false"
         ]
+
+    def test_an_operator_that_was_just_started_takes_nobody_out_of_traffic(self) -> None:
+        thing = rayservice(serving(active="c1"))
+        cluster = cluster_for(thing, "c1")
+        done = look(thing, (RAY_CLUSTER, cluster), pods=tuple(serving_pods(cluster)))
+        assert head_labels(done) == []
 
     def test_it_is_ready_while_somebody_serves(self) -> None:
         thing = rayservice(serving(active="c1"))
@@ -290,3 +331,12 @@ def test_a_cluster_that_somebody_deleted_is_replaced() -> None:
     thing = rayservice(serving(active="c1"))
     active, pending = names(look(thing))
     assert (active, pending != "") == ("", True)
+
+
+def test_the_secret_of_each_cluster_is_named_with_what_it_is_asked() -> None:
+    """KubeRay's scenario 60."""
+    auth = {"mode": "token", "secretName": "mine"}
+    thing = rayservice(serving(pending="c1"), rayClusterConfig=raycluster(group(), authOptions=auth)["spec"])
+    cluster = (RAY_CLUSTER, cluster_for(thing, "c1"))
+    done = look(thing, cluster, facts=[(probe(url("c1")).key, ServeFact())])
+    assert [one.secret for one in (*done.probes, *did(done, Call))] == [Key("team", "mine")] * 2

@@ -27,6 +27,11 @@ def group(name: str = "small", **more: Any) -> Object:
     return {"groupName": name, "template": {}, **more}
 
 
+def plain(*names: str) -> dict[str, str]:
+    """Return pods of which nobody says to which replica they belong."""
+    return dict.fromkeys(names, "")
+
+
 def wanted(cluster: Object, staying: int, count: int, batch: str = "b1") -> int:
     """Return the replicas that a launch asks for."""
     patch = launch_patch(cluster, find_group(cluster, "small"), staying, count, batch)
@@ -81,7 +86,7 @@ def test_a_launch_is_remembered_with_the_counts_and_the_oldest_are_forgotten() -
 
 def test_a_release_names_the_pods_and_wants_as_many_less() -> None:
     cluster = raycluster(group(replicas=3))
-    patch = release_patch(find_group(cluster, "small"), ["a", "b"], ["a", "b", "c"])
+    patch = release_patch(find_group(cluster, "small"), ["a", "b"], plain("a", "b", "c"))
     assert patch[2:] == [
         {"op": "add", "path": "/spec/workerGroupSpecs/0/replicas", "value": 1},
         {"op": "add", "path": "/spec/workerGroupSpecs/0/scaleStrategy", "value": {"workersToDelete": ["a", "b"]}},
@@ -91,24 +96,38 @@ def test_a_release_names_the_pods_and_wants_as_many_less() -> None:
 def test_what_is_named_already_is_not_counted_again_and_what_is_gone_is_dropped() -> None:
     """Somebody else's pending delete does not hold ours up."""
     cluster = raycluster(group(replicas=3, scaleStrategy={"workersToDelete": ["gone", "theirs"]}))
-    patch = release_patch(find_group(cluster, "small"), ["theirs", "mine"], ["theirs", "mine", "c"])
+    patch = release_patch(find_group(cluster, "small"), ["theirs", "mine"], plain("theirs", "mine", "c"))
     assert [one["value"] for one in patch if one["op"] == "add"] == [2, {"workersToDelete": ["theirs", "mine"]}]
     only_known = raycluster(group(replicas=3, scaleStrategy={"workersToDelete": ["theirs"]}))
-    assert release_patch(find_group(only_known, "small"), ["theirs"], ["theirs", "c"]) == []
-    stale = release_patch(find_group(cluster, "small"), [], ["theirs"])
+    assert release_patch(find_group(only_known, "small"), ["theirs"], plain("theirs", "c")) == []
+    stale = release_patch(find_group(cluster, "small"), [], plain("theirs"))
     assert [one["value"] for one in stale if one["op"] == "add"] == [{"workersToDelete": ["theirs"]}]
 
 
 def test_a_replica_of_several_pods_counts_once() -> None:
     cluster = raycluster(group(replicas=2, numOfHosts=4))
     names = [f"p{n}" for n in range(8)]
-    patch = release_patch(find_group(cluster, "small"), names[:4], names)
+    patch = release_patch(find_group(cluster, "small"), names[:4], plain(*names))
     assert [one["value"] for one in patch if str(one["path"]).endswith("/replicas")] == [2, 1]
+
+
+def test_what_is_left_of_a_broken_replica_counts_as_one() -> None:
+    """Else it would be made again: the operator has all of a replica go when one of its pods does."""
+    cluster = raycluster(group(replicas=2, numOfHosts=4, scaleStrategy={"workersToDelete": ["p5"]}))
+    there = {"p1": "r1", "p2": "r1", "p5": "r2", "p6": "r2"}
+    patch = release_patch(find_group(cluster, "small"), ["p1", "p2", "p6"], there)
+    assert [one["value"] for one in patch if str(one["path"]).endswith("/replicas")] == [2, 1]
+
+
+def test_a_number_below_what_there_is_does_not_sink_further() -> None:
+    cluster = raycluster(group(replicas=1))
+    patch = release_patch(find_group(cluster, "small"), ["a"], plain("a", "b", "c", "d"), staying=4)
+    assert next(one["value"] for one in patch if one["op"] == "add") == 3
 
 
 def test_a_release_never_goes_below_the_minimum() -> None:
     cluster = raycluster(group(replicas=2, minReplicas=2))
-    patch = release_patch(find_group(cluster, "small"), ["a"], ["a", "b"])
+    patch = release_patch(find_group(cluster, "small"), ["a"], plain("a", "b"))
     assert next(one["value"] for one in patch if one["op"] == "add") == 2
 
 

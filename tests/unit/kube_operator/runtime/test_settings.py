@@ -1,0 +1,30 @@
+"""An operator is switched by KubeRay's variables."""
+
+import pytest
+
+from rayfleet.kube_operator.main import operator_settings
+from rayfleet.kube_operator.settings import OperatorSettings
+
+
+def test_without_any_it_has_the_defaults() -> None:
+    assert operator_settings({}, None) == OperatorSettings()
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("ENABLE_INIT_CONTAINER_INJECTION", "init_container"),
+        ("ENABLE_PROBES_INJECTION", "probes"),
+        ("ENABLE_GCS_FT_REDIS_CLEANUP", "redis_cleanup"),
+    ],
+)
+def test_what_is_on_can_be_switched_off(name: str, field: str) -> None:
+    assert getattr(operator_settings({name: "False"}, None), field) is False
+    assert getattr(operator_settings({name: "true"}, None), field) is True
+
+
+def test_it_knows_its_namespace_and_the_image_of_what_it_adds() -> None:
+    environment = {"POD_NAMESPACE": "ray-system", "RAYFLEET_IMAGE": "mirror/rayfleet:1"}
+    found = operator_settings(environment, None)
+    assert (found.namespace, found.image) == ("ray-system", "mirror/rayfleet:1")
+    assert operator_settings(environment, "other:2").image == "other:2"
