@@ -26,6 +26,8 @@ from rayfleet.launcher.errors import LauncherError
 from rayfleet.reports.history import HistoryUnavailable
 
 PARTS = ("planner", "simulate", "tick", "reaction", "end_to_end", "idle", "boot")
+ON_DEMAND = ("operator",)
+"""Parts that are measured only when they are named."""
 EXIT_INTERRUPTED = 130
 OUT = Path(__file__).parent / "out"
 FAILURES = (LauncherError, LedgerError, HistoryUnavailable, Silent, TimeoutError, RuntimeError, OSError)
@@ -81,7 +83,9 @@ def _run_all(parts: list[Part], effort: Effort) -> tuple[dict[str, dict[str, Any
 def _parser() -> argparse.ArgumentParser:
     size = Effort()
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="PART", help=", ".join(PARTS))
+    parser.add_argument(
+        "parts", nargs="*", choices=[[], *PARTS, *ON_DEMAND], metavar="PART", help=", ".join(PARTS + ON_DEMAND)
+    )
     parser.add_argument("--explain", action="store_true", help="say how each part measures, and measure nothing")
     parser.add_argument("--pairs", type=int, default=size.pairs, help="turns of each side")
     parser.add_argument("--submits", type=int, default=size.submits, help="reactions")
