@@ -2,8 +2,8 @@
 
 A real control plane (etcd, API server, controller manager, scheduler) runs on loopback, with kubelets whose pods only
 say that they run. The operator is a process of its own, as its users start it. All RayClusters are created at once,
-over 32 connections; the time is from the first create until the last one's `status.state` is `ready`. Processor time and
-resident memory are the operator's alone, from /proc, then again over a stretch in which nothing changes. KubeRay's
+over 32 connections; the time is from the first create until the last one's `status.state` is `ready`. Processor time
+and resident memory are the operator's alone, from /proc, then again over a stretch in which nothing changes. KubeRay's
 figure is its own published one, on machines that were much larger, so it is named and is no goal. Not part of the
 default run: the first time on a machine it builds the control plane, which takes minutes.
 """
