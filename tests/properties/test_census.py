@@ -2,6 +2,7 @@
 
 from collections import Counter
 from copy import deepcopy
+from dataclasses import replace
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -57,3 +58,15 @@ def test_it_counts_what_there_is_after_every_change(snapshot: Snapshot, data: st
 def test_equal_values_are_as_good_as_the_same_values(snapshot: Snapshot) -> None:
     """Where steps tell values apart by identity, that only saves work."""
     assert plan(deepcopy(snapshot)) == plan(snapshot)
+
+
+@FEW
+@given(likely(quiet=True))
+def test_claims_of_one_offer_are_alike_whether_or_not_they_share_its_key(snapshot: Snapshot) -> None:
+    """Those of one launch do, those that a ledger or a file gives do not."""
+    made = plan(snapshot)
+    of = replace(snapshot, claims=made.claims, serial=made.serial, now=snapshot.now + 3)
+    keys = [(claim, (claim.offer, number % 2)) for number, claim in enumerate(of.claims)]
+    two = {key: replace(claim.offer) for claim, key in keys}
+    by_turns = tuple(replace(claim, offer=two[key]) for claim, key in keys)
+    assert plan(replace(of, claims=by_turns)) == plan(of)

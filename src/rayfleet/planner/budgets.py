@@ -107,7 +107,7 @@ class Budgets:
 
     def fork(self) -> Budgets:
         """Return an independent copy, for a try."""
-        return Budgets([replace(meter) for meter in self.meters], dict(self.ready), dict(self.away))
+        return Budgets([replace(meter) for meter in self.meters], dict(self.ready), dict(self.away), self.pace.copy())
 
     def speaks_of(self, why: Disruption, pool: str) -> bool:
         """Say whether a budget of the policy is in force for this."""

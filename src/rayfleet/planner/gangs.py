@@ -337,13 +337,13 @@ def _homes(layout: Layout, party: Party) -> Mask | None:
     machines = set(party.gang.placed.values())
     if not machines:
         return None
-    ids = _host_ids(layout, machines)
+    ids = named_hosts(layout, machines)
     mask = np.zeros(layout.capacity.size, np.bool_)
     mask[: layout.capacity.existing] = [place.host in ids for place in layout.capacity.places]
     return mask if mask.any() else None
 
 
-def _host_ids(layout: Layout, machines: set[str]) -> set[str]:
+def named_hosts(layout: Layout, machines: set[str]) -> set[str]:
     """Return host ids of machines that are named by host, machine or node id."""
     return {
         host.id

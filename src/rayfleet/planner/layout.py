@@ -387,6 +387,9 @@ class Layout:
             variant = variants.get(offers[number])
             if variant is not None:
                 found.setdefault(variant.key, []).extend(self._whole_replicas(variant, among, idle))
+        if len(found) < len(firsts):  # equal keys may be several objects, which must change nothing
+            stage = capacity.stage
+            found = {key: sorted(columns, key=lambda column: (stage[column], column)) for key, columns in found.items()}
         return found
 
     def _whole_replicas(self, variant: Variant, firsts: list[int], idle: Mask) -> list[int]:

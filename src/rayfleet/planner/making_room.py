@@ -83,6 +83,7 @@ def _idle(draft: Draft, layout: Layout, budgets: Budgets, held: set[str]) -> lis
             continue
         if draft.is_replaced(claim) or spare.get(claim.pool, 0) >= claim.count:
             spare[claim.pool] = spare.get(claim.pool, 0) - (0 if draft.is_replaced(claim) else claim.count)
+            headroom.take(claim)
             found.append(claim)
         if len(found) == MOST:
             break

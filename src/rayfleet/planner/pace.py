@@ -46,6 +46,10 @@ class Pace:
             left[pool.name] = (most if gone else max(most, pool.hosts_per_replica)) - gone
         return cls(speed, left)
 
+    def copy(self) -> Pace:
+        """Return an independent copy, for a try."""
+        return Pace(self.speed, dict(self.left))
+
     def held(self, claim: Claim) -> Reason | None:
         """Return why a claim may not leave yet; None when it may."""
         if self.left.get(claim.pool, claim.count) >= claim.count:

@@ -39,19 +39,19 @@ def replace_requested(draft: Draft, candidates: list[Claim], budgets: Budgets) -
         mine = claim.drifted and claim.pool not in draft.rolling and claim.id not in draft.outgoing
         if not mine or pool is None or busy_with(claim) is not None or _is_wanted(draft, pool):
             continue
-        left = may.setdefault(claim.pool, _share(draft, claim.pool))
+        left = may.setdefault(claim.pool, _share(draft, pool))
         if claim.count <= left and budgets.held(Disruption.DRIFTED, claim) is None:
             may[claim.pool] = left - claim.count
             budgets.take(Disruption.DRIFTED, claim)
             draft.outgoing[claim.id] = reason(ReasonCode.DRIFTED, pool=claim.pool)
 
 
-def _share(draft: Draft, pool: str) -> int:
-    """Return how many hosts of a pool may be on their way out now."""
-    ours = [claim for claim in draft.workers() if claim.pool == pool]
+def _share(draft: Draft, pool: Pool) -> int:
+    """Return how many hosts of a pool may be on their way out now: one whole replica, however few there are."""
+    ours = [claim for claim in draft.workers() if claim.pool == pool.name]
     ready = sum(claim.count for claim in ours if claim.phase is Phase.READY)
     away = sum(claim.count for claim in ours if claim.phase in LEAVING or claim.id in draft.outgoing)
-    return max(1, math.floor(ready * DRIFTED_SHARE)) - away
+    return max(pool.hosts_per_replica, math.floor(ready * DRIFTED_SHARE)) - away
 
 
 def _is_wanted(draft: Draft, pool: Pool) -> bool:

@@ -36,6 +36,7 @@ from rayfleet.planner.names import host_ids
 from rayfleet.planner.resting import is_at_rest, mode_of
 from rayfleet.planner.room import CENT_PART, Room, total_of
 from rayfleet.planner.spending import spent_today
+from rayfleet.planner.standby_rules import STOPPABLE
 from rayfleet.planner.surplus import busy_with
 
 _WORK_COMES_FIRST: Final = frozenset(
@@ -111,7 +112,7 @@ def stop_idle(draft: Draft) -> None:
     short = {name: tally.short(pool) for name, pool in pools.items()}
     for position, drain in enumerate(draft.drains):
         claim = draft.claims[drain.claim]
-        if drain.reason.code is not ReasonCode.IDLE or claim.drain is None or short.get(claim.pool, 0) < claim.count:
+        if drain.reason.code not in STOPPABLE or claim.drain is None or short.get(claim.pool, 0) < claim.count:
             continue
         short[claim.pool] -= claim.count
         why = drain.reason.because(tally.why(pools[claim.pool]))

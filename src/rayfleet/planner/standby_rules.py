@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Final
 
 from rayfleet.model import (
     STARTING,
@@ -20,6 +21,8 @@ from rayfleet.model import (
 )
 
 Broken = Iterator[tuple[str, str, str]]
+STOPPABLE: Final = frozenset({ReasonCode.IDLE, ReasonCode.MAKES_ROOM})
+"""Why idle machines leave that may as well wait: nothing is wrong with them, and what waits counts in no maximum."""
 
 
 def standby_usd(plan: Plan) -> float:
@@ -124,5 +127,5 @@ def _stops(policy: Policy, plan: Plan) -> Broken:
         pool = policy.pool(claim.pool) if claim else None
         if pool is None or pool.standby is None:
             yield drain.claim, "machines are stopped where some are wanted on standby", "the pool wants none"
-        if drain.reason.code is not ReasonCode.IDLE:
+        if drain.reason.code not in STOPPABLE:
             yield drain.claim, "only idle machines are stopped", drain.reason.code.value

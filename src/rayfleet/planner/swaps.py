@@ -13,13 +13,15 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from rayfleet.model import CAPACITY
+from rayfleet.model import CAPACITY, Strategy
 from rayfleet.planner.capacity import READY, Amounts, Counts, Mask
 from rayfleet.planner.draft import Draft
+from rayfleet.planner.gangs import named_hosts
 from rayfleet.planner.layout import Layout
 
 MOST_SWAPS: Final = 200
 """So many machines are tried, the dearest first."""
+_BINDING: Final = frozenset({Strategy.STRICT_PACK, Strategy.STRICT_SPREAD})
 
 
 class Before(NamedTuple):
@@ -43,7 +45,9 @@ def swap_idle(draft: Draft, layout: Layout, before: Before) -> None:
     taken = _with_work(layout, before.idle)
     if not taken.any() or taken.all():
         return
-    ours = np.array([_is_ours(draft, layout, column) for column in before.idle.tolist()], np.bool_)
+    strict = [gang for gang in draft.snapshot.demand.gangs if gang.placed and gang.strategy in _BINDING]
+    homes = named_hosts(layout, {name for gang in strict for name in gang.placed.values()}) if strict else set[str]()
+    ours = np.array([_is_ours(draft, layout, column, homes) for column in before.idle.tolist()], np.bool_)
     idle, taken = before.idle[ours], taken[ours]
     load = before.free[:, ours] - capacity.free[:, idle]
     beyond = _beyond_minimums(draft)
@@ -66,10 +70,14 @@ def swap_idle(draft: Draft, layout: Layout, before: Before) -> None:
         put.move(to)
 
 
-def _is_ours(draft: Draft, layout: Layout, column: int) -> bool:
-    """Say whether a machine is a worker and no part of a replica, which is idle or in use as a whole."""
-    claim = draft.claims[layout.capacity.places[column].claim]
-    return claim.count == 1 and not (claim.foreign or claim.head)
+def _is_ours(draft: Draft, layout: Layout, column: int, homes: set[str]) -> bool:
+    """Say whether a machine is a worker and no part of a replica, which is idle or in use as a whole.
+
+    `homes`: hosts that hold bundles of strict gangs: what waits of those is bound to them, or must not join them.
+    """
+    place = layout.capacity.places[column]
+    claim = draft.claims[place.claim]
+    return claim.count == 1 and not (claim.foreign or claim.head or place.host in homes)
 
 
 def _with_work(layout: Layout, idle: Counts) -> Mask:

@@ -64,3 +64,12 @@ def test_a_replica_is_never_too_large_to_leave() -> None:
 def test_requested_machines_are_replaced_at_that_pace() -> None:
     result = planned(CPU1, *many(24, idle_s=1.0, drifted=True), requested(24, CPU=1), downscaling_speed=0.0)
     assert sum(code is ReasonCode.REPLACING for code in kept(result).values()) == 5
+
+
+def test_an_exchange_holds_it_too() -> None:
+    """Twelve machines would give way to an idle one: five at a time do."""
+    big = pool("big", 2.0, CPU=64)
+    parts = [pool("p", 1.0, CPU=4, restartable=True), big, *many(used={"CPU": 3}), claim("b", "big", idle_s=1.0)]
+    fields: dict[str, Any] = {"consolidation_threshold": 0.1, "disruption_budgets": EASY}
+    assert len(leaving(planned(*parts, **fields))) == 12
+    assert len(leaving(planned(*parts, **fields, downscaling_speed=0.0))) == 5

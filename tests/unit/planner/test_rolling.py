@@ -60,3 +60,9 @@ def test_it_stays_for_what_keeps_any_machine(fields: dict[str, object], more: di
 def test_a_machine_that_waiting_work_is_about_to_use_is_left_to_it() -> None:
     result = planned(POOL, old("m1"), requested(4, CPU=1), tasks(1, CPU=1))  # type: ignore[arg-type]
     assert (launched(result), leaving(result)) == ({}, {})
+
+
+def test_a_replica_is_replaced_whole_however_few_there_are() -> None:
+    wide = pool("c", CPU=4, hosts_per_replica=2)
+    result = planned(wide, claim("r", "c", hosts=2, idle_s=999.0, drifted=True), requested(8, CPU=1))
+    assert (launched(result), leaving(result)) == ({"c": 2}, {})

@@ -404,3 +404,16 @@ def test_a_machine_that_is_being_ended_counts_in_no_maximum() -> None:
     gone = claim("s", "p", Phase.RELEASING, standby=True, retry_at=1100.0, usd_per_hour=0.0)
     plan = planned(pool("p", 1.0, CPU=4, max_workers=1), gone, tasks(1, CPU=1))
     assert launched(plan) == {"p": 1}
+
+
+def test_a_machine_that_makes_room_waits_too_where_too_few_do() -> None:
+    """What waits counts in no maximum, so that it makes room as well as one that is given back."""
+    gpu, idle = pool("g", 3.0, GPU=1), claim("a", "p", idle_s=70.0)
+    first = snapshot(TWO, gpu, idle, tasks(1, GPU=1), max_workers=1)
+    one = sound_plan(first)
+    assert (stopped(one), leaving(one)) == (["a"], {"a": ReasonCode.MAKES_ROOM})
+    second = carried_out(first, one)
+    two = sound_plan(second)
+    assert launched(two) == {"g": 1}
+    assert [c.phase for c in two.claims if c.id == "a"] == [Phase.STANDBY]
+    assert sound_plan(carried_out(second, two)).actions == ()

@@ -54,3 +54,11 @@ def test_without_prices_nothing_moves() -> None:
     plain = pool("plain", CPU=4)
     there = [claim("m1", "plain", idle_s=1000.0), claim("m2", "plain", idle_s=1000.0)]
     assert placed(planned(plain, *there, tasks(1, CPU=1))) == {"m1": 1}
+
+
+def test_bundles_of_a_gang_stay_where_those_that_are_placed_let_them_be() -> None:
+    """What is placed may not be reported as used yet: its machine looks as idle as any."""
+    there = [claim("m1", DEAR, idle_s=1.0), claim("m2", CHEAP, idle_s=1.0)]
+    two = ({"CPU": 1}, {"CPU": 1})
+    assert placed(planned(CPU4, *there, gang("STRICT_PACK", *two, placed={"0": "m1"}))) == {"m1": 1}
+    assert placed(planned(CPU4, *there, gang("STRICT_SPREAD", *two, placed={"0": "m2"}))) == {"m1": 1}
