@@ -128,7 +128,7 @@ def test_the_check_of_plans_knows_what_may_not_make_room() -> None:
 
 def test_nobody_leaves_where_those_that_have_to_stay_keep_it_useless() -> None:
     """Two places are wanted; room to spare lets one of the two idle machines go."""
-    parts = [pool("p", CPU=4), pool("w", GPU=1, hosts_per_replica=2), tasks(1, GPU=1)]
+    parts: list[Any] = [pool("p", CPU=4), pool("w", GPU=1, hosts_per_replica=2), tasks(1, GPU=1)]
     machines = [claim("a", "p", idle_s=9.0), claim("b", "p", idle_s=8.0), claim("c", "p", used={"CPU": 2})]
     assert leaving(planned(*parts, *machines, max_workers=3)) == dict.fromkeys("ab", ReasonCode.MAKES_ROOM)
     assert leaving(planned(*parts, *machines, max_workers=3, scale_down_utilization=0.3)) == {}

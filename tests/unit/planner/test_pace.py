@@ -69,7 +69,8 @@ def test_requested_machines_are_replaced_at_that_pace() -> None:
 def test_an_exchange_holds_it_too() -> None:
     """Twelve machines would give way to an idle one: five at a time do."""
     big = pool("big", 2.0, CPU=64)
-    parts = [pool("p", 1.0, CPU=4, restartable=True), big, *many(used={"CPU": 3}), claim("b", "big", idle_s=1.0)]
+    idle = claim("b", "big", idle_s=1.0)
+    parts: list[Any] = [pool("p", 1.0, CPU=4, restartable=True), big, *many(used={"CPU": 3}), idle]
     fields: dict[str, Any] = {"consolidation_threshold": 0.1, "disruption_budgets": EASY}
     assert len(leaving(planned(*parts, **fields))) == 12
     assert len(leaving(planned(*parts, **fields, downscaling_speed=0.0))) == 5
