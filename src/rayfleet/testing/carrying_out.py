@@ -10,6 +10,7 @@ from rayfleet.model import (
     Claim,
     Demand,
     DemandKind,
+    FrozenMap,
     Host,
     Phase,
     Plan,
@@ -19,13 +20,15 @@ from rayfleet.model import (
     Snapshot,
     TaskDemand,
 )
+from rayfleet.planner.draft import Draft
+from rayfleet.planner.quotas import Owners
 
 
 def carried_out(snapshot: Snapshot, plan: Plan, *, later_s: float = 0.0, restarted: bool = False) -> Snapshot:
     """Return the snapshot after `plan`: machines are up, placed work runs, what left is gone.
 
     Requested resources still stand, as do gangs and tasks that were unmet. `restarted`: work on machines that left
-    waits again, a piece per host.
+    waits again, a piece per host. Owners of quotas use what they used and what was placed for them.
     """
     loads = _loads(snapshot, plan)
     new = [host.id for launch in plan.launches for name in launch.claims for host in _hosts(plan, name)]
@@ -41,6 +44,7 @@ def carried_out(snapshot: Snapshot, plan: Plan, *, later_s: float = 0.0, restart
         demand=_with_lost_work(_left(snapshot, plan), plan) if restarted else _left(snapshot, plan),
         backoffs=plan.backoffs,
         orders=plan.orders,
+        usage=_usage(snapshot, plan),
         outcomes=(),
         strays=(),
         serial=plan.serial,
@@ -84,6 +88,22 @@ def _loads(snapshot: Snapshot, plan: Plan) -> dict[str, Resources]:
             shape = demand.gangs[placement.index].bundles[placement.bundle or 0].shape
         loads[placement.on] = loads.get(placement.on, Resources()) + shape.times(placement.count)
     return loads
+
+
+def _usage(snapshot: Snapshot, plan: Plan) -> FrozenMap[Resources]:
+    """Return what the owners of quotas use now: machines without the label of their work do not show it."""
+    owners = Owners.of(Draft(snapshot, snapshot.policy, {claim.id: claim for claim in snapshot.claims}))
+    for placement in plan.placements:
+        if placement.kind is DemandKind.TASKS:
+            task = snapshot.demand.tasks[placement.index]
+            owner, shape = owners.of_work(task.labels, task.selectors), task.shape
+        elif placement.kind is DemandKind.GANG:
+            gang = snapshot.demand.gangs[placement.index]
+            owner, shape = owners.of_gang(gang), gang.bundles[placement.bundle or 0].shape
+        else:
+            continue
+        owner.used = owner.used + shape.times(placement.count)
+    return FrozenMap({owner.quota.owner: owner.used for owner in owners.owners if owner.quota})
 
 
 def _with_lost_work(demand: Demand, plan: Plan) -> Demand:
