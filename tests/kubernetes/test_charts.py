@@ -5,8 +5,10 @@ The operator runs here as a process with that account's token; whatever its role
 
 import json
 import os
+import re
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,17 +59,18 @@ def token_of(plane: ControlPlane, namespace: str, account: str) -> str:
 
 @contextmanager
 def operator(plane: ControlPlane, namespace: str, release: str, folder: Path) -> Iterator[Path]:
-    """Run what the chart's Deployment would, as its account; yield its log."""
+    """Run what the chart's Deployment would, as its account; yield its log. It listens on any free port."""
     (deployed,) = objects(plane, namespace, "deployments")
     container = deployed["spec"]["template"]["spec"]["containers"][0]
     token = token_of(plane, namespace, deployed["spec"]["template"]["spec"]["serviceAccountName"])
     (folder / "config").write_text(kubeconfig(Access(plane.access.url, plane.access.ca, token)), encoding="utf-8")
+    arguments = ["--listen=127.0.0.1:0" if one.startswith("--listen") else one for one in container["args"]]
     given = {one["name"]: one.get("value", namespace) for one in container["env"]}
     environment = {**os.environ, **given, "KUBECONFIG": str(folder / "config")}
     log = folder / f"{release}.log"
     with log.open("w") as output:
         running = subprocess.Popen(
-            [sys.executable, "-m", "rayfleet", *container["args"]],
+            [sys.executable, "-m", "rayfleet", *arguments],
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -77,6 +80,13 @@ def operator(plane: ControlPlane, namespace: str, release: str, folder: Path) ->
         finally:
             running.terminate()
             running.wait(timeout=30)
+
+
+def asked(log: Path, path: str) -> str:
+    """Return what the operator answers."""
+    (port,) = re.findall(r"event='listening' port=(\d+)", log.read_text(encoding="utf-8"))
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        return str(answer.read(), "utf-8")
 
 
 def assert_nothing_was_refused(log: Path) -> None:
@@ -121,6 +131,9 @@ def test_from_install_to_uninstall(plane: ControlPlane, namespace: str, tmp_path
         assert others[0].split()[:4] == ["first", "1", "1", "ready"]
         assert len(names(plane, namespace, "roles,rolebindings,serviceaccounts", "ray.io/cluster=first")) == 3
         assert names(plane, namespace, "services", "ray.io/cluster=first") == ["service/first-head-svc"]
+        assert asked(log, "/readyz") == "ok\n"
+        labels = f'name="first",namespace="{namespace}"'
+        assert re.search(rf"kuberay_cluster_condition_provisioned{{.*{labels}.*}} 1.0", asked(log, "/metrics"))
         plane.kubectl("-n", namespace, "patch", "raycluster", "first", "--type=merge", '-p={"spec":{"suspend":true}}')
         eventually(lambda: status().get("state") == "suspended")
         assert names(plane, namespace, "pods", "ray.io/cluster=first") == []

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from rayfleet.cli.arguments import add
+from rayfleet.cli.terminal import EXIT_NOT_OK, fail
 
 
 def register(app: typer.Typer) -> None:
@@ -37,6 +38,9 @@ def operator(
     ] = None,
     context: Annotated[str | None, typer.Option(help="The context of the kubeconfig.", show_default=False)] = None,
     image: Annotated[str | None, typer.Option(help="Image of the containers that it adds.", show_default=False)] = None,
+    listen: Annotated[
+        str | None, typer.Option(metavar="[HOST]:PORT", help="Where /metrics, /healthz and /readyz answer.")
+    ] = None,
 ) -> None:
     """Run the RayClusters of a Kubernetes cluster: their pods, services and status.
 
@@ -44,7 +48,16 @@ def operator(
       rayfleet operator                              all namespaces, as the pod's own account
       rayfleet operator --namespace team-a           one namespace
       rayfleet operator --context kind-dev           from outside, by a kubeconfig
+      rayfleet operator --listen :8080               with metrics for Prometheus
     """
     from rayfleet.kube_operator.main import Started, run_operator
+    from rayfleet.kube_operator.runtime.endpoint import Address, CannotListen
 
-    run_operator(Started(tuple(namespace or ()), context, image))
+    try:
+        address = Address.parse(listen) if listen else None
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--listen") from None
+    try:
+        run_operator(Started(tuple(namespace or ()), context, image, address))
+    except CannotListen as error:
+        fail(str(error), "free the port, or choose another with --listen", EXIT_NOT_OK)

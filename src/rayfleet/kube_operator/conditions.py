@@ -30,6 +30,12 @@ def holds(thing: Object, kind: str) -> bool:
     return any(one["type"] == kind and one["status"] == "True" for one in conditions)
 
 
+def since(thing: Object, kind: str) -> str | None:
+    """Return when a resource's condition took its status; None where it has none."""
+    conditions = (thing.get("status") or {}).get("conditions") or ()
+    return next((one.get("lastTransitionTime") for one in conditions if one["type"] == kind), None)
+
+
 def updated(conditions: Iterable[Object], said: Iterable[Condition | str], now: float) -> list[Object]:
     """Return conditions with `said` of them changed; a bare name removes. What still holds keeps its time."""
     result = {one["type"]: one for one in conditions}

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,9 @@ from typing import Final
 import structlog
 
 from rayfleet.kube_operator.autoscaler import STATE_FOLDER, Head, autoscale
+from rayfleet.kube_operator.runtime.endpoint import Address, answering
 from rayfleet.kube_operator.runtime.operator import Edges, Operator
+from rayfleet.kube_operator.runtime.tally import Tally
 from rayfleet.kube_operator.settings import OperatorSettings
 from rayfleet.loop.clock import SystemClock
 from rayfleet.wire.kube.client import KubeClient, find_config
@@ -38,11 +41,12 @@ _SWITCHES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """How the operator was started. No `namespaces`: all."""
+    """How the operator was started. No `namespaces`: all. `listen`: where it tells how it is; None: nowhere."""
 
     namespaces: tuple[str, ...] = ()
     context: str | None = None
     image: str | None = None
+    listen: Address | None = None
 
 
 def run_autoscaler(namespace: str, name: str) -> None:
@@ -73,17 +77,33 @@ def operator_settings(environment: Mapping[str, str], image: str | None) -> Oper
 
 
 async def _operate(started: Started) -> None:
+    """Wait for the lease and work, until told to stop; tell how it is all the while."""
     config = find_config(started.context)
     kube = KubeClient(config)
-    settings, clock = operator_settings(os.environ, started.image), SystemClock()
+    settings, clock, tally = operator_settings(os.environ, started.image), SystemClock(), Tally()
+    at_work: list[Operator] = []
 
     async def operate(incarnation: str) -> None:
         edges = Edges(kube, settings, incarnation, clock.now, namespaces=started.namespaces or (None,))
-        await Operator(edges).run()
+        operator = Operator(edges, tally=tally)
+        at_work.append(operator)
+        with tally.at_work(operator.caches.stores, lambda: len(operator.queue)):
+            await operator.run()
 
     lease = Key(os.environ.get("POD_NAMESPACE") or config.namespace, LEASE_NAME)
-    identity = f"{socket.gethostname()}-{secrets.token_hex(4)}"
-    running = asyncio.ensure_future(lead(kube, Candidate(lease, identity, clock.now), operate))
+    candidate = Candidate(lease, f"{socket.gethostname()}-{secrets.token_hex(4)}", clock.now)
+    try:
+        async with AsyncExitStack() as open_:
+            if started.listen:
+                told = answering(started.listen, tally.registry, lambda: all(one.ready for one in at_work))
+                await open_.enter_async_context(told)
+            await _until_told(asyncio.ensure_future(lead(kube, candidate, operate)))
+    finally:
+        await kube.close()
+
+
+async def _until_told(running: asyncio.Future[None]) -> None:
+    """Wait for the end of `running`, which a signal brings about."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, running.cancel)
@@ -91,8 +111,6 @@ async def _operate(started: Started) -> None:
         await running
     except asyncio.CancelledError:
         structlog.get_logger().info("operator_stopped")
-    finally:
-        await kube.close()
 
 
 def _log_lines() -> None:

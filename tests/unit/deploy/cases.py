@@ -82,6 +82,7 @@ OPERATORS: Final = (
             "-n",
             "system",
             *_set("watchNamespace={team-a,team-b}", "replicas=2", "image.tag=9", "autoscalerImage=own:1"),
+            *_set("metrics.serviceMonitor.enabled=true", "metrics.serviceMonitor.selector.release=prometheus"),
         ),
     ),
 )

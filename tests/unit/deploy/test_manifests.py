@@ -202,10 +202,27 @@ class TestOperator:
             (deployment,) = of_kind(case.golden.read_text(encoding="utf-8"), "Deployment")
             found[case.name] = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
         assert found == {
-            "operator": ["operator"],
-            "operator-single-namespace": ["operator", "--namespace=team"],
-            "operator-namespaces": ["operator", "--namespace=team-a", "--namespace=team-b"],
+            "operator": ["operator", "--listen=:8080"],
+            "operator-single-namespace": ["operator", "--listen=:8080", "--namespace=team"],
+            "operator-namespaces": ["operator", "--listen=:8080", "--namespace=team-a", "--namespace=team-b"],
         }
+
+    def test_its_kubelet_and_prometheus_ask_where_it_listens(self) -> None:
+        for case in OPERATORS:
+            text = case.golden.read_text(encoding="utf-8")
+            (deployment,) = of_kind(text, "Deployment")
+            (service,) = of_kind(text, "Service")
+            pod = deployment["spec"]["template"]
+            (container,) = pod["spec"]["containers"]
+            (port,) = container["ports"]
+            assert f"--listen=:{port['containerPort']}" in container["args"]
+            probed = {container[probe]["httpGet"]["port"] for probe in ("livenessProbe", "readinessProbe")}
+            assert probed == {port["name"]} == {one["targetPort"] for one in service["spec"]["ports"]}
+            chosen = service["spec"]["selector"].items()
+            assert chosen <= pod["metadata"]["labels"].items()
+            for monitor in of_kind(text, "ServiceMonitor"):
+                assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+                assert [one["port"] for one in monitor["spec"]["endpoints"]] == [service["spec"]["ports"][0]["name"]]
 
 
 class TestFiles:

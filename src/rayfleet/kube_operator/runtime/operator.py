@@ -30,6 +30,7 @@ from rayfleet.kube_operator.runtime.carry_out import Hand
 from rayfleet.kube_operator.runtime.events import EventWriter
 from rayfleet.kube_operator.runtime.prober import Prober
 from rayfleet.kube_operator.runtime.servers import HttpServers, Servers
+from rayfleet.kube_operator.runtime.tally import Tally
 from rayfleet.kube_operator.runtime.tokens import Tokens
 from rayfleet.kube_operator.settings import OperatorSettings
 from rayfleet.wire.kube.errors import Conflict, KubeError
@@ -82,6 +83,9 @@ class Operator:
 
     edges: Edges
     queue: WorkQueue[Subject] = field(default_factory=WorkQueue)
+    tally: Tally = field(default_factory=Tally)
+    ready: bool = field(default=False, init=False)
+    """Everything that exists is known."""
     _failures: dict[Subject, tuple[Failure, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -99,6 +103,7 @@ class Operator:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.caches.run())
                 await self.caches.synced()
+                self.ready = True
                 log.info("operator_ready", clusters=len(self.caches.stores[RAY_CLUSTER]))
                 for _ in range(self.edges.workers):
                     tasks.create_task(self._work())
@@ -115,7 +120,8 @@ class Operator:
         while True:
             subject = await self.queue.take()
             try:
-                again_s = await self._reconcile(subject)
+                with self.tally.reconciling(subject.kind):
+                    again_s = await self._reconcile(subject)
             except KubeError as error:
                 wait_s = self.queue.retry(subject)
                 quiet = isinstance(error, Conflict)
@@ -144,6 +150,7 @@ class Operator:
             return await self._invalid(thing, subject, error)
         self._prober.want(subject, wanted.probes)
         done = await self._hand.carry_out(thing, wanted.actions)
+        self.tally.refused(subject.kind, done.failures)
         if _kinds(done.failures) != _kinds(seen.failures):
             self._failures[subject] = done.failures
             self.queue.add(subject)  # what was refused belongs into the status
