@@ -5,24 +5,17 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import median
 from typing import Final
 
+from benchmarks.growth_picture import Curve
 from benchmarks.problems.cases import SEEDS, case
 from benchmarks.problems.catalogue import catalogue, types_of
 from benchmarks.problems.model import Case, MachineType
 from benchmarks.problems.ours import snapshot_of
 from benchmarks.problems.work import fitting, mixed, seeded, used_nodes
 from rayfleet.planner import plan
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """Processor seconds by size; `of` says of what."""
-
-    of: str
-    points: tuple[tuple[int, float], ...]
 
 
 def _tasks(size: int) -> Case:

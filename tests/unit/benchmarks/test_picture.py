@@ -8,7 +8,8 @@ import pytest
 from benchmarks.parts.planner import Row
 from benchmarks.problems import picture
 from benchmarks.problems.cases import STANDING
-from benchmarks.problems.growth import SIZES, Curve
+from benchmarks.growth_picture import Curve
+from benchmarks.problems.growth import SIZES
 from benchmarks.problems.peers import Answer
 from benchmarks.problems.words import in_words
 
