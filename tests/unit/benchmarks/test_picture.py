@@ -5,10 +5,10 @@ from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
+from benchmarks.growth_picture import Curve
 from benchmarks.parts.planner import Row
 from benchmarks.problems import picture
 from benchmarks.problems.cases import STANDING
-from benchmarks.growth_picture import Curve
 from benchmarks.problems.growth import SIZES
 from benchmarks.problems.peers import Answer
 from benchmarks.problems.words import in_words
