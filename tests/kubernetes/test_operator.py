@@ -134,16 +134,3 @@ def test_a_job_runs_through_its_cluster(desk: Desk) -> None:
     desk.kubectl("delete", "rayjob", "train", "--timeout=60s")
     for kind in ("rayclusters", "jobs", "pods"):
         eventually(lambda kind=kind: desk.names(kind) == [])  # type: ignore[misc]
-
-
-def test_an_operator_that_is_killed_is_followed_by_one_that_goes_on(
-    plane: ControlPlane, running: Path, namespace: str, tmp_path: Path
-) -> None:
-    """Two operators: the second waits while the first works, and takes over within its lease's time."""
-    desk = Desk(plane, namespace)
-    with operator(plane, tmp_path):
-        desk.apply(raycluster(group("small", 1)))
-        desk.until_state("ready")
-        assert "leading" not in (tmp_path / "operator.log").read_text()
-        holders = desk.plane.get("/apis/coordination.k8s.io/v1/namespaces/default/leases/rayfleet-operator")
-        assert holders["spec"]["leaseTransitions"] >= 1

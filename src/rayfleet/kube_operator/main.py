@@ -24,7 +24,7 @@ from rayfleet.kube_operator.runtime.tally import Tally
 from rayfleet.kube_operator.settings import OperatorSettings
 from rayfleet.loop.clock import SystemClock
 from rayfleet.wire.kube.client import KubeClient, find_config
-from rayfleet.wire.kube.election import Candidate, lead
+from rayfleet.wire.kube.election import Candidate, stand
 from rayfleet.wire.kube.objects import Key
 
 LEASE_NAME: Final = "rayfleet-operator"
@@ -86,7 +86,7 @@ async def _operate(started: Started) -> None:
     async def operate(incarnation: str) -> None:
         edges = Edges(kube, settings, incarnation, clock.now, namespaces=started.namespaces or (None,))
         operator = Operator(edges, tally=tally)
-        at_work.append(operator)
+        at_work[:] = [operator]
         with tally.at_work(operator.caches.stores, lambda: len(operator.queue)):
             await operator.run()
 
@@ -97,7 +97,7 @@ async def _operate(started: Started) -> None:
             if started.listen:
                 told = answering(started.listen, tally.registry, lambda: all(one.ready for one in at_work))
                 await open_.enter_async_context(told)
-            await _until_told(asyncio.ensure_future(lead(kube, candidate, operate)))
+            await _until_told(asyncio.ensure_future(stand(kube, candidate, operate)))
     finally:
         await kube.close()
 

@@ -6,7 +6,7 @@ import pytest
 
 from rayfleet.testing.fake_kube import FakeKube
 from rayfleet.testing.virtual_time import VirtualClock, run_virtual
-from rayfleet.wire.kube.election import GIVE_UP_S, LEASE_S, RENEW_S, Candidate, LeadershipLost, lead
+from rayfleet.wire.kube.election import GIVE_UP_S, LEASE_S, RENEW_S, Candidate, LeadershipLost, lead, stand
 from rayfleet.wire.kube.errors import KubeError, Unavailable
 from rayfleet.wire.kube.objects import LEASE, Key, Kind, Object
 
@@ -122,3 +122,28 @@ def test_a_server_that_does_not_answer_at_the_moment_of_taking_over_is_asked_aga
         return len(work.log)
 
     assert run_virtual(main()) == 2
+
+
+def test_who_lost_the_lease_stands_again_under_another_word() -> None:
+    """An API server that was away for a minute: nobody works meanwhile, and nobody has to restart the program."""
+    away = False
+
+    def refuse(_verb: str, _kind: Kind, _thing: Object) -> KubeError | None:
+        return Unavailable("gone") if away else None
+
+    async def main() -> list[tuple[str, str, float]]:
+        nonlocal away
+        kube, work = FakeKube(refuse=refuse), Work()
+        task = asyncio.create_task(stand(kube, candidate("a"), work))
+        await asyncio.sleep(30)
+        away = True
+        await asyncio.sleep(60)
+        assert [what for what, _, _ in work.log] == ["begin", "end"]
+        away = False
+        await asyncio.sleep(LEASE_S)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return work.log
+
+    words = [(what, word) for what, word, _ in run_virtual(main())]
+    assert words == [("begin", "a-1"), ("end", "a-1"), ("begin", "a-2"), ("end", "a-2")]

@@ -2,7 +2,7 @@
 
 nobody holds it, or its time is over -> take it (the API server lets only one of us change it)
 ours                                 -> renew, well before its time is over
-renewing failed for too long         -> stop working before another may begin
+renewing failed for too long         -> stop working before another may begin; then wait for the next turn
 """
 
 from __future__ import annotations
@@ -39,6 +39,17 @@ class Candidate:
     lease: Key
     identity: str
     now: Callable[[], float]
+
+
+async def stand(kube: Kube, candidate: Candidate, work: Callable[[str], Awaitable[None]]) -> None:
+    """Lead whenever the Lease can be had, until told to stop: losing it ends the work, not the candidacy."""
+    while True:
+        try:
+            await lead(kube, candidate, work)
+        except LeadershipLost as lost:
+            log.warning("leadership_lost", why=str(lost))
+        else:
+            return
 
 
 async def lead(kube: Kube, candidate: Candidate, work: Callable[[str], Awaitable[None]]) -> None:
