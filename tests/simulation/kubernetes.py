@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.unit.kube_operator.raycluster.clusters import raycluster
 
+from rayfleet.kube_operator.central.workshop import EngineMaker, ray_engine
 from rayfleet.kube_operator.reconciling import Call, Probe
 from rayfleet.kube_operator.runtime.operator import Edges, Operator
 from rayfleet.kube_operator.runtime.servers import Servers
@@ -32,13 +33,15 @@ class Silent:
 class Stage:
     """One API server, its kubelets, and operators that come and go.
 
-    `door`: the API server as operators see it. `servers`: those of the clusters.
+    `door`: the API server as operators see it. `servers`: those of the clusters. `engine`: how operators reach Ray.
     """
 
     def __init__(self, *, kubelet: bool = True) -> None:
         self.kube = FakeKube(now=VirtualClock().now, pods_linger=True)
         self.door: Kube = self.kube
         self.servers: Servers = Silent()
+        self.settings = OperatorSettings()
+        self.engine: EngineMaker = ray_engine
         self.boot_s = 0.0
         self._serial = 0
         self._operator: asyncio.Task[None] | None = None
@@ -48,8 +51,9 @@ class Stage:
         """Start another operator; the one before is killed."""
         await self.kill()
         self._serial += 1
-        edges = Edges(self.door, OperatorSettings(), f"op{self._serial}", VirtualClock().now, self.servers)
-        self._operator = asyncio.create_task(Operator(edges).run())
+        now, word = VirtualClock().now, f"op{self._serial}"
+        self.operator = Operator(Edges(self.door, self.settings, word, now, self.servers, engine=self.engine))
+        self._operator = asyncio.create_task(self.operator.run())
 
     async def kill(self) -> None:
         if self._operator is not None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from rayfleet.cli.arguments import add
 from rayfleet.cli.terminal import EXIT_NOT_OK, fail
+
+
+class AutoscalingPlace(StrEnum):
+    """Where the autoscalers of an operator's clusters work."""
+
+    SIDECAR = "sidecar"
+    CENTRAL = "central"
 
 
 def register(app: typer.Typer) -> None:
@@ -41,6 +49,9 @@ def operator(
     listen: Annotated[
         str | None, typer.Option(metavar="[HOST]:PORT", help="Where /metrics, /healthz and /readyz answer.")
     ] = None,
+    autoscaling: Annotated[
+        AutoscalingPlace, typer.Option(help="Where clusters are scaled: beside each head, or all in the operator.")
+    ] = AutoscalingPlace.SIDECAR,
 ) -> None:
     """Run the RayClusters of a Kubernetes cluster: their pods, services and status.
 
@@ -48,16 +59,18 @@ def operator(
       rayfleet operator                              all namespaces, as the pod's own account
       rayfleet operator --namespace team-a           one namespace
       rayfleet operator --context kind-dev           from outside, by a kubeconfig
+      rayfleet operator --autoscaling central        no autoscaler beside each head: the operator scales them all
       rayfleet operator --listen :8080               with metrics for Prometheus
     """
     from rayfleet.kube_operator.main import Started, run_operator
     from rayfleet.kube_operator.runtime.endpoint import Address, CannotListen
+    from rayfleet.kube_operator.settings import Autoscaling
 
     try:
         address = Address.parse(listen) if listen else None
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--listen") from None
     try:
-        run_operator(Started(tuple(namespace or ()), context, image, address))
+        run_operator(Started(tuple(namespace or ()), context, image, address, Autoscaling(autoscaling)))
     except CannotListen as error:
         fail(str(error), "free the port, or choose another with --listen", EXIT_NOT_OK)

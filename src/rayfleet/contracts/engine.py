@@ -2,6 +2,7 @@
 
     EngineError
      |- EngineDown      it does not answer            -> nothing may be concluded; machines stay
+     |   '- EngineRefuses   it does not take our token    -> the same; read the token anew
      '- DrainRefused    the node is busy              -> back to READY, asked again later
 
 Each error names what the caller should do.
@@ -22,6 +23,10 @@ class EngineError(Exception):
 
 class EngineDown(EngineError):
     """The engine does not answer (yet, or any more)."""
+
+
+class EngineRefuses(EngineDown):
+    """The engine answers, and does not take the token that it is shown."""
 
 
 class DrainRefused(EngineError):

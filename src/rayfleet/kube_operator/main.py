@@ -21,7 +21,7 @@ from rayfleet.kube_operator.autoscaler import STATE_FOLDER, Head, autoscale
 from rayfleet.kube_operator.runtime.endpoint import Address, answering
 from rayfleet.kube_operator.runtime.operator import Edges, Operator
 from rayfleet.kube_operator.runtime.tally import Tally
-from rayfleet.kube_operator.settings import OperatorSettings
+from rayfleet.kube_operator.settings import Autoscaling, OperatorSettings
 from rayfleet.loop.clock import SystemClock
 from rayfleet.wire.kube.client import KubeClient, find_config
 from rayfleet.wire.kube.election import Candidate, stand
@@ -41,12 +41,16 @@ _SWITCHES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """How the operator was started. No `namespaces`: all. `listen`: where it tells how it is; None: nowhere."""
+    """How the operator was started.
+
+    No `namespaces`: all. No `image`: as the environment says. `listen`: where it tells how it is; None: nowhere.
+    """
 
     namespaces: tuple[str, ...] = ()
     context: str | None = None
     image: str | None = None
     listen: Address | None = None
+    autoscaling: Autoscaling = Autoscaling.SIDECAR
 
 
 def run_autoscaler(namespace: str, name: str) -> None:
@@ -63,8 +67,8 @@ def run_operator(started: Started) -> None:
     asyncio.run(_operate(started))
 
 
-def operator_settings(environment: Mapping[str, str], image: str | None) -> OperatorSettings:
-    """Return the settings that an operator's environment asks for."""
+def operator_settings(environment: Mapping[str, str], started: Started) -> OperatorSettings:
+    """Return the settings that an operator's environment, and before it those who started it, ask for."""
     given = {
         ours: environment[theirs].strip().lower() == "true"
         for theirs, ours in _SWITCHES.items()
@@ -72,15 +76,16 @@ def operator_settings(environment: Mapping[str, str], image: str | None) -> Oper
     }
     settings = OperatorSettings(**given)  # type: ignore[arg-type]  # all switches are booleans
     domain = environment.get("CLUSTER_DOMAIN") or settings.cluster_domain
-    image = image or environment.get("RAYFLEET_IMAGE") or settings.image
-    return replace(settings, cluster_domain=domain, image=image, namespace=environment.get("POD_NAMESPACE", ""))
+    image = started.image or environment.get("RAYFLEET_IMAGE") or settings.image
+    namespace = environment.get("POD_NAMESPACE", "")
+    return replace(settings, cluster_domain=domain, image=image, namespace=namespace, autoscaling=started.autoscaling)
 
 
 async def _operate(started: Started) -> None:
     """Wait for the lease and work, until told to stop; tell how it is all the while."""
     config = find_config(started.context)
     kube = KubeClient(config)
-    settings, clock, tally = operator_settings(os.environ, started.image), SystemClock(), Tally()
+    settings, clock, tally = operator_settings(os.environ, started), SystemClock(), Tally()
     at_work: list[Operator] = []
 
     async def operate(incarnation: str) -> None:

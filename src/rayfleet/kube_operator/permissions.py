@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Final
 
 from rayfleet.wire.kube.objects import (
+    CONFIG_MAP,
     EVENT,
     INGRESS,
     JOB,
@@ -55,7 +56,7 @@ class Permission:
 
 
 WATCHED: Final = (
-    Permission(RAY_CLUSTER, (*_FOLLOWED, "create", "patch", "delete")),
+    Permission(RAY_CLUSTER, ("get", *_FOLLOWED, "create", "patch", "delete")),
     Permission(RAY_JOB, (*_FOLLOWED, "create", "patch", "delete")),
     Permission(RAY_SERVICE, (*_FOLLOWED, "patch")),
     Permission(RAY_CRON_JOB, _FOLLOWED),
@@ -68,6 +69,7 @@ WATCHED: Final = (
     Permission(ROLE_BINDING, (*_FOLLOWED, "create")),
     Permission(JOB, (*_FOLLOWED, "create", "delete")),
     Permission(SECRET, ("get", *_FOLLOWED, "create")),
+    Permission(CONFIG_MAP, ("get", "create", "patch")),
     Permission(VOLUME_CLAIM, (*_FOLLOWED, "create")),
     *(Permission(kind, (*_FOLLOWED, "create", "patch", "delete")) for kind in (INGRESS, NETWORK_POLICY)),
     Permission(EVENT, ("create",)),
@@ -77,7 +79,6 @@ WATCHED: Final = (
 GRANTED: Final = (
     Permission(POD, ("get",)),
     Permission(POD, ("patch",), RESIZE),
-    Permission(RAY_CLUSTER, ("get",)),
 )
 """There too: what the operator itself has no use for, and lets the autoscaler beside a head do. Nobody may give away
 rights that they do not have."""

@@ -15,6 +15,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from rayfleet.model import Policy
 from rayfleet.wire.kube.objects import Key, Kind, Object
 
 
@@ -146,14 +147,30 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class Scaling:
+    """That the operator itself scales the RayCluster, for as long as it is wanted.
+
+    `host`, `port`: where its GCS is; `head`: the pod that must answer there. `secret`: the Secret whose token is shown
+    (None: no token). `policy`: what the planner goes by.
+    """
+
+    host: str
+    port: int
+    head: str
+    secret: Key | None
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
 class Reconciled:
     """What is to be done: actions in order, then the status (None: as it is), and when to look again at the latest.
 
     When an action is refused the others still run; the refusals are the next `Observed.failures`. `status` replaces the
-    resource's; it is written only where it differs.
+    resource's; it is written only where it differs. `scaling`: None where the operator does not scale it (now).
     """
 
     actions: tuple[Action, ...] = ()
     status: Object | None = None
     again_s: float | None = None
     probes: tuple[Probe, ...] = ()
+    scaling: Scaling | None = None

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 DEFAULT_IMAGE: Final = "rayfleet:latest"
+
+
+class Autoscaling(StrEnum):
+    """Where the autoscaler of a RayCluster works."""
+
+    SIDECAR = "sidecar"
+    """In a container beside the head."""
+    CENTRAL = "central"
+    """In the operator, together with those of all other clusters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +23,7 @@ class OperatorSettings:
     """Switches of the operator, each with KubeRay's default where KubeRay has it.
 
     `image`: of the containers that the operator adds. `cluster_domain`: of the names of services. `namespace`: of the
-    operator's own pod, "" where it is none.
+    operator's own pod, "" where it is none. `autoscaling`: of clusters that do not say themselves.
     """
 
     image: str = DEFAULT_IMAGE
@@ -25,3 +35,4 @@ class OperatorSettings:
     head_cluster_ip: bool = False
     redis_cleanup: bool = True
     namespace: str = ""
+    autoscaling: Autoscaling = Autoscaling.SIDECAR

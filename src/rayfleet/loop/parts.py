@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from rayfleet.contracts import Clock, Denied, Engine, KeepsStandby, LaunchRequest, Ledger, Provider, Sink
@@ -50,7 +51,8 @@ class Parts:
     `cluster` is its name. `providers` are by name and at least one (the first takes offers that name none).
     `sinks` get every report, the first of them before all others. `plan` is the pure decision; `check` looks
     for broken invariants in it, which are logged. `expect` is the forecast of the moment, None without one. `standby`
-    are those of the providers that can keep machines on standby, by name.
+    are those of the providers that can keep machines on standby, by name. `planning`: the thread that plans are made
+    in, where several clusters share one event loop; None: the loop's own.
     """
 
     cluster: str
@@ -65,6 +67,7 @@ class Parts:
     check: Callable[[Snapshot, Plan], tuple[Finding, ...]] | None = None
     expect: Callable[[float], tuple[Expected, ...]] | None = None
     standby: Mapping[str, KeepsStandby] = field(default_factory=dict)
+    planning: Executor | None = None
 
     def provider(self, name: str | None) -> Provider:
         """Return the provider of that name; the first for None or an unknown name."""

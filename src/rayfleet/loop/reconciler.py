@@ -66,7 +66,7 @@ class Reconciler:
             sight = await self._observer.observe(self.policy)
             timings = replace(timings, observe_s=self._clock.now() - began, seen_at=sight.seen_at)
             if sight.held is not None:
-                plan = self._plan(sight.snapshot)
+                plan = await self._planned(sight.snapshot)
                 timings = replace(timings, plan_s=self._clock.now() - began - timings.observe_s)
                 acted = await self._actor.act(sight.snapshot, plan, sight.held)
         except Exception:
@@ -76,6 +76,12 @@ class Reconciler:
         before_act_s = timings.observe_s + timings.plan_s
         timings = replace(timings, act_s=self._clock.now() - began - before_act_s, acted_at=acted.acted_at)
         return await self._report(sight, plan, timings, error, acted)
+
+    async def _planned(self, snapshot: Snapshot) -> Plan:
+        """Plan here and now, or wait for one's turn in the thread that several clusters share."""
+        if self._parts.planning is None:
+            return self._plan(snapshot)
+        return await asyncio.get_running_loop().run_in_executor(self._parts.planning, self._plan, snapshot)
 
     def _plan(self, snapshot: Snapshot) -> Plan:
         plan = self._parts.plan(snapshot)

@@ -11,10 +11,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 
-from rayfleet.contracts import Clock, DrainRefused, EngineDown, EngineView, Machine, MachineState, Node, StartScript
+from rayfleet.contracts import (
+    Clock,
+    DrainRefused,
+    EngineDown,
+    EngineView,
+    Machine,
+    MachineState,
+    Node,
+    StartScript,
+    fingerprint,
+)
 from rayfleet.model import (
     NO_LABELS,
     Demand,
@@ -74,6 +84,7 @@ class FakeEngine:
     refuses: bool = False
     hangs: bool = False
     looks: int = 0
+    pulses: int = 0
     drains: list[tuple[str, bool]] = field(default_factory=list)
     reports: list[TickReport] = field(default_factory=list)
     nodes: dict[str, FakeNode] = field(default_factory=dict)
@@ -93,6 +104,15 @@ class FakeEngine:
         return EngineView(
             self._all_demand(), tuple(self._shown(node) for node in self.nodes.values()), self.clock.now()
         )
+
+    async def pulse(self) -> Hashable:
+        """Show whether there is anything new, in the way in which Ray would."""
+        self.pulses += 1
+        await asyncio.sleep(self.look_s)
+        self._answer_or_raise()
+        shown = [self._shown(node) for node in self.nodes.values()]
+        nodes = frozenset((node.id, node.state, node.idle_s > 0) for node in shown if not node.head)
+        return fingerprint(EngineView(self._all_demand(), (), 0.0)), nodes
 
     async def drain(self, node_id: str, deadline: float, reason: str, *, voluntary: bool) -> None:
         """An idle node leaves at once, a busy one when its work has ended; a busy one refuses a voluntary drain."""

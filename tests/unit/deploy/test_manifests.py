@@ -16,7 +16,7 @@ import rayfleet
 from rayfleet.config.rayio.crds import definitions, schema
 from rayfleet.config.rayio.policy import policy_of
 from rayfleet.config.rayio.raycluster import RayClusterSpec
-from rayfleet.kube_operator.main import operator_settings
+from rayfleet.kube_operator.main import Started, operator_settings
 from rayfleet.kube_operator.permissions import GRANTED, OWN, WATCHED, rules
 from rayfleet.testing.recording_kube import rights_of
 from rayfleet.wire.kube.objects import POD, RAY_CLUSTER, Object
@@ -273,9 +273,9 @@ class TestFiles:
         switches = set(re.findall(r"`(ENABLE_\w+)`", text))
         assert len(switches) == 5
         for switch in switches:
-            on, off = (operator_settings({switch: value}, None) for value in ("true", "false"))
+            on, off = (operator_settings({switch: value}, Started()) for value in ("true", "false"))
             assert on != off, switch
-        assert operator_settings({"CLUSTER_DOMAIN": "corp"}, None).cluster_domain == "corp"
+        assert operator_settings({"CLUSTER_DOMAIN": "corp"}, Started()).cluster_domain == "corp"
 
     @pytest.mark.parametrize("name", ["operator", "ray"])
     def test_images_are_made_of_what_there_is_and_run_without_root(self, name: str) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,7 @@ from rayfleet.engines.ray import boot
 from rayfleet.engines.ray.events import Told, news
 from rayfleet.engines.ray.gcs import Gcs
 from rayfleet.engines.ray.protobufs import autoscaler
+from rayfleet.engines.ray.pulse import living_heads, pulse
 from rayfleet.engines.ray.report_state import Attempts, attempts, autoscaling_state, next_version
 from rayfleet.engines.ray.session_logs import append_events, append_status
 from rayfleet.engines.ray.settings import RaySettings
@@ -39,11 +40,23 @@ class _Answer:
 class RayEngine:
     """Ray as the loop sees it. One per cluster; its calls belong to one event loop."""
 
-    def __init__(self, settings: RaySettings, clock: Callable[[], float] = time.time) -> None:
-        """Take where the cluster is. Nothing is connected yet. `clock`: seconds since the epoch."""
+    def __init__(
+        self,
+        settings: RaySettings,
+        clock: Callable[[], float] = time.time,
+        *,
+        token: Callable[[], str] | None = None,
+        head: str = "",
+    ) -> None:
+        """Take where the cluster is. Nothing is connected yet. `clock`: seconds since the epoch.
+
+        `token`: where it comes from (None: the cluster's folder). `head`: the machine that the head must be on, where
+        its address may have become another cluster's ("": anyone).
+        """
         self._settings = settings
         self._clock = clock
-        self._gcs = Gcs(settings.gcs_address, settings.token)
+        self._head = head
+        self._gcs = Gcs(settings.gcs_address, token or settings.token)
         self._answer: _Answer | None = None
         self._draining: frozenset[str] = frozenset()
         self._settled_at = 0.0
@@ -51,6 +64,8 @@ class RayEngine:
         self._told = Told()
         self._failed_at: Attempts = {}
         self._status = ""
+        self._pulse_version = 0
+        self._restarts = 0  # of the GCS, which forgets what it was told about us
 
     def start_script(self, pool: Pool, *, head: bool) -> StartScript:
         """Return how a machine of `pool` starts. Pure."""
@@ -66,13 +81,25 @@ class RayEngine:
         now = self._clock()
         await self._survive_restart(state, now)
         seen = engine_view(state, now)
-        if not any(node.head and node.state is not NodeFact.DEAD for node in seen.nodes):
-            raise EngineDown("Ray's GCS answers, but the head's node has not joined yet")
+        self._expect_head(node.instance_id for node in seen.nodes if node.head and node.state is not NodeFact.DEAD)
         first_seen = self._answer.first_seen if self._answer else {}
         waiting, first_seen = with_ages(seen.demand, first_seen, now)
         seen = replace(seen, demand=waiting, nodes=self._mark_draining(seen.nodes))
         self._answer = _Answer(state, seen, first_seen)
         return seen
+
+    async def pulse(self) -> Hashable:
+        """Return what differs as soon as there is anything new, for a fraction of what a look costs.
+
+        Raises:
+            EngineDown: no answer in time, or no head yet.
+        """
+        state = await self._gcs.state()
+        self._expect_head(living_heads(state))
+        version = state.cluster_resource_state_version
+        self._restarts += version < self._pulse_version
+        self._pulse_version = version
+        return self._restarts, pulse(state)
 
     async def drain(self, node_id: str, deadline: float, reason: str, *, voluntary: bool) -> None:
         """Ask a node to leave by `deadline` (seconds since the epoch). `voluntary`: only when it is idle.
@@ -111,6 +138,14 @@ class RayEngine:
         await self._gcs.close()
 
     # ---- look ----------------------------------------------------------------------------------------------------
+
+    def _expect_head(self, machines: Iterable[str]) -> None:
+        """Check that the head lives, and is ours. `machines`: those that living heads are on. Raises EngineDown."""
+        heads = list(machines)
+        if not heads:
+            raise EngineDown("Ray's GCS answers, but the head's node has not joined yet")
+        if self._head and not {self._head, ""}.intersection(heads):
+            raise EngineDown(f"at {self._settings.gcs_address} answers the head {heads[0]}, not {self._head}")
 
     async def _survive_restart(self, state: Any, now: float) -> None:
         """Notice a GCS that has started again, give it back what it forgets, and wait until its nodes have reported."""

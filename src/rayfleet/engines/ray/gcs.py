@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 import grpc
 import grpc.aio
 
-from rayfleet.contracts import EngineDown, EngineError
+from rayfleet.contracts import EngineDown, EngineError, EngineRefuses
 from rayfleet.engines.ray.protobufs import autoscaler
 
 T = TypeVar("T")
@@ -109,7 +109,7 @@ async def _translated(answer: Awaitable[T], address: str) -> T:
         if error.code() in _GONE:
             raise EngineDown(f"Ray's GCS at {address} does not answer: {error.details()}") from error
         if error.code() is grpc.StatusCode.UNAUTHENTICATED:
-            raise EngineDown(f"Ray's GCS at {address} refuses the cluster's token: {error.details()}") from error
+            raise EngineRefuses(f"Ray's GCS at {address} refuses the cluster's token: {error.details()}") from error
         raise EngineError(f"Ray's GCS at {address}: {error.code().name}: {_said(error)}") from error
 
 

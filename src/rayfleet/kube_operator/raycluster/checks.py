@@ -15,8 +15,9 @@ from rayfleet.config.rayio.policy import group_resources
 from rayfleet.config.rayio.quantity import quantity
 from rayfleet.config.rayio.raycluster import AuthMode, GroupSpec, WorkerGroupSpec
 from rayfleet.kube_operator.raycluster.cluster import Cluster
-from rayfleet.kube_operator.raycluster.names import HEAD_GROUP, LABEL_MAX
+from rayfleet.kube_operator.raycluster.names import AUTOSCALER_ANNOTATION, HEAD_GROUP, LABEL_MAX
 from rayfleet.kube_operator.raycluster.storage_checks import storage_problems
+from rayfleet.kube_operator.settings import Autoscaling
 from rayfleet.wire.kube.objects import Object
 
 NAME_MAX: Final = 53
@@ -156,7 +157,7 @@ def _authentication(cluster: Cluster) -> Iterator[str]:
     yield from _since(cluster, f"{where}.enableK8sTokenAuth", K8S_TOKEN_SINCE)
     if options.secret_name:
         yield f"{where}.enableK8sTokenAuth takes tokens of Kubernetes; leave secretName out"
-    if cluster.autoscaled and not _brings_autoscaler(cluster):
+    if cluster.autoscaled and not cluster.brings_autoscaler:
         yield (
             f"{where}.enableK8sTokenAuth does not work with the autoscaler beside the head; use mode: token alone, or"
             " Ray's own autoscaler by autoscalerOptions.image and command"
@@ -179,12 +180,13 @@ def _autoscaler(cluster: Cluster) -> Iterator[str]:
         yield f"autoscalerOptions.version {options.version} is not known; use v1 or v2, or leave it out"
     if options is not None and (options.idle_timeout_seconds or 0) < 0:
         yield "autoscalerOptions.idleTimeoutSeconds must not be negative"
+    yield from _place(cluster)
     idle = cluster.spec.idle_termination_options
     if idle is None:
         return
     if not cluster.autoscaled:
         yield "idleTerminationOptions needs the autoscaler, which sees who is idle; set enableInTreeAutoscaling: true"
-    if not _brings_autoscaler(cluster):
+    if not cluster.brings_autoscaler:
         yield (
             "idleTerminationOptions is carried out by Ray's own autoscaler only; remove it, or run that one by"
             " autoscalerOptions.image and command"
@@ -193,10 +195,16 @@ def _autoscaler(cluster: Cluster) -> Iterator[str]:
         yield "idleTerminationOptions.timeoutSeconds is missing; give the seconds after which an idle cluster goes"
 
 
-def _brings_autoscaler(cluster: Cluster) -> bool:
-    """Say whether another autoscaler than ours is to run beside the head."""
-    options = cluster.spec.autoscaler_options
-    return options is not None and bool(options.command)
+def _place(cluster: Cluster) -> Iterator[str]:
+    """Refuse what the annotation asks for and cannot be had; the operator's own setting gives way without a word."""
+    asked = cluster.annotations.get(AUTOSCALER_ANNOTATION)
+    if asked and asked not in (*Autoscaling,):
+        yield f"annotation {AUTOSCALER_ANNOTATION}: {asked} is not known; use {' or '.join(Autoscaling)}"
+    if asked == Autoscaling.CENTRAL and cluster.brings_autoscaler:
+        yield (
+            f"annotation {AUTOSCALER_ANNOTATION}: {asked} leaves no place for the autoscaler of"
+            " autoscalerOptions.command; remove one of them"
+        )
 
 
 def _origin(cluster: Cluster) -> Iterator[str]:

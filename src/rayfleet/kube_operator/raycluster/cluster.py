@@ -9,6 +9,7 @@ from typing import Final
 
 from rayfleet.config.rayio.raycluster import AuthMode, GcsBackend, GroupSpec, HeadGroupSpec, RayClusterSpec
 from rayfleet.kube_operator.raycluster.names import (
+    AUTOSCALER_ANNOTATION,
     CLUSTER_LABEL,
     FT_ANNOTATION,
     HEAD_GROUP,
@@ -16,7 +17,7 @@ from rayfleet.kube_operator.raycluster.names import (
     SERVE_ANNOTATION,
     head_service_name,
 )
-from rayfleet.kube_operator.settings import OperatorSettings
+from rayfleet.kube_operator.settings import Autoscaling, OperatorSettings
 from rayfleet.wire.kube.objects import RAY_CLUSTER, RAY_SERVICE, Key, Object, annotations_of, key_of, labels_of, uid_of
 
 RAY_PORT: Final = 6379
@@ -100,6 +101,18 @@ class Cluster:
     def autoscaled(self) -> bool:
         """Say whether an autoscaler decides how many workers there are."""
         return self.spec.enable_in_tree_autoscaling
+
+    @property
+    def brings_autoscaler(self) -> bool:
+        """Say whether another autoscaler than ours is to run beside the head."""
+        options = self.spec.autoscaler_options
+        return options is not None and bool(options.command)
+
+    @property
+    def autoscaled_centrally(self) -> bool:
+        """Say whether a head that is made now is scaled by the operator, and has no autoscaler beside it."""
+        asked = self.annotations.get(AUTOSCALER_ANNOTATION) or self.settings.autoscaling
+        return self.autoscaled and not self.brings_autoscaler and asked == Autoscaling.CENTRAL
 
     @property
     def restarts_by_pod(self) -> bool:

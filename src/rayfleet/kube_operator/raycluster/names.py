@@ -25,6 +25,8 @@ STORAGE_NAMESPACE_ANNOTATION: Final = "ray.io/external-storage-namespace"
 OVERWRITE_COMMAND_ANNOTATION: Final = "ray.io/overwrite-container-cmd"
 RECREATE_HASH_ANNOTATION: Final = "ray.io/upgrade-strategy-recreate-hash"
 NO_HEAD_RESTART_ANNOTATION: Final = "ray.io/disable-provisioned-head-restart"
+AUTOSCALER_ANNOTATION: Final = "rayfleet.io/autoscaler"
+"""On a RayCluster: where its autoscaler is to work (`Autoscaling`); on a head's pod: where it does."""
 DELETION_TIMEOUT_ANNOTATION: Final = "ray.io/gcs-ft-deletion-timeout"
 
 REDIS_FINALIZER: Final = "ray.io/gcs-ft-redis-cleanup-finalizer"

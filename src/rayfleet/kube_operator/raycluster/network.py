@@ -44,7 +44,7 @@ def network_policies(cluster: Cluster) -> Iterator[tuple[Kind, Object]]:
 
 
 def _with_operator(cluster: Cluster, rules: NetworkRules | None) -> NetworkRules:
-    """Return a head's rules, and one for the operator, which asks it for jobs and applications."""
+    """Return a head's rules, and one for the operator, which asks it for jobs, applications and what waits."""
     rules = rules or NetworkRules()
     if not cluster.settings.namespace:
         return rules
@@ -52,7 +52,8 @@ def _with_operator(cluster: Cluster, rules: NetworkRules | None) -> NetworkRules
         "namespaceSelector": {"matchLabels": {_NAMESPACE_LABEL: cluster.settings.namespace}},
         "podSelector": {"matchLabels": OPERATOR_LABELS},
     }
-    asking = {"from": [operator], "ports": [{"protocol": "TCP", "port": DASHBOARD_PORT}]}
+    ports = [DASHBOARD_PORT, *([cluster.port] if cluster.autoscaled_centrally else [])]
+    asking = {"from": [operator], "ports": [{"protocol": "TCP", "port": port} for port in ports]}
     return rules.model_copy(update={"ingress": [asking, *rules.ingress]})
 
 

@@ -28,6 +28,7 @@ from rayfleet.kube_operator.raycluster.start_command import (
 from rayfleet.kube_operator.raycluster.storage import mount_storage, storage_annotations, storage_params
 from rayfleet.kube_operator.raycluster.upkeep import recreate_hash, recreates
 from rayfleet.kube_operator.raycluster.volumes import share, share_memory
+from rayfleet.kube_operator.settings import Autoscaling
 from rayfleet.wire.kube.objects import Object
 
 RAY_LOGS: Final = "ray-logs"
@@ -40,7 +41,9 @@ def head_pod(cluster: Cluster, *token: object) -> Object:
     """Return the head's pod. `token` makes its name one that no earlier pod had."""
     pod = _pod(cluster, cluster.head, HEAD_SLOT, *token)
     mount_storage(cluster, pod)
-    if cluster.autoscaled:
+    if cluster.autoscaled_centrally:
+        pod["metadata"].setdefault("annotations", {})[names.AUTOSCALER_ANNOTATION] = str(Autoscaling.CENTRAL)
+    elif cluster.autoscaled:
         pod["spec"].setdefault("serviceAccountName", names.trimmed(cluster.name, names.LABEL_MAX))
         share(pod, RAY_LOGS, {"mountPath": LOGS_PATH}, {"emptyDir": {}})
         pod["spec"]["containers"].append(autoscaler_container(cluster, pod["metadata"]["name"]))

@@ -35,6 +35,7 @@ from rayfleet.kube_operator.raycluster.names import (
 from rayfleet.kube_operator.raycluster.network import network_policies
 from rayfleet.kube_operator.raycluster.pods import head_pod, worker_pod
 from rayfleet.kube_operator.raycluster.rights import rights
+from rayfleet.kube_operator.raycluster.scaling import scaling
 from rayfleet.kube_operator.raycluster.services import head_service, headless_service, serve_service
 from rayfleet.kube_operator.raycluster.status import (
     PROVISIONED,
@@ -101,7 +102,12 @@ def _running(cluster: Cluster, seen: Observed) -> Reconciled:
     waits += [
         stays_s(pod, seen) for pod in pods_of(seen, HEAD) if health(pod) is Health.ENDED and stays_s(pod, seen) > 0
     ]
-    return Reconciled(tuple(actions), status_of(cluster, seen, resumed), again_s=min(waits, default=None))
+    return Reconciled(
+        tuple(actions),
+        status_of(cluster, seen, resumed),
+        again_s=min(waits, default=None),
+        scaling=scaling(cluster, seen),
+    )
 
 
 def _invalid(cluster: Cluster, seen: Observed, text: str) -> Reconciled:

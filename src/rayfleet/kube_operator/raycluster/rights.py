@@ -15,7 +15,7 @@ RBAC: Final = "rbac.authorization.k8s.io"
 
 def rights(cluster: Cluster) -> Iterator[tuple[Kind, Object]]:
     """Yield the objects that let a cluster's autoscaler work; none where it does not run beside the head."""
-    if not cluster.autoscaled:
+    if not cluster.autoscaled or cluster.autoscaled_centrally:
         return
     name = account(cluster)
     if name == _default_name(cluster):

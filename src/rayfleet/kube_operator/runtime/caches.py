@@ -127,6 +127,14 @@ class Caches:
             found[one.kind] = (*found.get(one.kind, ()), *matching)
         return found
 
+    def current(self, kind: Kind, namespace: str) -> bool:
+        """Say whether what is kept of a kind in a namespace is as the API server has it, as far as anybody can tell."""
+        return all(
+            informer.current
+            for informer in self._informers
+            if informer.followed.kind == kind and informer.followed.namespace in (None, namespace)
+        )
+
     def departed(self, uid: str) -> Mapping[str, int]:
         """Return how many pods of each slot of a cluster were seen to leave."""
         return self._departed.get(uid, {})

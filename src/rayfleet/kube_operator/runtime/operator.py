@@ -17,6 +17,8 @@ import structlog
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
+from rayfleet.kube_operator.central.fleet import Fleet
+from rayfleet.kube_operator.central.workshop import EngineMaker, Workshop, ray_engine
 from rayfleet.kube_operator.raycluster.reconcile import reconcile as reconcile_raycluster
 from rayfleet.kube_operator.raycluster.storage import related_to_storage
 from rayfleet.kube_operator.raycronjob.reconcile import reconcile as reconcile_raycronjob
@@ -24,7 +26,15 @@ from rayfleet.kube_operator.rayjob.reconcile import reconcile as reconcile_rayjo
 from rayfleet.kube_operator.rayjob.reconcile import related as related_to_rayjob
 from rayfleet.kube_operator.rayservice.reconcile import reconcile as reconcile_rayservice
 from rayfleet.kube_operator.rayservice.reconcile import related as related_to_rayservice
-from rayfleet.kube_operator.reconciling import Emit, EventType, Failure, Observed, Reconciled, Related
+from rayfleet.kube_operator.reconciling import (
+    Emit,
+    EventType,
+    Failure,
+    Observed,
+    Reconciled,
+    Related,
+    Scaling,
+)
 from rayfleet.kube_operator.runtime.caches import Caches, Subject
 from rayfleet.kube_operator.runtime.carry_out import Hand
 from rayfleet.kube_operator.runtime.events import EventWriter
@@ -64,7 +74,7 @@ class Edges:
     """What an operator is put together from.
 
     `incarnation`: a word that no operator before had. `servers`: None for the real ones, by HTTP. `fresh_secret`: gives
-    a word that nobody can guess.
+    a word that nobody can guess. `engine`: how Ray is reached in clusters that the operator scales itself.
     """
 
     kube: Kube
@@ -75,6 +85,7 @@ class Edges:
     namespaces: tuple[str | None, ...] = (None,)
     workers: int = 16
     fresh_secret: Callable[[], str] = secrets.token_urlsafe
+    engine: EngineMaker = ray_engine
 
 
 @dataclass
@@ -93,9 +104,11 @@ class Operator:
         edges = self.edges
         self.caches = Caches(edges.kube, edges.namespaces, self._changed)
         self._events = EventWriter(edges.kube, edges.now)
-        servers = edges.servers or HttpServers(Tokens(edges.kube, edges.now))
+        tokens = Tokens(edges.kube, edges.now)
+        servers = edges.servers or HttpServers(tokens)
         self._hand = Hand(edges.kube, self._events, servers)
         self._prober = Prober(servers, self.queue.add)
+        self.fleet = Fleet(Workshop(edges.kube, self.caches, self._events, tokens, edges.engine, edges))
 
     async def run(self) -> None:
         """Reconcile for ever."""
@@ -108,7 +121,7 @@ class Operator:
                 for _ in range(self.edges.workers):
                     tasks.create_task(self._work())
         finally:
-            await self._prober.close()
+            await asyncio.gather(self._prober.close(), self.fleet.close())
 
     def _changed(self, subject: Subject, wait_s: float) -> None:
         if wait_s:
@@ -142,6 +155,7 @@ class Operator:
             self.queue.forget(subject)
             self._failures.pop(subject, None)
             self._prober.want(subject, ())
+            self._scale(subject, None, None)
             return None
         seen = self._observe(subject, thing)
         try:
@@ -149,6 +163,7 @@ class Operator:
         except (ValidationError, PydanticCustomError) as error:
             return await self._invalid(thing, subject, error)
         self._prober.want(subject, wanted.probes)
+        self._scale(subject, thing, wanted.scaling)
         done = await self._hand.carry_out(thing, wanted.actions)
         self.tally.refused(subject.kind, done.failures)
         if _kinds(done.failures) != _kinds(seen.failures):
@@ -165,8 +180,13 @@ class Operator:
     async def _invalid(self, thing: Object, subject: Subject, error: ValueError) -> float:
         """Tell the user what cannot be read; nothing is asked or done about it until it is changed."""
         self._prober.want(subject, ())
+        self._scale(subject, None, None)
         await self._events.tell(thing, Emit(EventType.WARNING, f"Invalid{subject.kind.name}Spec", str(error)))
         return RESYNC_S
+
+    def _scale(self, subject: Subject, thing: Object | None, scaling: Scaling | None) -> None:
+        if subject.kind == RAY_CLUSTER:
+            self.fleet.want(subject.key, thing, scaling)
 
     def _observe(self, subject: Subject, thing: Object) -> Observed:
         uid = uid_of(thing)

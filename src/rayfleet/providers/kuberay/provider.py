@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final, Self
 
-import structlog
-
 from rayfleet.contracts import Denied, Flaky, LaunchRequest, Machine, ProviderContext, QuotaReached
+from rayfleet.providers.kuberay.following import FollowedPods, Pods
 from rayfleet.providers.kuberay.patches import (
     GROUP_LABEL,
     Group,
@@ -28,15 +27,10 @@ from rayfleet.providers.kuberay.pods import is_worker, machine, replica_of, repl
 from rayfleet.providers.kuberay.settings import Settings
 from rayfleet.providers.kuberay.waiting import Waiting
 from rayfleet.wire.kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound
-from rayfleet.wire.kube.informer import Followed, Informer
 from rayfleet.wire.kube.kube import Kube
-from rayfleet.wire.kube.objects import POD, RAY_CLUSTER, Key, Object, key_of, labels_of
-from rayfleet.wire.kube.store import Store
-
-log = structlog.get_logger()
+from rayfleet.wire.kube.objects import RAY_CLUSTER, Key, Object, key_of, labels_of
 
 LIST_INTERVAL_S: Final = 0.5
-FIRST_LISTING_S: Final = 10.0
 MADE_WITHIN_S: Final = 30.0
 """An operator that has made no pods by then will not do so soon."""
 LOOK_S: Final = 2.0
@@ -53,15 +47,16 @@ Patching = Callable[[Object], Operations]
 class KubeRayProvider:
     """Workers of one RayCluster. At most one at a time changes a RayCluster; people may change it beside that."""
 
-    def __init__(self, kube: Kube, cluster: Key) -> None:
-        """Take the way to the API server, and which RayCluster it is. No I/O yet."""
+    def __init__(self, kube: Kube, cluster: Key, pods: Pods | None = None) -> None:
+        """Take the way to the API server, and which RayCluster it is. No I/O yet.
+
+        `pods`: those of the cluster, where somebody follows them already; then `kube` is somebody else's to close, too.
+        """
         self._kube = kube
         self._cluster = cluster
-        self._pods = Store()
-        selector = f"ray.io/cluster={cluster.name}"
-        self._informer = Informer(kube, Followed(POD, cluster.namespace, selector), self._pods, lambda *_: None)
+        self._pods: Pods = pods or FollowedPods(kube, cluster)
+        self._guest = pods is not None
         self._waiting = Waiting()
-        self._following: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
 
     @classmethod
@@ -89,8 +84,8 @@ class KubeRayProvider:
         Raises:
             Flaky: the API server has not told yet which there are, or does not answer any more.
         """
-        await self._follow()
-        if not self._informer.current:
+        await self._pods.follow()
+        if not self._pods.current:
             raise Flaky("the API server does not tell which pods there are now")
         pods = sorted(self._workers(), key=lambda pod: key_of(pod).name)
         waited = self._waiting.look(pods, asyncio.get_running_loop().time())
@@ -106,7 +101,7 @@ class KubeRayProvider:
             Denied: we may not, or there is no such RayCluster or group.
             Flaky: no answer, no pods, or the RayCluster changes all the time.
         """
-        await self._follow()
+        await self._pods.follow()
         name, target = request.offer.pool, 0
 
         def patch(cluster: Object) -> Operations:
@@ -131,7 +126,7 @@ class KubeRayProvider:
         Raises:
             Flaky, Denied: as for `launch`.
         """
-        await self._follow()
+        await self._pods.follow()
         there = {key_of(pod).name: pod for pod in self._workers()}
         by_group: dict[str, list[str]] = defaultdict(list)
         for name in machine_ids:
@@ -175,27 +170,12 @@ class KubeRayProvider:
 
     async def close(self) -> None:
         """Stop following; pods stay."""
-        if self._following is not None:
-            self._following.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._following
-            self._following = None
-        await self._kube.close()
+        if not self._guest:
+            await self._pods.close()
+            await self._kube.close()
 
     def _workers(self) -> tuple[Object, ...]:
-        return tuple(pod for pod in self._pods if is_worker(pod))
-
-    async def _follow(self) -> None:
-        """Follow the pods from the first call on, and wait until they are known."""
-        if self._following is None or self._following.done():
-            if self._following is not None:
-                log.error("following_ended", error=str(self._following.exception()))
-            self._following = asyncio.create_task(self._informer.run(), name="rayfleet-kuberay")
-        try:
-            async with asyncio.timeout(FIRST_LISTING_S):
-                await self._informer.synced.wait()
-        except TimeoutError:
-            raise Flaky("the API server has not told yet which pods there are") from None
+        return tuple(pod for pod in self._pods.now() if is_worker(pod))
 
     async def _read(self) -> Object:
         with _in_words(self._cluster):

@@ -56,7 +56,7 @@ class Informer:
         self.current = False
         """Whether the store is as the server is, as far as anybody can tell: false while the server does not answer."""
         self._kube = kube
-        self._followed = followed
+        self.followed = followed
         self._on_change = on_change
 
     async def run(self) -> None:
@@ -75,7 +75,7 @@ class Informer:
             except Expired:
                 version = ""
             except NotFound as error:
-                log.info("kind_unknown", kind=self._followed.kind.plural, error=str(error), again_s=RETRY_MAX_S)
+                log.info("kind_unknown", kind=self.followed.kind.plural, error=str(error), again_s=RETRY_MAX_S)
                 self._forget_all()
                 self.synced.set()
                 version = ""
@@ -83,7 +83,7 @@ class Informer:
             except KubeError as error:
                 # What was told for long was told well: what went wrong before it is no sign of trouble any more.
                 wait_s = RETRY_FIRST_S if loop.time() - began_at > RETRY_MAX_S else wait_s
-                log.warning("cannot_follow", kind=self._followed.kind.plural, error=str(error), again_s=wait_s)
+                log.warning("cannot_follow", kind=self.followed.kind.plural, error=str(error), again_s=wait_s)
                 # A version seen during the watch was lost with it; what is told twice does no harm.
                 version, self.current = "", False
                 await asyncio.sleep(wait_s)
@@ -94,11 +94,11 @@ class Informer:
     def _forget_all(self) -> None:
         known = self.store.keys()
         for key in known:
-            if self._followed.namespace in (None, key.namespace):
+            if self.followed.namespace in (None, key.namespace):
                 self._tell(self.store.remove(key), None)
 
     async def _list(self) -> str:
-        followed = self._followed
+        followed = self.followed
         listing = await self._kube.list(followed.kind, followed.namespace, followed.selector)
         # Informers of several namespaces share a store: what is of another is not missing here.
         known = self.store.keys()
@@ -112,7 +112,7 @@ class Informer:
 
     async def _watch(self, version: str) -> str:
         """Take changes in until the watch ends; return the version it came to."""
-        followed = self._followed
+        followed = self.followed
         async for seen in self._kube.watch(followed.kind, version, followed.namespace, followed.selector):
             version = seen.thing["metadata"]["resourceVersion"]
             if seen.change is Change.DELETED:
