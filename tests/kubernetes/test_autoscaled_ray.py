@@ -117,6 +117,59 @@ def test_actors_scale_the_cluster_up_and_down(
         eventually(lambda: desk.names("pods") == [])
 
 
+@pytest.mark.timeout(580)
+def test_actors_scale_a_cluster_that_the_operator_scales_itself(
+    plane: ControlPlane, machine: ProcessKubelet, namespace: str, tmp_path: Path
+) -> None:
+    """No autoscaler is beside the head; a token is asked for; the operator is started again in between."""
+    apply_crds(plane)
+    desk = Desk(plane, namespace)
+    cluster = raycluster()
+    cluster["spec"]["authOptions"] = {"mode": "token"}
+
+    def run(program: str, *argv: str) -> str:
+        return desk.kubectl("exec", head, "-c", "ray-head", "--", "python", "-c", program, *argv)
+
+    with operator(plane, tmp_path, "--autoscaling", "central"):
+        desk.apply(cluster)
+        (head,) = eventually(lambda: desk.names("pods", "-l", "ray.io/node-type=head"))
+        eventually(lambda: [one["ready"] for one in containers(desk, head)] == [True], within_s=BOOT_S)
+        run(MADE, "actor1", "1")
+        eventually(lambda: ready(desk) == 1, within_s=BOOT_S)
+        first = desk.workers()
+        claims = desk.get("configmap", "demo-autoscaler-ledger")["metadata"]["ownerReferences"]
+        assert [owner["kind"] for owner in claims] == ["RayCluster"]
+    with operator(plane, tmp_path, "--autoscaling", "central"):
+        run(MADE, "actor2", "1")
+        eventually(lambda: ready(desk) == 2, within_s=BOOT_S)
+        assert set(first) < set(desk.workers())
+        run(MADE, "too-big", "2")
+        status = eventually(lambda: shown(desk, head, "2.0/2.0 CPU"))
+        assert "{'CPU': 2.0}" in status
+        eventually(lambda: {"ScalingUp", "CannotFit"} <= reasons(desk))
+        for left, name in ((1, "actor1"), (0, "actor2")):
+            run(ENDED, name)
+            eventually(lambda left=left: len(desk.workers()) == left, within_s=BOOT_S)  # type: ignore[misc]
+        assert "ScalingDown" in reasons(desk)
+        desk.kubectl("delete", "raycluster", "demo", "--timeout=60s")
+        eventually(lambda: desk.names("pods") == [])
+        eventually(lambda: "demo-autoscaler-ledger" not in desk.names("configmaps"))
+    log = (tmp_path / "operator.log").read_text()
+    assert f"cluster='{namespace}/demo'" in log
+    assert "autoscaler_failed" not in log
+
+
+def shown(desk: Desk, head: str, wanted: str) -> str:
+    """Return what `ray status` prints once it says what is wanted, "" before."""
+    text = desk.kubectl("exec", head, "-c", "ray-head", "--", "ray", "status")
+    return text if wanted in text else ""
+
+
+def reasons(desk: Desk) -> set[str]:
+    """Return the reasons of all events that RayClusters have."""
+    return {one["reason"] for one in desk.get("events")["items"] if one["involvedObject"]["kind"] == "RayCluster"}
+
+
 def containers(desk: Desk, name: str) -> Any:
     """Return the statuses of a pod's containers."""
     return desk.get("pod", name)["status"]["containerStatuses"]

@@ -8,7 +8,7 @@ import importlib
 import pkgutil
 from typing import Any
 
-from tests.simulation.kubernetes import Stage, on_stage
+from tests.simulation.kubernetes import CLUSTER, Stage, on_stage
 from tests.unit.kube_operator.raycluster.clusters import group, raycluster
 
 import rayfleet.kube_operator
@@ -18,7 +18,9 @@ from rayfleet.kube_operator.rayjob.reconcile import JobFact
 from rayfleet.kube_operator.rayservice.serve import APPLICATIONS, CONFIGURE, PROXY, ServeFact
 from rayfleet.kube_operator.reconciling import Call, Probe
 from rayfleet.kube_operator.runtime.tokens import Tokens
-from rayfleet.kube_operator.settings import OperatorSettings
+from rayfleet.kube_operator.settings import Autoscaling, OperatorSettings
+from rayfleet.model import Demand, Resources, TaskDemand
+from rayfleet.testing.fake_engine import FakeEngine
 from rayfleet.testing.fake_kube import FakeKube
 from rayfleet.testing.recording_kube import RecordingKube, Right, rights_of
 from rayfleet.testing.virtual_time import VirtualClock, run_virtual
@@ -145,6 +147,24 @@ async def run_cron_jobs(stage: Stage) -> None:
     await asyncio.sleep(300)
 
 
+async def run_central(stage: Stage) -> None:
+    """An operator that scales a cluster itself, through all that its loop writes down and asks for."""
+    ray = FakeEngine(VirtualClock(), {}, list)
+    ray.join_by_hand("head", Resources(), head=True)
+    settings, stage.settings = stage.settings, OperatorSettings(autoscaling=Autoscaling.CENTRAL)
+    stage.engine = lambda _key, _scaling, _token: ray
+    await stage.start()
+    await stage.apply(group(replicas=0), enableInTreeAutoscaling=True)
+    await asyncio.sleep(30)
+    for name in ("first", "second"):
+        ray.demand = Demand(tasks=(TaskDemand(Resources.of({"CPU": 1}), 1 if name == "first" else 2),))
+        await asyncio.sleep(30)
+    assert stage.pods()
+    await stage.kube.delete(RAY_CLUSTER, CLUSTER)
+    stage.settings = settings
+    await stage.start()
+
+
 def needed() -> RecordingKube:
     """Run all of it, and return what it needed."""
 
@@ -152,7 +172,7 @@ def needed() -> RecordingKube:
         recording = RecordingKube(stage.kube)
         stage.door, stage.servers = recording, Busy()
         await stage.start()
-        for run in (run_clusters, run_guarded_clusters, run_jobs, run_services, run_cron_jobs):
+        for run in (run_central, run_clusters, run_guarded_clusters, run_jobs, run_services, run_cron_jobs):
             await run(stage)
             await asyncio.sleep(60)
         return recording

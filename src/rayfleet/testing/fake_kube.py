@@ -119,6 +119,11 @@ class FakeKube:
         """Return copies of all objects of a kind, in key order, without it counting as a call."""
         return tuple(copy.deepcopy(self._things[kind, key]) for key in sorted(self._keys(kind)))
 
+    @property
+    def version(self) -> int:
+        """Return how many changes there have been: with none since, all objects are as they were."""
+        return self._version
+
     def set_status(self, kind: Kind, key: Key, status: Object) -> Object:
         """Write an object's status, as a kubelet or controller would."""
         before = self._find(kind, key)

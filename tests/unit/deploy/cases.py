@@ -83,6 +83,7 @@ OPERATORS: Final = (
             "system",
             *_set("watchNamespace={team-a,team-b}", "replicas=2", "image.tag=9", "autoscalerImage=own:1"),
             *_set("metrics.serviceMonitor.enabled=true", "metrics.serviceMonitor.selector.release=prometheus"),
+            *_set("autoscaling=central"),
         ),
     ),
 )

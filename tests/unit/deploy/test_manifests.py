@@ -202,9 +202,11 @@ class TestOperator:
             (deployment,) = of_kind(case.golden.read_text(encoding="utf-8"), "Deployment")
             found[case.name] = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
         assert found == {
-            "operator": ["operator", "--listen=:8080"],
-            "operator-single-namespace": ["operator", "--listen=:8080", "--namespace=team"],
-            "operator-namespaces": ["operator", "--listen=:8080", "--namespace=team-a", "--namespace=team-b"],
+            "operator": ["operator", "--listen=:8080", "--autoscaling=sidecar"],
+            "operator-single-namespace": ["operator", "--listen=:8080", "--namespace=team", "--autoscaling=sidecar"],
+            "operator-namespaces": [
+                *("operator", "--listen=:8080", "--namespace=team-a", "--namespace=team-b", "--autoscaling=central")
+            ],
         }
 
     def test_its_kubelet_and_prometheus_ask_where_it_listens(self) -> None:

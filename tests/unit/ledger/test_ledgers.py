@@ -1,4 +1,4 @@
-"""Both ledgers hold the same record; the SQLite one also after a restart, beside other writers and on a broken disk."""
+"""All ledgers hold the same record; the SQLite one also after a restart, beside other writers and on a broken disk."""
 
 import asyncio
 import sqlite3
@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rayfleet.contracts import Ledger, LedgerUnavailable, Record
+from rayfleet.ledger.kubernetes import KubernetesLedger
 from rayfleet.ledger.memory import MemoryLedger
 from rayfleet.ledger.sqlite import SCHEMA_VERSION, SqliteLedger
 from rayfleet.model import (
@@ -30,7 +31,10 @@ from rayfleet.model import (
     Trouble,
     reason,
 )
+from rayfleet.testing.fake_kube import FakeKube
 from rayfleet.testing.virtual_time import run_virtual
+from rayfleet.wire.kube.errors import Unavailable
+from rayfleet.wire.kube.objects import CONFIG_MAP, Key
 
 POOL = OfferKey("cpu4")
 C1 = Claim("c1", POOL, Phase.READY, (Host("c1", "m1", "n1"),), since=3.5, created=1.0, batch="b1", usd_per_hour=0.25)
@@ -50,9 +54,18 @@ def connection(ledger: SqliteLedger) -> sqlite3.Connection:
     return opened
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+def in_kubernetes(kube: FakeKube, owner: str = "uid-demo") -> KubernetesLedger:
+    reference = {"apiVersion": "ray.io/v1", "kind": "RayCluster", "name": "demo", "uid": owner}
+    return KubernetesLedger(kube, Key("team", "demo-ledger"), reference, {"ray.io/cluster": "demo"})
+
+
+@pytest.fixture(params=["memory", "sqlite", "kubernetes"])
 async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
-    made: Ledger = MemoryLedger() if request.param == "memory" else SqliteLedger(tmp_path / "ledger.sqlite")
+    made: Ledger = MemoryLedger()
+    if request.param == "sqlite":
+        made = SqliteLedger(tmp_path / "ledger.sqlite")
+    elif request.param == "kubernetes":
+        made = in_kubernetes(FakeKube())
     yield made
     await made.close()
 
@@ -119,6 +132,79 @@ def test_claims_keep_the_order_they_are_saved_in(tmp_path: Path, saves: list[lis
         await ledger.close()
 
     run_virtual(story())
+
+
+# ---- Kubernetes -------------------------------------------------------------------------------------
+
+
+async def test_who_takes_over_finds_everything_in_the_config_map() -> None:
+    kube = FakeKube()
+    first = in_kubernetes(kube)
+    await first.add_order(SCALE)
+    record = Record((C1, C2), (BACKOFF,), (), 7, Spent(0.5, 12.5), ((10.5, 3),))
+    await first.save(record)
+    assert await in_kubernetes(kube).load() == replace(record, orders=(SCALE,))
+    (thing,) = kube.things(CONFIG_MAP)
+    assert thing["metadata"]["ownerReferences"][0]["uid"] == "uid-demo"
+
+
+async def test_it_is_read_once_for_as_long_as_writing_works() -> None:
+    kube = FakeKube()
+    ledger = in_kubernetes(kube)
+    for serial in range(3):
+        await ledger.save(replace(await ledger.load(), serial=serial))
+    assert kube.calls == {"get configmaps": 1, "create configmaps": 1, "patch configmaps": 2}
+
+
+async def test_who_was_overtaken_writes_nothing_and_learns_what_was_written() -> None:
+    kube = FakeKube()
+    older, newer = in_kubernetes(kube), in_kubernetes(kube)
+    await older.save(Record((C1,), serial=1))
+    await newer.save(Record((C1, C2), serial=2))
+    with pytest.raises(LedgerUnavailable, match="meanwhile"):
+        await older.save(Record(serial=9))
+    assert (await older.load()).serial == 2
+    await older.save(Record(serial=3))
+    assert (await in_kubernetes(kube).load()).serial == 3
+
+
+async def test_a_first_write_that_comes_second_is_none() -> None:
+    kube = FakeKube()
+    ours, theirs = in_kubernetes(kube), in_kubernetes(kube)
+    await ours.load()
+    await theirs.save(Record(serial=5))
+    with pytest.raises(LedgerUnavailable):
+        await ours.save(Record(serial=1))
+    assert (await ours.load()).serial == 5
+
+
+@pytest.mark.parametrize("broken", [{}, {"record": "?"}, {"record": "bm9uZQ=="}])
+async def test_what_is_no_record_is_told_and_left_alone(broken: dict[str, str]) -> None:
+    kube = FakeKube()
+    await in_kubernetes(kube).save(Record(serial=5))
+    await kube.patch(CONFIG_MAP, Key("team", "demo-ledger"), {"binaryData": {"record": None, **broken}})
+    with pytest.raises(LedgerUnavailable, match="remove it"):
+        await in_kubernetes(kube).load()
+
+
+async def test_that_of_another_cluster_of_the_same_name_is_not_taken_over() -> None:
+    kube = FakeKube()
+    await in_kubernetes(kube, "uid-before").save(Record((C1,)))
+    with pytest.raises(LedgerUnavailable, match="somebody else"):
+        await in_kubernetes(kube).load()
+
+
+async def test_an_api_server_that_does_not_answer_is_a_ledger_that_cannot_be_used() -> None:
+    kube = FakeKube()
+    ledger = in_kubernetes(kube)
+    kube.refuse = lambda _verb, _kind, _thing: Unavailable("no answer")
+    with pytest.raises(LedgerUnavailable, match="no answer"):
+        await ledger.load()
+    kube.refuse = lambda _verb, _kind, _thing: None
+    assert await ledger.load() == Record()
+    kube.refuse = lambda _verb, _kind, _thing: Unavailable("no answer")
+    with pytest.raises(LedgerUnavailable, match="no answer"):
+        await ledger.save(Record(serial=1))
 
 
 # ---- SQLite -----------------------------------------------------------------------------------------

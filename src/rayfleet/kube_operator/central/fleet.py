@@ -13,7 +13,6 @@ from rayfleet.kube_operator.reconciling import Scaling
 from rayfleet.model import Policy
 from rayfleet.wire.kube.objects import Key, Object, uid_of
 
-
 _ANY: Final = Policy()
 
 

@@ -22,6 +22,7 @@ from rayfleet.wire.kube.objects import NETWORK_POLICY, Object
 OF_JOB = {"labels": {"ray.io/originated-from-crd": "RayJob"}}
 REDIS = {"redisAddress": "redis:6379"}
 TOKEN = {"mode": "token"}
+CENTRAL = {"annotations": {"rayfleet.io/autoscaler": "central"}}
 V2 = {"enableInTreeAutoscaling": True, "autoscalerOptions": {"version": "v2"}}
 
 
@@ -104,6 +105,11 @@ def variable(name: str) -> Object:
         ({"idleTerminationOptions": {"timeoutSeconds": 60}, **V2}, "Ray's own autoscaler"),
         ({"idleTerminationOptions": {}, **V2}, "timeoutSeconds is missing"),
         ({"networkPolicy": {"workerGroups": [{"groupName": "none"}]}}, "no worker group"),
+        ({"meta": {"annotations": {"rayfleet.io/autoscaler": "beside"}}}, "use sidecar or central"),
+        (
+            {"meta": CENTRAL, "enableInTreeAutoscaling": True, "autoscalerOptions": {"command": ["ray"]}},
+            "remove one of them",
+        ),
         ({"tlsOptions": {"enabled": True}}, "not supported"),
         ({"historyServerOptions": {}}, "not supported"),
     ],
