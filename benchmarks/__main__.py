@@ -26,7 +26,7 @@ from rayfleet.launcher.errors import LauncherError
 from rayfleet.reports.history import HistoryUnavailable
 
 PARTS = ("planner", "simulate", "tick", "reaction", "end_to_end", "idle", "boot")
-ON_DEMAND = ("operator",)
+ON_DEMAND = ("operator", "central")
 """Parts that are measured only when they are named."""
 EXIT_INTERRUPTED = 130
 OUT = Path(__file__).parent / "out"

@@ -17,11 +17,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.effort import Effort
 from benchmarks.figures import Figure, Goal, Measured
@@ -44,7 +44,7 @@ PATIENCE_S: Final = 1800.0
 KUBERAY_S: Final = 258.0
 """KubeRay's published time for 1,000 clusters."""
 READY_S, CPU_S, STEADY_PERCENT, RSS_MIB, WRITES = 120.0, 40.0, 5.0, 400.0, 4.0
-_PATH: Final = "/apis/ray.io/v1/namespaces/default/rayclusters"
+CLUSTERS_PATH: Final = "/apis/ray.io/v1/namespaces/default/rayclusters"
 _CONNECTIONS: Final = 32
 
 
@@ -103,14 +103,12 @@ def _faked(size: int) -> dict[str, float]:
 
 
 def _of_size(size: int, effort: Effort, folder: Path) -> Fleet:
-    with ControlPlane(_programs()) as plane, Background(StatusKubelet(plane.access, size // 30 + 3)) as _kubelet:
-        plane.kubectl("apply", "-f", str(CRDS))
-        for path in sorted(CRDS.glob("*.yaml")):
-            plane.kubectl("wait", "--for=condition=Established", f"crd/{path.stem}", "--timeout=30s")
-        with _operator(plane, folder) as pid:
+    with ControlPlane(programs()) as plane, Background(StatusKubelet(plane.access, size // 30 + 3)) as _kubelet:
+        apply_crds(plane)
+        with operator(plane, folder) as pid:
             time.sleep(5)
             before, began = usage(pid), time.monotonic()
-            asyncio.run(_bring_up(plane, size))
+            asyncio.run(bring_up(plane, [cluster(f"cluster-{number}") for number in range(size)]))
             took_s, after = time.monotonic() - began, usage(pid)
             time.sleep(10)
             quiet, watched = usage(pid), time.monotonic()
@@ -131,13 +129,21 @@ def _figures(found: Fleet) -> Iterator[Figure]:
     yield Figure(f"{size} RayClusters, then: RSS", "MiB", found.later.rss_mib, goal=goal(RSS_MIB))
 
 
+def apply_crds(plane: ControlPlane) -> None:
+    """Have the API server serve RayClusters."""
+    plane.kubectl("apply", "-f", str(CRDS))
+    for path in sorted(CRDS.glob("*.yaml")):
+        plane.kubectl("wait", "--for=condition=Established", f"crd/{path.stem}", "--timeout=30s")
+
+
 @contextmanager
-def _operator(plane: ControlPlane, folder: Path) -> Iterator[int]:
+def operator(plane: ControlPlane, folder: Path, *argv: str) -> Iterator[int]:
+    """Run an operator inside the block, as its users do; return its process id."""
     config = folder / "kubeconfig.json"
     config.write_text(kubeconfig(plane.access), encoding="utf-8")
     with (folder / "operator.log").open("ab") as log:
         running = subprocess.Popen(
-            [sys.executable, "-m", "rayfleet", "operator"],
+            [sys.executable, "-m", "rayfleet", "operator", *argv],
             env={**os.environ, "KUBECONFIG": str(config)},
             stdout=log,
             stderr=log,
@@ -149,23 +155,24 @@ def _operator(plane: ControlPlane, folder: Path) -> Iterator[int]:
         running.wait(30)
 
 
-async def _bring_up(plane: ControlPlane, size: int) -> None:
+async def bring_up(plane: ControlPlane, clusters: Iterable[dict[str, Any]]) -> None:
     """Create all clusters and wait until every one says that it is ready.
 
     Raises:
         TimeoutError: they are not, after a quarter of an hour.
     """
-    waiting = {f"cluster-{number}" for number in range(size)}
+    wanted = {one["metadata"]["name"]: one for one in clusters}
+    waiting = set(wanted)
     async with Api(plane.access, connections=_CONNECTIONS) as api, asyncio.timeout(PATIENCE_S):
-        await asyncio.gather(*(api.request("POST", _PATH, cluster(name)) for name in sorted(waiting)))
+        await asyncio.gather(*(api.request("POST", CLUSTERS_PATH, one) for one in wanted.values()))
         while waiting:
             await asyncio.sleep(1)
-            for thing in (await api.request("GET", _PATH))["items"]:
+            for thing in (await api.request("GET", CLUSTERS_PATH))["items"]:
                 if (thing.get("status") or {}).get("state") == "ready":
                     waiting.discard(thing["metadata"]["name"])
 
 
-def _programs() -> Path:
+def programs() -> Path:
     """Return the folder of the control plane's programs, built when they are not there yet."""
     done = subprocess.run([ROOT / "scripts" / "kubernetes_plane.sh"], check=True, stdout=subprocess.PIPE, text=True)
     return Path(done.stdout.strip().splitlines()[-1])

@@ -27,7 +27,7 @@ from rayfleet.reports.log import Log
 from rayfleet.wire.kube.kube import Kube
 from rayfleet.wire.kube.objects import POD, RAY_CLUSTER, Key, Object, uid_of
 
-CADENCE: Final = Cadence(poll_quiet_s=0.25, orders_s=60.0, look_patience_s=1.0, close_patience_s=1.0)
+CADENCE: Final = Cadence(poll_quiet_s=0.15, orders_s=60.0, look_patience_s=1.0, close_patience_s=1.0)
 """Of clusters that are awake. Nobody gives orders through this ledger; others wait for one that wakes up and hangs; who
 takes over waits for us to close."""
 WAKING_AT_ONCE: Final = 8

@@ -74,10 +74,19 @@ class Pod:
 
 
 class StatusKubelet:
-    """The kubelets of several nodes, as an asynchronous context. Its methods are called in its own event loop."""
+    """The kubelets of several nodes, as an asynchronous context. Its methods are called in its own event loop.
+
+    `pod_network`: the first two bytes of its pods' addresses. In 127 they lead to this machine, where something may
+    answer in the pods' place.
+    """
 
     def __init__(
-        self, access: Access, nodes: Sequence[NodeSpec] | int = 1, *, heartbeat_s: float = HEARTBEAT_S
+        self,
+        access: Access,
+        nodes: Sequence[NodeSpec] | int = 1,
+        *,
+        heartbeat_s: float = HEARTBEAT_S,
+        pod_network: str = POD_NETWORK,
     ) -> None:
         self._first_nodes = numbered(nodes) if isinstance(nodes, int) else tuple(nodes)
         self._api = Api(access, connections=WRITERS + 4)
@@ -85,7 +94,7 @@ class StatusKubelet:
         self._rules = Rules()
         self._pods: dict[str, Pod] = {}
         self._due: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
-        self._addresses = Addresses(POD_NETWORK)
+        self._addresses = Addresses(pod_network)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
