@@ -213,6 +213,41 @@ def test_clusters_that_hang_hold_up_nobody_and_are_asked_less_and_less() -> None
     assert asked <= 300 / 8
 
 
+def test_a_ray_that_does_not_answer_for_long_is_told_to_people() -> None:
+    async def act(sea: Sea) -> list[str]:
+        ray = await sea.add("a", quick())
+        await asyncio.sleep(60)
+        ray.down = True
+        await asyncio.sleep(15)
+        early = len(sea.stage.kube.things(EVENT))
+        await asyncio.sleep(120)
+        return [one["reason"] for one in sea.stage.kube.things(EVENT)][early:]
+
+    assert at_sea(act) == ["RayDoesNotAnswer"]
+
+
+def test_after_a_new_head_and_a_suspension_it_is_scaled_as_before() -> None:
+    async def act(sea: Sea) -> list[int]:
+        ray = await sea.add("a", quick())
+        await asyncio.sleep(20)
+        ray.submit(CPU, run_s=FOR_EVER)
+        await asyncio.sleep(20)
+        seen = [sea.workers("a")]
+        (head,) = sea.stage.pods("head")
+        await sea.stage.kube.delete(POD, key_of(head))
+        await asyncio.sleep(30)
+        ray.submit(CPU, run_s=FOR_EVER)
+        await asyncio.sleep(30)
+        seen.append(sea.workers("a"))
+        for suspend in (True, False):
+            await sea.stage.kube.patch(RAY_CLUSTER, Key("team", "a"), {"spec": {"suspend": suspend}})
+            await asyncio.sleep(60)
+            seen.append(sea.workers("a"))
+        return seen
+
+    assert at_sea(act) == [1, 2, 0, 2]
+
+
 def test_one_that_hung_is_scaled_again_once_it_answers() -> None:
     async def act(sea: Sea) -> int:
         ray = await sea.add("a", quick())

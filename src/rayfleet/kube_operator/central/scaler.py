@@ -20,7 +20,7 @@ from rayfleet.kube_operator.central.rest import (
 )
 from rayfleet.kube_operator.central.workshop import Workshop
 from rayfleet.kube_operator.raycluster.names import digest
-from rayfleet.kube_operator.reconciling import Scaling
+from rayfleet.kube_operator.reconciling import Emit, EventType, Scaling
 from rayfleet.kube_operator.runtime.tokens import TokenUnreadable
 from rayfleet.loop import Reconciler, close_parts
 from rayfleet.loop.deadlines import next_deadline
@@ -30,6 +30,8 @@ from rayfleet.wire.kube.objects import Key, Object
 
 log = structlog.get_logger()
 
+TOLD_AFTER: Final = 6
+"""Questions without an answer: half a minute, or more where each takes its time."""
 AGAIN_S: Final = 5.0
 """How long after an error that nobody expected it begins anew."""
 
@@ -78,7 +80,7 @@ class Scaler:
         self._woken = asyncio.Event()
         self._pause_s = LOOK_FIRST_S
         self._spread = int(digest(key), 36) % 97 / 97
-        self._silent = ""  # what was said last of why there is no answer
+        self._unanswered_times = 0  # in a row
 
     def update(self, thing: Object, scaling: Scaling) -> None:
         """Look at the cluster: it, or something of it, has changed."""
@@ -152,17 +154,21 @@ class Scaler:
                 self._workshop.tokens.forget(self._secret)
                 self._token = None
                 await self._engine.close()  # the token belongs to the connection
-            self._tell(str(error))
+            await self._unanswered(str(error))
             return None
-        self._tell("")
+        if self._unanswered_times:
+            log.info("ray_answers", cluster=str(self._key))
+        self._unanswered_times = 0
         return seen
 
-    def _tell(self, trouble: str) -> None:
-        if trouble and not self._silent:
+    async def _unanswered(self, trouble: str) -> None:
+        """Count it; the log is told at once, people once it is more than a head that is about to start."""
+        self._unanswered_times += 1
+        if self._unanswered_times == 1:
             log.warning("ray_does_not_answer", cluster=str(self._key), error=trouble)
-        elif self._silent and not trouble:
-            log.info("ray_answers", cluster=str(self._key))
-        self._silent = trouble
+        if self._unanswered_times == TOLD_AFTER:
+            message = f"the operator cannot scale the cluster: {trouble}"
+            await self._workshop.events.tell(self._thing, Emit(EventType.WARNING, "RayDoesNotAnswer", message))
 
     def _until_s(self, report: TickReport) -> float | None:
         """Return after how many seconds the next plan may be another one though nothing happens; None: never."""

@@ -18,6 +18,7 @@ from tests.unit.kube_operator.raycluster.clusters import (
 )
 
 from rayfleet.kube_operator.reconciling import Patch
+from rayfleet.kube_operator.settings import Autoscaling
 from rayfleet.wire.kube.objects import INGRESS, NETWORK_POLICY, POD, Kind, Object, uid_of
 
 EACH_OTHER = {"podSelector": {"matchLabels": {"ray.io/cluster": "demo"}}}
@@ -114,6 +115,13 @@ class TestNetworkPolicies:
         (operator,) = rule["from"]
         assert operator["namespaceSelector"] == {"matchLabels": {"kubernetes.io/metadata.name": "ray-system"}}
         assert worker["ingress"][1:] == []
+
+    def test_an_operator_that_scales_the_cluster_may_ask_its_gcs_too(self) -> None:
+        settings = replace(SETTINGS, namespace="ray-system", autoscaling=Autoscaling.CENTRAL)
+        cluster = raycluster(group("a"), networkPolicy={}, enableInTreeAutoscaling=True)
+        cluster["spec"]["headGroupSpec"]["rayStartParams"] = {"port": "6400"}
+        head, _ = (one["spec"] for one in created(look(cluster, settings=settings), NETWORK_POLICY))
+        assert [port["port"] for port in head["ingress"][1]["ports"]] == [8265, 6400]
 
     def test_they_go_with_the_field_and_with_their_group(self) -> None:
         cluster = raycluster(group("a"), group("b"), networkPolicy={})
