@@ -11,7 +11,7 @@ from rayfleet.kube_operator.settings import Autoscaling
 from rayfleet.wire.kube.objects import POD, Key, Object, key_of
 
 CENTRAL = replace(SETTINGS, autoscaling=Autoscaling.CENTRAL)
-OWN = {"autoscalerOptions": {"command": ["ray", "kuberay-autoscaler"]}}
+OWN: dict[str, Any] = {"autoscalerOptions": {"command": ["ray", "kuberay-autoscaler"]}}
 
 
 def cluster(asked: str = "", **spec: Any) -> Object:
