@@ -210,8 +210,8 @@ def _joined(
     before = last.get(claim.id)
     if before is None or before[0] is not claim or before[3][0] is not place.known:
         found = _with_facts(claim, place, nodes)
-    elif before[1] is machine and before[2] is node and before[3] == place.said:
-        kept[claim.id] = before  # nearly every claim in nearly every tick
+    elif before[1] is machine and before[2] is node and (before[4].listed_at is None or before[3] == place.said):
+        kept[claim.id] = before  # nearly every claim in nearly every tick: what is None here stays so
         return before[4]
     elif before[1] == machine and before[2] == node:
         found, listed_at = before[4], _heard(claim, place.listed_at)

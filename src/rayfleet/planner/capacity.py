@@ -321,7 +321,7 @@ class _Rows:
         self.capacity = capacity
         self.free: list[list[int]] = []
         self.meta: list[tuple[int, bool, bool, int]] = []
-        self.kinds: dict[tuple[int, int, int, int, bool, bool, bool], int] = {}
+        self.kinds: dict[tuple[str | int | bool | None, ...], int] = {}
         self.asks_labels = bool(capacity.terms.label_keys)
         self.of_host: list[int] = []
         self.rows = {name: row for row, name in enumerate(capacity.terms.names)}
@@ -334,8 +334,8 @@ class _Rows:
         offer = claim.offer
         joined = claim.phase is Phase.READY and host.node is not NodeFact.ABSENT
         # Claims hold these values meanwhile, so that identities tell them apart, and quicker than the values do.
-        labels = id(host.labels) if self.asks_labels else 0
-        key = (id(offer), id(host.total), id(host.used), labels, claim.head, claim.foreign, joined)
+        same = (id(host.total), id(host.used), id(host.labels) if self.asks_labels else 0)
+        key = (offer.pool, offer.zone, offer.market is Market.SPOT, claim.head, claim.foreign, joined, *same)
         kind = self.kinds.get(key)
         if kind is None:
             kind = self.kinds[key] = len(self.meta)
