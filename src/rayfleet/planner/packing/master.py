@@ -20,6 +20,7 @@ _OPTIONS: Final = (
     ("output_flag", False),
     ("threads", 1),
     ("simplex_iteration_limit", ITERATIONS),
+    ("ipm_iteration_limit", 200),
     ("presolve", "off"),  # takes twice as long as what it saves
 )
 INTERIOR_FROM: Final = 600
