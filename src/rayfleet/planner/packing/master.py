@@ -21,11 +21,12 @@ _OPTIONS: Final = (
     ("threads", 1),
     ("simplex_iteration_limit", ITERATIONS),
     ("ipm_iteration_limit", 200),
-    ("presolve", "off"),  # takes twice as long as what it saves
+    ("presolve", "off"),  # it takes longer than the rest
 )
 INTERIOR_FROM: Final = 600
-"""With so many sorts of pieces the simplex method goes in circles for long, and the interior point method is quicker."""
+"""With so many sorts of pieces the simplex method goes in circles, and the interior point method is quicker."""
 HALF: Final = 0.5
+"""A mix that has so much more of a pattern than whole copies gets one more of it."""
 _WHOLE: Final = 1e-6
 """Copies that are so near to a whole number are that number."""
 
