@@ -47,10 +47,14 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """Claims with the facts of this moment, foreign ones last, and machines without a claim."""
+    """Claims with the facts of this moment, foreign ones last, and machines without a claim.
+
+    `bound`: the ids of the machines that the claims have.
+    """
 
     claims: tuple[Claim, ...]
     strays: tuple[Stray, ...]
+    bound: frozenset[str] = frozenset()
 
 
 def join(
@@ -63,33 +67,36 @@ def join(
     """Give every host its facts.
 
     `view` None: the engine does not answer, so nothing is said of nodes. `retired`: ids of machines that
-    were ours and are gone; their nodes are ghosts until the engine notices, not capacity. `memory`: what the last call
-    made; it is brought up to date, saves most of the work of a quiet tick, and changes nothing else.
+    were ours and may be gone; their nodes are ghosts until the engine notices, not capacity. `memory`: what the last
+    call made; it is brought up to date, saves most of the work of a quiet tick, and changes nothing else.
     """
     places = {name: _Place(listing) for name, listing in listings.items()}
     bound = _bind(claims, places)
     nodes = _Nodes(view)
-    last = {} if memory is None else memory.single
+    last = memory.single if memory is not None and memory.nodes_known is nodes.known else {}
     kept: dict[str, Remembered] = {}
     only = next(iter(places.values())) if len(places) == 1 else None
-    joined = tuple([_joined(claim, only or _home(claim.offer, places), nodes, last, kept) for claim in bound])
+    joined = [_joined(claim, only or _home(claim.offer, places), nodes, last, kept) for claim in bound]
     if memory is not None:
-        memory.single = kept
-    taken = {host.machine_id for claim in bound for host in claim.hosts}
+        memory.single, memory.nodes_known = kept, nodes.known
+    taken = frozenset([host.machine_id for claim in bound for host in claim.hosts if host.machine_id])
     strays = tuple(_strays(places.values(), taken))
-    ours = retired.union(*(place.machines for place in places.values()), (m for m in taken if m))
-    return Joined((*joined, *nodes.foreign(ours)), strays)
+    ours = retired.union(taken, *(place.machines for place in places.values()))
+    return Joined((*joined, *nodes.foreign(ours)), strays, taken)
 
 
-Remembered = tuple[Claim, Machine | None, Node | None, tuple[bool, bool], Claim]
-"""A claim of one host before it was joined, its machine, its node, which sides were known; and what that came to."""
+Said = tuple[bool, float | None]
+"""Whether a provider has answered, and when it was listed."""
+Remembered = tuple[Claim, Machine | None, Node | None, Said, Claim]
+"""A claim of one host before it was joined, its machine, its node, what its place said; and what that came to."""
 
 
 @dataclass(slots=True)
 class Memory:
-    """What `join` made of claims of one host, by id. Belongs to one caller."""
+    """What `join` made of claims of one host, by id, when the engine did or did not answer. Belongs to one caller."""
 
     single: dict[str, Remembered] = field(default_factory=dict)
+    nodes_known: bool = False
 
 
 class _Place:
@@ -98,6 +105,7 @@ class _Place:
     def __init__(self, listing: Listing) -> None:
         self.known = listing.machines is not None
         self.listed_at = listing.listed_at
+        self.said: Said = (self.known, self.listed_at)
         self.machines = {machine.id: machine for machine in listing.machines or ()}
 
 
@@ -178,7 +186,7 @@ def _bound(host: Host, queue: deque[Machine]) -> Host:
     return replace(host, machine_id=queue.popleft().id)
 
 
-def _strays(places: Iterable[_Place], taken: set[str | None]) -> Iterable[Stray]:
+def _strays(places: Iterable[_Place], taken: frozenset[str]) -> Iterable[Stray]:
     """Yield machines without a claim, for adoption; those that are leaving already are left to their provider."""
     for place in places:
         for machine in place.machines.values():
@@ -199,17 +207,18 @@ def _joined(
         return _with_facts(claim, place, nodes)
     host = claim.hosts[0]
     machine, node = place.machines.get(host.machine_id or ""), nodes.of(claim, host)
-    known = (place.known, nodes.known)
     before = last.get(claim.id)
-    if before is None or before[0] is not claim or before[3] != known or not _equal(before, machine, node):
+    if before is None or before[0] is not claim or before[3][0] is not place.known:
         found = _with_facts(claim, place, nodes)
-    else:
+    elif before[1] is machine and before[2] is node and (before[4].listed_at is None or before[3] == place.said):
+        kept[claim.id] = before  # nearly every claim in nearly every tick: what is None here stays so
+        return before[4]
+    elif before[1] == machine and before[2] == node:
         found, listed_at = before[4], _heard(claim, place.listed_at)
-        if found.listed_at == listed_at:
-            kept[claim.id] = before
-            return found
-        found = _listed(claim, found.hosts, listed_at)
-    kept[claim.id] = (claim, machine, node, known, found)
+        found = found if found.listed_at == listed_at else _listed(claim, found.hosts, listed_at)
+    else:
+        found = _with_facts(claim, place, nodes)
+    kept[claim.id] = (claim, machine, node, place.said, found)
     return found
 
 
@@ -221,12 +230,6 @@ def _heard(claim: Claim, listed_at: float | None) -> float | None:
     """
     settled = claim.phase is Phase.READY and listed_at is not None and listed_at > claim.created
     return None if settled else listed_at
-
-
-def _equal(before: Remembered, machine: Machine | None, node: Node | None) -> bool:
-    """Say whether machine and node are as before; whoever gives the same value again saves the comparison."""
-    _, last_machine, last_node, _, _ = before
-    return (last_machine is machine or last_machine == machine) and (last_node is node or last_node == node)
 
 
 def _with_facts(claim: Claim, place: _Place, nodes: _Nodes) -> Claim:
@@ -327,7 +330,7 @@ class _Nodes:
     def __init__(self, view: EngineView | None) -> None:
         self.known = view is not None
         self._all = view.nodes if view else ()
-        self._met: set[str] = set()
+        self._head_met = False
         named = [node for node in self._all if node.instance_id]
         self._by_instance = {node.instance_id: node for node in named}
         if len(self._by_instance) < len(named):
@@ -336,9 +339,10 @@ class _Nodes:
 
     def of(self, claim: Claim, host: Host) -> Node | None:
         """Return the node of a host: by instance id, and the head also because it is the head."""
-        node = self._by_instance.get(host.machine_id or "") or (self._head if claim.head else None)
-        if node:
-            self._met.add(node.id)
+        node = self._by_instance.get(host.machine_id or "")
+        if node is None and claim.head:
+            node = self._head
+            self._head_met = True
         return node
 
     def foreign(self, ours: frozenset[str]) -> list[Claim]:
@@ -346,7 +350,9 @@ class _Nodes:
         found = [
             node
             for node in self._all
-            if node.id not in self._met and node.state is NodeFact.ALIVE and node.instance_id not in ours
+            if node.instance_id not in ours
+            and node.state is NodeFact.ALIVE
+            and not (self._head_met and node is self._head)
         ]
         return [_foreign(node) for node in sorted(found, key=attrgetter("id"))]
 
@@ -371,17 +377,21 @@ def lasting(claims: Iterable[Claim], held: tuple[Claim, ...] = (), last: Kept | 
     """
     before = {claim.id: claim for claim in held}
     last = {} if last is None else last
-    found = [(claim, _lasting(claim, before.get(claim.id), last)) for claim in claims if not claim.foreign]
+    made: Kept = {}
+    for claim in claims:
+        if claim.foreign:
+            continue
+        mine, pair = before.get(claim.id), last.get(claim.id)
+        if pair is None or pair[0] is not claim or pair[1] is not mine:
+            pair = (claim, _lasting(claim, mine))
+        made[claim.id] = pair
     last.clear()
-    last.update([(pair[0].id, pair) for pair in found])
-    return tuple([kept for _, kept in found])
+    last.update(made)
+    return tuple([kept for _, kept in made.values()])
 
 
-def _lasting(claim: Claim, held: Claim | None, last: Kept) -> Claim:
+def _lasting(claim: Claim, held: Claim | None) -> Claim:
     if held is claim:
-        return held
-    known = last.get(claim.id)
-    if known is not None and known[0] is claim and known[1] is held:
         return held
     if held is not None and _kept(held) == _kept(claim) and _bindings(held) == _bindings(claim):
         return held

@@ -53,11 +53,13 @@ class Observer:
     async def observe(self, policy: Policy) -> Sight:
         """Ask what is due and return a snapshot of everything."""
         trouble, _ = await asyncio.gather(self._read_ledger(), self._look())
-        await self._list(force=self._has_unknown_nodes())
+        looked = self.engine.value
+        here = _instances(looked)
+        await self._list(force=self._has_unknown_nodes(here))
         now, view = self._parts.clock.now(), self.engine.value
         record = not_ahead(self._record or Record(), now, policy.timeouts)
         self._used = view
-        joined = self._join(record.claims, view)
+        joined = self._join(record.claims, view, here if view is looked else _instances(view))
         snapshot = Snapshot(
             now=now,
             policy=policy,
@@ -127,31 +129,25 @@ class Observer:
                 asks.append(poller.ask(cadence.first_list_patience_s if first else cadence.list_patience_s))
         await asyncio.gather(*asks)
 
-    def _has_unknown_nodes(self) -> bool:
+    def _has_unknown_nodes(self, here: frozenset[str]) -> bool:
         """Say whether a node has joined whose machine no listing has shown yet; asked once per node."""
-        view = self.engine.value
         listed = {machine.id for poller in self.listings.values() for machine in poller.value or ()}
-        here = {node.instance_id for node in view.nodes if node.state is not NodeFact.DEAD} if view else set()
-        unknown = frozenset(here - listed - self._machines - {""})
+        unknown = here - listed - self._machines
         new, self._unknown = unknown - self._unknown, unknown
         return bool(new)
 
     # ---- joining --------------------------------------------------------------------------------------
 
-    def _join(self, claims: tuple[Claim, ...], view: EngineView | None) -> Joined:
+    def _join(self, claims: tuple[Claim, ...], view: EngineView | None, here: frozenset[str]) -> Joined:
+        """Join what is known. `here`: the machines of the view's nodes."""
         listings = {name: Listing(poller.value, poller.asked_at) for name, poller in self.listings.items()}
-        held = {host.machine_id for claim in claims for host in claim.hosts if host.machine_id}
-        joined = join(claims, listings, view, self._machines - held, self._memory)
-        self._machines = _still_shown(self._machines, view) | _machine_ids(joined.claims)
+        joined = join(claims, listings, view, self._machines, self._memory)
+        # Nodes that the engine has not seen die yet are still shown; when it does not answer, all may be.
+        self._machines = (self._machines if view is None else self._machines & here) | joined.bound
         return joined
 
 
-def _machine_ids(claims: tuple[Claim, ...]) -> frozenset[str]:
-    return frozenset(host.machine_id for claim in claims for host in claim.hosts if host.machine_id)
-
-
-def _still_shown(machines: frozenset[str], view: EngineView | None) -> frozenset[str]:
-    """Return those whose nodes the engine has not seen die yet; all of them when it does not answer."""
-    if view is None:
-        return machines
-    return machines & {node.instance_id for node in view.nodes if node.state is not NodeFact.DEAD}
+def _instances(view: EngineView | None) -> frozenset[str]:
+    """Return the machines whose nodes the engine has not seen die."""
+    shown = view.nodes if view else ()
+    return frozenset([node.instance_id for node in shown if node.state is not NodeFact.DEAD and node.instance_id])

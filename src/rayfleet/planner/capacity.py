@@ -321,7 +321,8 @@ class _Rows:
         self.capacity = capacity
         self.free: list[list[int]] = []
         self.meta: list[tuple[int, bool, bool, int]] = []
-        self.kinds: dict[tuple[str | int | bool | None, ...], int] = {}
+        self.kinds: dict[tuple[str | int | bool | Resources | None, ...], int] = {}
+        self.asks_labels = bool(capacity.terms.label_keys)
         self.of_host: list[int] = []
         self.rows = {name: row for row, name in enumerate(capacity.terms.names)}
         self.by_offer: dict[
@@ -332,9 +333,9 @@ class _Rows:
         """Add one host as a column."""
         offer = claim.offer
         joined = claim.phase is Phase.READY and host.node is not NodeFact.ABSENT
-        # Claims hold these values meanwhile, so that identities tell them apart, and quicker than the values do.
-        same = (id(host.total), id(host.used), id(host.labels))
-        key = (offer.pool, offer.zone, offer.market is Market.SPOT, claim.head, claim.foreign, joined, *same)
+        # What differs with nearly every machine is told apart by identity, which is quicker: claims hold it meanwhile.
+        own = (id(host.total), id(host.labels) if self.asks_labels else 0)
+        key = (offer.pool, offer.zone, offer.market is Market.SPOT, claim.head, claim.foreign, joined, host.used, *own)
         kind = self.kinds.get(key)
         if kind is None:
             kind = self.kinds[key] = len(self.meta)

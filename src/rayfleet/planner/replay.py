@@ -108,6 +108,8 @@ class Replay:
 
 def _held_by_minimums(draft: Draft, layout: Layout, known: dict[OfferKey, list[int]]) -> Counts:
     """Take the replicas that minimums hold out of what stands by, the oldest first; return their columns."""
+    if not any(columns and _minimum(draft, key) for key, columns in known.items()):
+        return np.zeros(0, np.int64)
     spare = _beyond(layout, known)
     have: dict[str, int] = {}
     for claim in draft.workers():
@@ -121,6 +123,11 @@ def _held_by_minimums(draft: Draft, layout: Layout, known: dict[OfferKey, list[i
             known[key].remove(column)
             held += range(column, column + pool.hosts_per_replica)
     return np.array(held, np.int64)
+
+
+def _minimum(draft: Draft, key: OfferKey) -> int:
+    pool = draft.policy.pool(key.pool)
+    return pool.min_workers if pool else 0
 
 
 def _beyond(layout: Layout, known: dict[OfferKey, list[int]]) -> set[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from rayfleet.contracts import Clock, DrainRefused, EngineDown, EngineView, Node, StartScript
-from rayfleet.model import UNITS, NodeFact, OfferKey, Policy, Pool, Resources, TickReport
+from rayfleet.model import UNITS, Labels, NodeFact, OfferKey, Policy, Pool, Resources, TickReport
 from rayfleet.model.policy import offer_labels
 from rayfleet.planner.capacity import INTERNAL_HEAD
 from rayfleet.simulator.agenda import Agenda
@@ -40,6 +40,7 @@ class Cluster:
         self._outages = generator(seed, "outages")
         self._nodes_version = 0
         self._amounts: dict[tuple[int, ...], Resources] = {}
+        self._labels: dict[Labels, Labels] = {}  # equal ones are one value: so they are quick to compare
 
     def begin(self, trace: Trace) -> None:
         """Take the work, and plan what happens by itself."""
@@ -121,6 +122,7 @@ class Cluster:
         pool, now = machine.pool, self._agenda.now
         resources = Resources(pool.resources.merged({INTERNAL_HEAD: UNITS})) if machine.head else pool.resources
         labels = offer_labels(pool, OfferKey(pool.name, zone=machine.offer.zone, market=machine.offer.market))
+        labels = self._labels.setdefault(labels, labels)
         node = self.work.table.add(node_of(machine), machine.id, pool.name, resources, labels)
         node.idle_since, node.head = now, machine.head
         if machine.head:

@@ -170,9 +170,11 @@ class NodeTable:
 
     def _one_by_one(self, found: Indices, need: Need, count: int, first: SimNode | None) -> list[tuple[SimNode, int]]:
         """Choose for many tasks of one shape: as `_best` for one after the other, with the order kept up to date."""
-        low = [int(row) for row in found if self.fullness[row] < SPREAD_FROM]
-        high = sorted((float(self.fullness[row]), int(row)) for row in found if self.fullness[row] >= SPREAD_FROM)
-        free = {row: list(self._at(row).free) for row in (*low, *(row for _, row in high))}
+        fullness = self.fullness[found]
+        is_low = fullness < SPREAD_FROM
+        low: list[int] = found[is_low].tolist()
+        high: list[tuple[float, int]] = sorted(zip(fullness[~is_low].tolist(), found[~is_low].tolist(), strict=True))
+        free: dict[int, list[int]] = {}  # of the nodes that have been chosen
         taken: dict[int, int] = {}
         best, chance = self._best_count, self._chance
         for _ in range(count):
@@ -184,7 +186,9 @@ class NodeTable:
                 drawn = low.index(first.row)
             row = low.pop(drawn) if drawn < len(low) else high.pop(drawn - len(low))[1]
             taken[row] = taken.get(row, 0) + 1
-            left = free[row]
+            left = free.get(row)
+            if left is None:
+                left = free[row] = list(self._at(row).free)
             for column, units in need:
                 left[column] -= units
             if all(left[column] >= units for column, units in need):

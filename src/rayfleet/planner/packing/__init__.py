@@ -23,9 +23,9 @@ from rayfleet.planner.packing import kernel
 from rayfleet.planner.packing.call import Kernel
 from rayfleet.planner.packing.master import best_mix, distinct, whole_copies
 from rayfleet.planner.packing.neighbours import MODES, improve
-from rayfleet.planner.packing.problem import Numbers, Problem, Wanted, problem_of
+from rayfleet.planner.packing.problem import Problem, Wanted, problem_of
 from rayfleet.planner.packing.solution import PROPER_FIRST, Packer, Solution, joined, room_beside
-from rayfleet.planner.packing.starts import Best, bounded, start_often
+from rayfleet.planner.packing.starts import Best, start_often
 from rayfleet.planner.room import Room
 
 __all__ = ["THOROUGH", "Filling", "Packing", "Wanted", "pack"]
@@ -138,7 +138,7 @@ def _try_big_machines(packer: Packer, best: Best) -> None:
 
 
 def _try_mix(packer: Packer, best: Best) -> None:
-    """Take the best mix of all patterns in whole copies, and pack the rest greedily."""
+    """Take the best mix of all patterns in whole copies, and pack the rest greedily, in every way."""
     problem = packer.problem
     mix = best_mix(problem, distinct(problem, best.all))
     if mix is None:
@@ -147,8 +147,7 @@ def _try_mix(packer: Packer, best: Best) -> None:
     room = room_beside(problem, base)
     if (room < 0).any():
         return
-    worths: tuple[Numbers, ...] = (bounded(problem, mix.dual), best.worth)
-    for worth in worths:
-        for mode in MODES[:2]:
-            rest = packer.pack(worth, mode, base.left, room)
-            best.meet(problem, joined(base, rest, rest.left), worth)
+    worth = best.worth
+    for mode in MODES:
+        rest = packer.pack(worth, mode, base.left, room)
+        best.meet(problem, joined(base, rest, rest.left), worth)

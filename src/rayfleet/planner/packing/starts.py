@@ -111,11 +111,16 @@ def bounded(problem: Problem, worth: Numbers) -> Numbers:
 
 
 def least_price(problem: Problem) -> int:
-    """Return a price that no solution can go below: the cheapest way to have all that is wanted of one resource."""
+    """Return a price that no solution can go below: the cheapest way to have all that is wanted of one resource.
+
+    Machines come whole: of a single sort of them, it is the price of a whole number.
+    """
     units = problem.need.astype(np.float64) * np.repeat(problem.counts, np.diff(problem.need_start))
     wanted = np.bincount(problem.need_row, weights=units, minlength=problem.shift.size)
     offers = problem.offers * problem.hosts[:, None].astype(np.float64)
     with np.errstate(divide="ignore"):
         per_unit = np.where(offers > 0, problem.price[:, None] / offers, np.inf).min(axis=0)
     known = (wanted > 0) & np.isfinite(per_unit)
-    return int((wanted[known] * per_unit[known]).max(initial=0.0))
+    least = int((wanted[known] * per_unit[known]).max(initial=0.0))
+    part = int(np.gcd.reduce(problem.price))
+    return -(-least // part) * part
