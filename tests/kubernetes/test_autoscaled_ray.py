@@ -1,127 +1,122 @@
 """A RayCluster applied with kubectl becomes a real Ray cluster that its actors scale: the walk-through of the guide.
 
-Real are the control plane, the operator, Ray, the autoscaler beside the head, and every process in the pods.
+Every command of KubeRay's autoscaling guide, in its order. Real are the control plane, helm, the operator in its pod,
+Ray, the autoscaler beside the head, and every process in the pods.
 """
 
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.kubernetes.operating import Desk, apply_crds, operator
-from tests.kubernetes.real_pods import NEEDS_ROOT, NODE
+from tests.kubernetes.operating import Desk
+from tests.kubernetes.real_pods import NEEDS_ROOT
+from tests.kubernetes.real_ray import (
+    Head,
+    group,
+    install_operator,
+    machine,
+    pod,
+    raycluster,
+    until_ready_workers,
+    until_workers,
+)
 from tests.kubernetes.waiting import eventually
 
-from rayfleet.testing.kubernetes.background import Background
 from rayfleet.testing.kubernetes.control_plane import ControlPlane
-from rayfleet.testing.kubernetes.process_kubelet import ProcessKubelet
 
 pytestmark = [pytest.mark.kubernetes, NEEDS_ROOT]
 
+NAME = "raycluster-autoscaler"
+SAMPLES = "/home/ray/samples"
 MADE = """
 import sys, ray
-ray.init(address="auto", namespace="guide", log_to_driver=False, logging_level="error")
 
-@ray.remote(num_cpus=float(sys.argv[2]))
+@ray.remote(num_cpus=float(sys.argv[2]) if sys.argv[2:] else 1)
 class Actor:
     pass
 
+ray.init(namespace="default_namespace")
 Actor.options(name=sys.argv[1], lifetime="detached").remote()
 """
 ENDED = """
 import sys, ray
-ray.init(address="auto", namespace="guide", log_to_driver=False, logging_level="error")
+
+ray.init(namespace="default_namespace")
 ray.kill(ray.get_actor(sys.argv[1]))
 """
-BOOT_S = 120.0
+RAY_PODS = "-l=ray.io/is-ray-node=yes"
 
 
-@pytest.fixture(scope="module")
-def machine(plane: ControlPlane) -> Iterator[ProcessKubelet]:
-    """This machine as a node, on which `ray`, `python` and `rayfleet` are those of this environment."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    variables = {"PATH": path, "HOME": "/root", "LANG": "C.UTF-8"}
-    if "PYTHONPATH" in os.environ:
-        entries = os.environ["PYTHONPATH"].split(os.pathsep)
-        variables["PYTHONPATH"] = os.pathsep.join(str(Path(entry).resolve()) for entry in entries)
-    with Background(ProcessKubelet(plane.access, [NODE], variables=variables, heartbeat_s=5)) as kubelet:
-        yield kubelet.it
-    plane.kubectl("delete", "node", "machine")
+@pytest.fixture
+def operating(plane: ControlPlane, namespace: str) -> Iterator[Desk]:
+    """This machine as a node, and the operator as helm installs it."""
+    with machine(plane):
+        yield install_operator(plane, namespace)
 
 
-def pod(name: str, **limits: str) -> Any:
-    """Return a pod template whose container is this machine's own programs."""
-    container = {"name": name, "image": "none", "imagePullPolicy": "IfNotPresent", "resources": {"limits": limits}}
-    spec = {"nodeSelector": {"kind": "machine"}, "terminationGracePeriodSeconds": 5, "containers": [container]}
-    return {"spec": spec}
-
-
-def raycluster() -> Any:
-    """Return the guide's cluster: a head without processors, workers of one each."""
-    return {
-        "apiVersion": "ray.io/v1",
-        "kind": "RayCluster",
-        "metadata": {"name": "demo"},
-        "spec": {
-            "rayVersion": "2.60.0",
-            "enableInTreeAutoscaling": True,
-            "autoscalerOptions": {"idleTimeoutSeconds": 8, "resources": {"limits": {"cpu": "200m", "memory": "256Mi"}}},
-            "headGroupSpec": {"rayStartParams": {"num-cpus": "0"}, "template": pod("ray-head", cpu="1", memory="2Gi")},
-            "workerGroupSpecs": [
-                {
-                    "groupName": "small-group",
-                    "replicas": 0,
-                    "minReplicas": 0,
-                    "maxReplicas": 3,
-                    "rayStartParams": {},
-                    "template": pod("ray-worker", cpu="1", memory="1Gi"),
-                }
-            ],
-        },
-    }
+def guides_cluster() -> tuple[Any, Any]:
+    """Return the guide's RayCluster and the ConfigMap with its two programs, which the head sees as files."""
+    scripts = {"detached_actor.py": MADE, "terminate_detached_actor.py": ENDED}
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ray-example"}, "data": scripts}
+    head = pod("ray-head", cpu="1", memory="2Gi")
+    head["spec"]["containers"][0]["volumeMounts"] = [{"mountPath": SAMPLES, "name": "ray-example-configmap"}]
+    items = [{"key": name, "path": name} for name in scripts]
+    volume = {"name": "ray-example-configmap", "configMap": {"name": "ray-example", "items": items}}
+    head["spec"]["volumes"] = [volume]
+    options = {"idleTimeoutSeconds": 8, "resources": {"limits": {"cpu": "200m", "memory": "256Mi"}}}
+    spec = {"enableInTreeAutoscaling": True, "autoscalerOptions": options}
+    return raycluster(group(3), name=NAME, head=head, **spec), config
 
 
 @pytest.mark.timeout(580)
-def test_actors_scale_the_cluster_up_and_down(
-    plane: ControlPlane, machine: ProcessKubelet, namespace: str, tmp_path: Path
-) -> None:
-    apply_crds(plane)
-    desk = Desk(plane, namespace)
-    with operator(plane, tmp_path):
-        desk.apply(raycluster())
-        (head,) = eventually(lambda: desk.names("pods", "-l", "ray.io/node-type=head"))
-        eventually(lambda: all(one["ready"] for one in containers(desk, head)), within_s=BOOT_S)
-        assert desk.workers() == []
+def test_the_walk_through_of_the_guide(plane: ControlPlane, operating: Desk, tmp_path: Path) -> None:
+    """KubeRay's scenario 1, and an actor that no worker could hold."""
+    desk, head = operating, Head(operating, NAME)
+    desk.apply(*guides_cluster())
+    ready = head.until_ready()
+    assert [line.split()[:3] for line in desk.kubectl("get", "pods", RAY_PODS).splitlines()[1:]] == [
+        [ready, "2/2", "Running"]
+    ]
+    assert "ray-example" in desk.kubectl("get", "configmaps")
 
-        def run(program: str, *argv: str) -> str:
-            return desk.kubectl("exec", head, "-c", "ray-head", "--", "python", "-c", program, *argv)
+    for count, name in enumerate(("actor1", "actor2"), start=1):
+        head.types("python3", f"{SAMPLES}/detached_actor.py", name)
+        until_workers(desk, count, NAME)
+    until_ready_workers(desk, 2, NAME)
+    eventually(lambda: actors(head) == {"actor1": "ALIVE", "actor2": "ALIVE"})
+    assert len(desk.kubectl("get", "pods", RAY_PODS).splitlines()) == 1 + 3
+    assert "2.0/2.0 CPU" in head.types("ray", "status")
 
-        for count, name in enumerate(("actor1", "actor2"), start=1):
-            run(MADE, name, "1")
-            eventually(lambda count=count: len(desk.workers()) == count, within_s=BOOT_S)  # type: ignore[misc]
-        eventually(
-            lambda: "2/2" in desk.kubectl("get", "pods").replace("Running", "") and ready(desk) == 2, within_s=BOOT_S
-        )
-        status = desk.kubectl("exec", head, "-c", "ray-head", "--", "ray", "status")
-        assert "2.0/2.0 CPU" in status
-        run(MADE, "too-big", "2")
-        log = desk.kubectl("logs", head, "-c", "autoscaler")
-        assert "autoscaler_started" in log
-        for left, name in ((1, "actor1"), (0, "actor2")):
-            run(ENDED, name)
-            eventually(lambda left=left: len(desk.workers()) == left, within_s=BOOT_S)  # type: ignore[misc]
-        assert desk.get("raycluster", "demo")["spec"]["workerGroupSpecs"][0]["replicas"] == 0
-        desk.kubectl("delete", "raycluster", "demo", "--timeout=60s")
-        eventually(lambda: desk.names("pods") == [])
+    head.types("python3", f"{SAMPLES}/detached_actor.py", "too-big", "2")
+    eventually(lambda: "{'CPU': 2.0}: 1+" in head.types("ray", "status"))
+
+    for left, name in ((1, "actor1"), (0, "actor2")):
+        head.types("python3", f"{SAMPLES}/terminate_detached_actor.py", name)
+        until_workers(desk, left, NAME)
+    assert actors(head)["too-big"] == "PENDING_CREATION"
+    assert desk.get("raycluster", NAME)["spec"]["workerGroupSpecs"][0]["replicas"] == 0
+    status = head.types("ray", "status")
+    assert "0B/" in status, status
+    log = desk.kubectl("logs", ready, "-c", "autoscaler", "--tail=20")
+    assert "autoscaler_started" in desk.kubectl("logs", ready, "-c", "autoscaler")
+    assert log.strip()
+
+    desk.kubectl("delete", "raycluster", NAME, "--timeout=60s")
+    desk.kubectl("delete", "configmap", "ray-example")
+    plane.helm("uninstall", "operator", "-n", desk.namespace)
+    eventually(lambda: left_of(desk) == [])
 
 
-def containers(desk: Desk, name: str) -> Any:
-    """Return the statuses of a pod's containers."""
-    return desk.get("pod", name)["status"]["containerStatuses"]
+def actors(head: Head) -> dict[str, str]:
+    """Return name -> state of the actors that live or are to live, as `ray list actors` shows them."""
+    lines = head.types("ray", "list", "actors", "--filter", "state!=DEAD").splitlines()
+    rows = [line.split() for line in lines if " Actor " in line]
+    return {row[5]: row[3] for row in rows}
 
 
-def ready(desk: Desk) -> int:
-    """Return how many workers the RayCluster's status counts as ready."""
-    return int(desk.get("raycluster", "demo")["status"]["readyWorkerReplicas"])
+def left_of(desk: Desk) -> list[str]:
+    """Return what is there beside what every namespace has."""
+    kinds = "pods,services,deployments,replicasets,rayclusters,roles,rolebindings,serviceaccounts,configmaps,leases"
+    own = ("serviceaccount/default", "configmap/kube-root-ca.crt")
+    return [name for name in desk.kubectl("get", kinds, "-o", "name").split() if name not in own]
