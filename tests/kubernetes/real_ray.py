@@ -121,3 +121,14 @@ def until_ready_workers(desk: Desk, count: int, cluster: str = "demo") -> None:
         return bool(desk.get("raycluster", cluster)["status"]["readyWorkerReplicas"] == count)
 
     eventually(look, within_s=BOOT_S)
+
+
+@contextmanager
+def operated(plane: ControlPlane, namespace: str, *nodes: NodeSpec) -> Iterator[Background[ProcessKubelet]]:
+    """Run this machine as nodes, with the operator in a namespace of its own."""
+    plane.kubectl("create", "namespace", namespace)
+    with machine(plane, *nodes) as kubelet:
+        install_operator(plane, namespace)
+        yield kubelet
+        plane.helm("uninstall", "operator", "-n", namespace)
+    plane.kubectl("delete", "namespace", namespace, "--wait=false")
