@@ -1,9 +1,9 @@
 """The walk-through of Alibaba Cloud's guide to Ray on ACK, from its second helm install to its two ECI workers.
 
 Real are the control plane, helm and the charts, the operator in its pod, kubectl, Ray, its job command and its client,
-and every process in the pods. What stands in for the cloud: the test adds a machine to the node pool when pods are
-Pending, as ACK's cluster autoscaler does, and `tests.kubernetes.eci` stands in for the virtual node. Tasks sleep for
-seconds where the guide's sleep for two minutes, and Redis is another file's (test_fault_tolerance.py).
+and every process in the pods. What stands in for the cloud: `tests.kubernetes.node_pool` for ACK's cluster autoscaler,
+`tests.kubernetes.eci` for the virtual node; their machines are this one by other names. Tasks sleep for seconds where the
+guide's sleep for two minutes, and Redis is another file's (test_fault_tolerance.py).
 """
 
 import json
@@ -18,6 +18,7 @@ from urllib.request import urlopen
 
 import pytest
 from tests.kubernetes.eci import LABEL, VIRTUAL_NODE, eci
+from tests.kubernetes.node_pool import NodePool, at_work
 from tests.kubernetes.operating import Desk
 from tests.kubernetes.real_pods import NEEDS_ROOT
 from tests.kubernetes.real_ray import BOOT_S, CHARTS, LABELLED, Head, operated, until_ready_workers, until_workers
@@ -32,7 +33,7 @@ pytestmark = [pytest.mark.kubernetes, NEEDS_ROOT]
 
 FIRST, SECOND = "myfirst-ray-cluster", "mysecond-ray-cluster"
 POOL = NodeSpec("machine", cpu="5", memory="64Gi", labels=LABELLED)  # an operator, a head and three workers
-MORE = NodeSpec("machine-2", cpu="2", memory="16Gi", labels=LABELLED)
+MORE = NodeSpec("pool", cpu="2", memory="16Gi", labels=LABELLED)
 PORTS = {"10001/TCP", "8265/TCP", "8080/TCP", "6379/TCP", "8000/TCP"}
 COUNTER = """
 import ray
@@ -143,11 +144,6 @@ def looked_at_from_outside(desk: Desk) -> None:
         assert "from outside 42" in outside(sys.executable, "-c", CLIENT, f"ray://{address}")
 
 
-def pending(desk: Desk) -> int:
-    """Return how many pods no node has room for."""
-    return len(desk.names("pods", "--field-selector=status.phase=Pending,spec.nodeName="))
-
-
 def nodes(desk: Desk, kind: str, release: str) -> set[str]:
     """Return the nodes of a cluster's pods."""
     found = desk.get("pods", "-l", f"ray.io/cluster={release},ray.io/node-type={kind}")["items"]
@@ -168,27 +164,26 @@ def test_the_walk_through_of_the_guide(
     counts = [line for line in head.python(COUNTER).splitlines() if "test_counter got" in line]
     assert (len(counts), counts[-1]) == (100, "test_counter got 100")
     looked_at_from_outside(desk)
-    fifteen_tasks_fill_the_pool_and_one_machine_more(desk, head, cloud)
+    with at_work(NodePool(plane, cloud, MORE, 2)) as pool:
+        fifteen_tasks_fill_the_pool_and_more_machines(plane, head, pool)
     two_tasks_run_on_the_virtual_node(plane, tmp_path)
 
     plane.helm("uninstall", FIRST, "-n", namespace)
     eventually(lambda: desk.names("pods,services,roles,rolebindings") == [])
 
 
-def fifteen_tasks_fill_the_pool_and_one_machine_more(
-    desk: Desk, head: Head, cloud: Background[ProcessKubelet]
-) -> None:
-    """Fifteen pods are wanted; those that have no room wait for the machines that the cloud adds; all of them go."""
+def fifteen_tasks_fill_the_pool_and_more_machines(plane: ControlPlane, head: Head, pool: NodePool) -> None:
+    """Fifteen pods are wanted; those that have no room bring machines; when all is done, pods and machines go."""
+    desk = head.desk
     running = start(head, 15, 4.0)
     until_workers(desk, 15, FIRST)
-    eventually(lambda: pending(desk) >= 15 - 3)
-    cloud.do(lambda kubelet: kubelet.add_node(MORE))
-    eventually(lambda: MORE.name in nodes(desk, "worker", FIRST))
+    eventually(lambda: pool.ever and pool.ever[0] in nodes(desk, "worker", FIRST))
     ran = addresses(running)
     assert len(ran) == 15
     assert len(set(ran)) > 1
     until_workers(desk, 0, FIRST)
-    cloud.do(lambda kubelet: kubelet.remove_node(MORE.name))
+    eventually(lambda: not pool.names)
+    assert not any(name in plane.kubectl("get", "nodes") for name in pool.ever)
 
 
 def two_tasks_run_on_the_virtual_node(plane: ControlPlane, folder: Path) -> None:
