@@ -1,6 +1,6 @@
 """What stands in for Alibaba Cloud's virtual node: an admission webhook and a node that only it sends pods to.
 
-On ACK an add-on of the cloud sends pods with the label alibabacloud.com/eci: "true" to a virtual node, where each runs in
+On ACK an add-on of the cloud sends pods with the label alibabacloud.com/eci: "true" to a virtual node, where each has
 an instance of its own (ECI). Here that node is one more name of this machine.
 """
 

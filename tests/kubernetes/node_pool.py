@@ -1,8 +1,8 @@
 """A cluster autoscaler as clouds have one: it adds machines for pods that have no room, and takes away empty ones."""
 
 import threading
-import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -50,23 +50,17 @@ def _wants(pod: Any, node: NodeSpec) -> bool:
 
 @contextmanager
 def at_work(pool: NodePool) -> Iterator[NodePool]:
-    """Have it look again and again inside the block; what goes wrong there goes wrong here."""
-    over, problems = threading.Event(), list[BaseException]()
+    """Have it look again and again inside the block; what goes wrong there is raised at the end."""
+    over = threading.Event()
 
     def go_on() -> None:
-        while not over.is_set() and not problems:
-            try:
-                pool.look()
-            except Exception as problem:
-                problems.append(problem)
-            time.sleep(LOOK_S)
+        while not over.wait(LOOK_S):
+            pool.look()
 
-    looking = threading.Thread(target=go_on, daemon=True)
-    looking.start()
-    try:
-        yield pool
-    finally:
-        over.set()
-        looking.join()
-    if problems:
-        raise problems[0]
+    with ThreadPoolExecutor(1) as aside:
+        looking = aside.submit(go_on)
+        try:
+            yield pool
+        finally:
+            over.set()
+        looking.result()

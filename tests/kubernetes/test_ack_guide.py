@@ -2,8 +2,8 @@
 
 Real are the control plane, helm and the charts, the operator in its pod, kubectl, Ray, its job command and its client,
 and every process in the pods. What stands in for the cloud: `tests.kubernetes.node_pool` for ACK's cluster autoscaler,
-`tests.kubernetes.eci` for the virtual node; their machines are this one by other names. Tasks sleep for seconds where the
-guide's sleep for two minutes, and Redis is another file's (test_fault_tolerance.py).
+`tests.kubernetes.eci` for the virtual node; their machines are this one by other names. Tasks sleep for seconds and not
+for two minutes as in the guide; Redis is another file's (test_fault_tolerance.py).
 """
 
 import json
@@ -59,10 +59,11 @@ TASKS = """
 import socket, sys, time
 import ray
 ray.init(log_to_driver=False, logging_level="error")
+seconds = float(sys.argv[2])
 
 @ray.remote(num_cpus=1)
 def where():
-    time.sleep(float(sys.argv[2]))
+    time.sleep(seconds)
     return socket.gethostbyname(socket.gethostname())
 
 print("ran on", *ray.get([where.remote() for _ in range(int(sys.argv[1]))]))

@@ -14,7 +14,6 @@ from tests.kubernetes.operating import Desk
 from tests.kubernetes.real_pods import NEEDS_ROOT, sh
 from tests.kubernetes.real_ray import (
     BOOT_S,
-    LABELLED,
     Head,
     group,
     operated,
@@ -99,7 +98,7 @@ def test_actors_outlive_the_head_and_scaling_goes_on(desk: Desk) -> None:
     template = pod("ray-head", cpu="1", memory="2Gi")
     template["spec"]["restartPolicy"] = "Always"
     storage = {"redisAddress": "redis:6379", "redisPassword": SECRET}
-    scaling = {"enableInTreeAutoscaling": True, "autoscalerOptions": {"idleTimeoutSeconds": 8}}
+    scaling: dict[str, Any] = {"enableInTreeAutoscaling": True, "autoscalerOptions": {"idleTimeoutSeconds": 8}}
     desk.apply(raycluster(group(2), head=template, gcsFaultToleranceOptions=storage, **scaling))
     head = Head(desk)
     first = head.until_ready()
@@ -158,7 +157,7 @@ def test_state_on_a_volume_and_a_token_at_the_door(desk: Desk, tmp_path: Path) -
     head = Head(desk)
     first = head.until_ready()
     submit = ("ray", "job", "submit", "--submission-id", "kept", "--", "echo", "in the first head")
-    with pytest.raises(CommandFailed, match="(?i)unauthenticated|unauthorized|invalid.*token|401"):
+    with pytest.raises(CommandFailed, match=r"(?i)unauthenticated|unauthorized|invalid.*token|401"):
         head.types("env", "RAY_AUTH_TOKEN=wrong", *submit)
     assert "in the first head" in head.types(*submit)
 
