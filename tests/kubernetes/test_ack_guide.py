@@ -21,7 +21,7 @@ from tests.kubernetes.eci import LABEL, VIRTUAL_NODE, eci
 from tests.kubernetes.node_pool import NodePool, at_work
 from tests.kubernetes.operating import Desk
 from tests.kubernetes.real_pods import NEEDS_ROOT
-from tests.kubernetes.real_ray import BOOT_S, CHARTS, LABELLED, Head, operated, until_ready_workers, until_workers
+from tests.kubernetes.real_ray import BOOT_S, CHARTS, LABELLED, Head, operated, until_workers
 from tests.kubernetes.waiting import eventually
 
 from rayfleet.testing.kubernetes.background import Background
@@ -115,7 +115,16 @@ def addresses(running: subprocess.Popen[str]) -> list[str]:
 @contextmanager
 def forwarded(desk: Desk, port: int) -> Iterator[str]:
     """Forward a port of the head's Service to one of this machine; yield its address."""
-    words = ["kubectl", "-n", desk.namespace, "port-forward", f"svc/{FIRST}-head-svc", f":{port}"]
+    words = [
+        "kubectl",
+        "-n",
+        desk.namespace,
+        "port-forward",
+        f"svc/{FIRST}-head-svc",
+        "--address",
+        "127.0.0.1",
+        f":{port}",
+    ]
     with subprocess.Popen(words, env=desk.plane.environment, stdout=subprocess.PIPE, text=True) as forwarding:
         try:
             assert forwarding.stdout is not None
@@ -142,7 +151,9 @@ def looked_at_from_outside(desk: Desk) -> None:
         assert "a job of the guide" in said
         assert "succeeded" in said
     with forwarded(desk, 10001) as address:
-        assert "from outside 42" in outside(sys.executable, "-c", CLIENT, f"ray://{address}")
+        # Ray gives the client's server half a minute to start, and a busy machine may need longer at first.
+        said = eventually(lambda: outside(sys.executable, "-c", CLIENT, f"ray://{address}"), within_s=BOOT_S)
+        assert "from outside 42" in said
 
 
 def nodes(desk: Desk, kind: str, release: str) -> set[str]:
@@ -157,10 +168,10 @@ def test_the_walk_through_of_the_guide(
 ) -> None:
     desk = Desk(plane, namespace)
     head = install(desk, FIRST, {"worker": {"nodeSelector": LABELLED}}, tmp_path)
+    until_workers(desk, 1, FIRST)  # to begin with, as long as that is not idle for too long
     head.until_ready()
     (service,) = [line for line in desk.kubectl("get", "svc").splitlines() if line.startswith(f"{FIRST}-head-svc")]
     assert set(service.split()[4].split(",")) == PORTS
-    until_ready_workers(desk, 1, FIRST)
 
     counts = [line for line in head.python(COUNTER).splitlines() if "test_counter got" in line]
     assert (len(counts), counts[-1]) == (100, "test_counter got 100")
