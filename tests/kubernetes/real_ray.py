@@ -19,6 +19,8 @@ from rayfleet.testing.kubernetes.process_kubelet import ProcessKubelet
 BOOT_S = 120.0
 """How long a pod with real Ray may take on a slow, shared machine."""
 CHARTS = Path(__file__).parents[2] / "deploy" / "helm"
+OPERATOR = "kuberay-operator"
+"""The release of the operator's chart, as in the guides."""
 LABELLED = {"kind": "machine"}
 
 
@@ -43,9 +45,9 @@ def install_operator(plane: ControlPlane, namespace: str) -> Desk:
     """Install the operator's chart with helm; return when its pod, a process of this machine, looks after clusters."""
     apply_crds(plane)  # other tests may have taken them away, and helm brings them with the first installation only
     chart = str(CHARTS / "rayfleet-operator")
-    plane.helm("install", "operator", chart, "-n", namespace, "--set", "nodeSelector.kind=machine")
+    plane.helm("install", OPERATOR, chart, "-n", namespace, "--set", "nodeSelector.kind=machine")
     desk = Desk(plane, namespace)
-    eventually(lambda: "operator_ready" in desk.kubectl("logs", "-l", "app.kubernetes.io/instance=operator"))
+    eventually(lambda: "operator_ready" in desk.kubectl("logs", "-l", f"app.kubernetes.io/instance={OPERATOR}"))
     return desk
 
 
@@ -130,5 +132,5 @@ def operated(plane: ControlPlane, namespace: str, *nodes: NodeSpec) -> Iterator[
     with machine(plane, *nodes) as kubelet:
         install_operator(plane, namespace)
         yield kubelet
-        plane.helm("uninstall", "operator", "-n", namespace)
+        plane.helm("uninstall", OPERATOR, "-n", namespace)
     plane.kubectl("delete", "namespace", namespace, "--wait=false")

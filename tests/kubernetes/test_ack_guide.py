@@ -156,6 +156,12 @@ def looked_at_from_outside(desk: Desk) -> None:
         assert "from outside 42" in said
 
 
+def shows(table: str) -> dict[str, str]:
+    """Return what kubectl shows of operators and heads: release -> ready, status."""
+    rows = [line.split() for line in table.splitlines()[1:]]
+    return {name.split("-rayfleet-")[0].split("-head-")[0]: f"{ready} {status}" for name, ready, status, *_ in rows}
+
+
 def nodes(desk: Desk, kind: str, release: str) -> set[str]:
     """Return the nodes of a cluster's pods."""
     found = desk.get("pods", "-l", f"ray.io/cluster={release},ray.io/node-type={kind}")["items"]
@@ -166,10 +172,14 @@ def nodes(desk: Desk, kind: str, release: str) -> set[str]:
 def test_the_walk_through_of_the_guide(
     plane: ControlPlane, cloud: Background[ProcessKubelet], namespace: str, tmp_path: Path
 ) -> None:
+    assert shows(plane.kubectl("get", "pod", "-n", "kuberay-system")) == {"kuberay-operator": "1/1 Running"}
     desk = Desk(plane, namespace)
     head = install(desk, FIRST, {"worker": {"nodeSelector": LABELLED}}, tmp_path)
     until_workers(desk, 1, FIRST)  # to begin with, as long as that is not idle for too long
     head.until_ready()
+    assert shows(desk.kubectl("get", "pod"))[FIRST] == "2/2 Running"
+    (cluster,) = desk.kubectl("get", "rayclusters.ray.io").splitlines()[1:]
+    assert cluster.split()[0] == FIRST
     (service,) = [line for line in desk.kubectl("get", "svc").splitlines() if line.startswith(f"{FIRST}-head-svc")]
     assert set(service.split()[4].split(",")) == PORTS
 
@@ -205,6 +215,8 @@ def two_tasks_run_on_the_virtual_node(plane: ControlPlane, folder: Path) -> None
     head = install(desk, SECOND, {"worker": {"groupName": "workergroup", "labels": {LABEL: "true"}}}, folder)
     head.until_ready()
     ran = addresses(start(head, 2, 15.0))
+    assert VIRTUAL_NODE.name in plane.kubectl("get", "node")
+    assert VIRTUAL_NODE.name in desk.kubectl("get", "pod", "-o", "wide")
     assert nodes(desk, "head", SECOND) == {POOL.name}
     assert nodes(desk, "worker", SECOND) == {VIRTUAL_NODE.name}
     assert len(set(ran)) == 2

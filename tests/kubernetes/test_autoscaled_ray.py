@@ -4,6 +4,7 @@ Every command of KubeRay's autoscaling guide, in its order. Real are the control
 Ray, the autoscaler beside the head, and every process in the pods.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from tests.kubernetes.operating import Desk
 from tests.kubernetes.real_pods import NEEDS_ROOT
 from tests.kubernetes.real_ray import (
+    OPERATOR,
     Head,
     group,
     install_operator,
@@ -45,7 +47,6 @@ import sys, ray
 ray.init(namespace="default_namespace")
 ray.kill(ray.get_actor(sys.argv[1]))
 """
-RAY_PODS = "-l=ray.io/is-ray-node=yes"
 
 
 @pytest.fixture
@@ -73,46 +74,61 @@ def guides_cluster() -> tuple[Any, Any]:
 def test_the_walk_through_of_the_guide(plane: ControlPlane, operating: Desk, tmp_path: Path) -> None:
     """KubeRay's scenario 1, and an actor that no worker could hold."""
     desk, head = operating, Head(operating, NAME)
-    desk.apply(*guides_cluster())
-    ready = head.until_ready()
-    assert [line.split()[:3] for line in desk.kubectl("get", "pods", RAY_PODS).splitlines()[1:]] == [
-        [ready, "2/2", "Running"]
-    ]
+    file = tmp_path / "ray-cluster.autoscaler.yaml"
+    file.write_text("\n---\n".join(json.dumps(thing) for thing in guides_cluster()), encoding="utf-8")
+    desk.kubectl("apply", "-f", str(file))
+    head.until_ready()
+    columns = ("-o", "custom-columns=POD:metadata.name", "--no-headers")
+    pod_name = desk.kubectl("get", "pods", "--selector=ray.io/node-type=head", *columns).strip()
+    assert [line.split()[:3] for line in ray_pods(desk)] == [[pod_name, "2/2", "Running"]]
     assert "ray-example" in desk.kubectl("get", "configmaps")
 
+    def inside(*words: str) -> str:
+        return desk.kubectl("exec", "-it", pod_name, "--", *words)
+
     for count, name in enumerate(("actor1", "actor2"), start=1):
-        head.types("python3", f"{SAMPLES}/detached_actor.py", name)
+        inside("python3", f"{SAMPLES}/detached_actor.py", name)
         until_workers(desk, count, NAME)
     until_ready_workers(desk, 2, NAME)
-    eventually(lambda: actors(head) == {"actor1": "ALIVE", "actor2": "ALIVE"})
-    assert len(desk.kubectl("get", "pods", RAY_PODS).splitlines()) == 1 + 3
+    eventually(lambda: actors(inside("ray", "list", "actors")) == {"actor1": "ALIVE", "actor2": "ALIVE"})
+    assert len(ray_pods(desk)) == 3
     assert "2.0/2.0 CPU" in head.types("ray", "status")
 
-    head.types("python3", f"{SAMPLES}/detached_actor.py", "too-big", "2")
+    inside("python3", f"{SAMPLES}/detached_actor.py", "too-big", "2")
     eventually(lambda: "{'CPU': 2.0}: 1+" in head.types("ray", "status"))
 
     for left, name in ((1, "actor1"), (0, "actor2")):
-        head.types("python3", f"{SAMPLES}/terminate_detached_actor.py", name)
+        inside("python3", f"{SAMPLES}/terminate_detached_actor.py", name)
         until_workers(desk, left, NAME)
-    assert actors(head)["too-big"] == "PENDING_CREATION"
+    assert actors(inside("ray", "list", "actors"))["too-big"] == "PENDING_CREATION"
     assert desk.get("raycluster", NAME)["spec"]["workerGroupSpecs"][0]["replicas"] == 0
-    status = head.types("ray", "status")
-    assert "0B/" in status, status
-    log = desk.kubectl("logs", ready, "-c", "autoscaler", "--tail=20")
-    assert "autoscaler_started" in desk.kubectl("logs", ready, "-c", "autoscaler")
-    assert log.strip()
+    watched(desk, head)
 
-    desk.kubectl("delete", "raycluster", NAME, "--timeout=60s")
-    desk.kubectl("delete", "configmap", "ray-example")
-    plane.helm("uninstall", "operator", "-n", desk.namespace)
+    desk.kubectl("delete", "-f", str(file), "--timeout=60s")
+    plane.helm("uninstall", OPERATOR, "-n", desk.namespace)
     eventually(lambda: nothing_is_left(desk))
 
 
-def actors(head: Head) -> dict[str, str]:
+def ray_pods(desk: Desk) -> list[str]:
+    """Return the lines that show Ray's pods."""
+    return desk.kubectl("get", "pods", "-l=ray.io/is-ray-node=yes").splitlines()[1:]
+
+
+def watched(desk: Desk, head: Head) -> None:
+    """Look at the autoscaler by both methods of the guide: with no worker left, nothing is used."""
+    status = desk.kubectl("exec", head.name, "-it", "-c", "ray-head", "--", "ray", "status")
+    for part in ("Node status", "Pending:", "Recent failures:", "Usage:", "Demands:"):
+        assert part in status, status
+    assert " CPU" not in status.split("Usage:")[1].split("Demands:")[0], status
+    log = desk.kubectl("logs", head.name, "-c", "autoscaler")
+    assert "autoscaler_started" in log
+    assert len(log.splitlines()[-20:]) > 1
+
+
+def actors(table: str) -> dict[str, str]:
     """Return name -> state of the actors that live or are to live, as `ray list actors` shows them."""
-    lines = head.types("ray", "list", "actors", "--filter", "state!=DEAD").splitlines()
-    rows = [line.split() for line in lines if " Actor " in line]
-    return {row[5]: row[3] for row in rows}
+    rows = [line.split() for line in table.splitlines() if " Actor " in line]
+    return {row[5]: row[3] for row in rows if row[3] != "DEAD"}
 
 
 def nothing_is_left(desk: Desk) -> bool:

@@ -14,10 +14,10 @@ from tests.kubernetes.operating import Desk
 from tests.kubernetes.real_pods import NEEDS_ROOT, sh
 from tests.kubernetes.real_ray import (
     BOOT_S,
+    CHARTS,
+    LABELLED,
     Head,
-    group,
     operated,
-    pod,
     raycluster,
     until_ready_workers,
     until_workers,
@@ -28,9 +28,9 @@ from rayfleet.testing.kubernetes.control_plane import CommandFailed, ControlPlan
 
 pytestmark = [pytest.mark.kubernetes, NEEDS_ROOT]
 
-PASSWORD = "guess me"
+PASSWORD = "guess-me"
 REDIS = "exec redis-server --bind 0.0.0.0 --requirepass \"$PASSWORD\" --save '' --dir /tmp"
-SECRET = {"valueFrom": {"secretKeyRef": {"name": "redis", "key": "password"}}}
+KEYS = {"name": "demo-raycluster-redis", "key": "password"}  # the secret's name as the ACK guide has it
 START = "import sys, ray; ray.init(namespace='ft', log_to_driver=False, logging_level='error')\n"
 MADE = (
     START
@@ -67,9 +67,10 @@ def desk(plane: ControlPlane, operating: None, namespace: str) -> Desk:
 
 def redis(desk: Desk) -> None:
     """Start a Redis with a password, as a pod behind a Service."""
-    desk.kubectl("create", "secret", "generic", "redis", f"--from-literal=password={PASSWORD}")
+    literals = ("--from-literal=address=redis:6379", f"--from-literal=password={PASSWORD}")
+    desk.kubectl("create", "secret", "generic", KEYS["name"], *literals)
     runner = real_pods.Desk(desk.plane, desk.namespace)
-    runner.run("redis", sh(REDIS, env=[{"name": "PASSWORD", **SECRET}]))
+    runner.run("redis", sh(REDIS, env=[{"name": "PASSWORD", "valueFrom": {"secretKeyRef": KEYS}}]))
     desk.kubectl("expose", "pod", "redis", "--port=6379", "--cluster-ip=None")
     runner.ready("redis")
 
@@ -92,16 +93,23 @@ def restarts(head: Head) -> int:
 
 
 @pytest.mark.timeout(580)
-def test_actors_outlive_the_head_and_scaling_goes_on(desk: Desk) -> None:
-    """KubeRay's scenarios 14, 21 and 22, on one cluster, whose keys are gone from Redis in the end."""
+def test_actors_outlive_the_head_and_scaling_goes_on(desk: Desk, tmp_path: Path) -> None:
+    """KubeRay's scenarios 14, 21 and 22, on a cluster of the chart, whose keys go when it is uninstalled."""
     redis(desk)
-    template = pod("ray-head", cpu="1", memory="2Gi")
-    template["spec"]["restartPolicy"] = "Always"
-    storage = {"redisAddress": "redis:6379", "redisPassword": SECRET}
-    scaling: dict[str, Any] = {"enableInTreeAutoscaling": True, "autoscalerOptions": {"idleTimeoutSeconds": 8}}
-    desk.apply(raycluster(group(2), head=template, gcsFaultToleranceOptions=storage, **scaling))
+    scaling = {"idleTimeoutSeconds": 8}
+    values = {
+        "gcsFaultTolerance": {"enable": True},
+        "head": {"restartPolicy": "Always", "nodeSelector": LABELLED, "autoscalerOptions": scaling},
+        "worker": {"replicas": 0, "maxReplicas": 2, "nodeSelector": LABELLED},
+    }
+    (tmp_path / "values.yaml").write_text(json.dumps(values), encoding="utf-8")
+    chart = str(CHARTS / "ray-cluster")
+    desk.plane.helm("install", "demo", chart, "-n", desk.namespace, "-f", str(tmp_path / "values.yaml"))
     head = Head(desk)
     first = head.until_ready()
+    (cluster,) = desk.kubectl("get", "rayclusters.ray.io", "demo").splitlines()[1:]
+    assert cluster.split()[:3] == ["demo", "0", "0"]
+    assert f"{first} 2/2 Running" in " ".join(desk.kubectl("get", "pod").split())
     head.python(MADE, "one")
     (worker,) = until_workers(desk, 1)
     assert counted(head, "one") == 1
@@ -125,9 +133,9 @@ def test_actors_outlive_the_head_and_scaling_goes_on(desk: Desk) -> None:
     assert left != worker
 
     assert any(desk.get("raycluster", "demo")["metadata"]["uid"] in key for key in keys(desk))
-    desk.kubectl("delete", "raycluster", "demo", "--timeout=58s")
+    desk.plane.helm("uninstall", "demo", "-n", desk.namespace)
+    eventually(lambda: desk.names("rayclusters") == [], within_s=BOOT_S)
     assert keys(desk) == []
-    assert "RedisCleanup" not in desk.kubectl("get", "events")
     eventually(lambda: desk.names("pods") == ["redis"] and desk.names("jobs") == [])
 
 
