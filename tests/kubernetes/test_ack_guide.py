@@ -214,12 +214,13 @@ def two_tasks_run_on_the_virtual_node(plane: ControlPlane, folder: Path) -> None
     plane.kubectl("create", "namespace", desk.namespace)
     head = install(desk, SECOND, {"worker": {"groupName": "workergroup", "labels": {LABEL: "true"}}}, folder)
     head.until_ready()
-    ran = addresses(start(head, 2, 15.0))
+    running = start(head, 2, 5.0)
+    until_workers(desk, 2, SECOND)
+    eventually(lambda: nodes(desk, "worker", SECOND) == {VIRTUAL_NODE.name})
     assert VIRTUAL_NODE.name in plane.kubectl("get", "node")
     assert VIRTUAL_NODE.name in desk.kubectl("get", "pod", "-o", "wide")
     assert nodes(desk, "head", SECOND) == {POOL.name}
-    assert nodes(desk, "worker", SECOND) == {VIRTUAL_NODE.name}
-    assert len(set(ran)) == 2
+    assert len(addresses(running)) == 2
     until_workers(desk, 0, SECOND)
     plane.helm("uninstall", SECOND, "-n", desk.namespace)
     eventually(lambda: desk.names("rayclusters,pods") == [])
