@@ -6,12 +6,11 @@ Real are the control plane, the operator in its pod, Redis, Ray, its job command
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.kubernetes import real_pods
 from tests.kubernetes.operating import Desk
-from tests.kubernetes.real_pods import NEEDS_ROOT, sh
+from tests.kubernetes.real_pods import NEEDS_ROOT, disk, sh
 from tests.kubernetes.real_ray import (
     BOOT_S,
     CHARTS,
@@ -139,28 +138,13 @@ def test_actors_outlive_the_head_and_scaling_goes_on(desk: Desk, tmp_path: Path)
     eventually(lambda: desk.names("pods") == ["redis"] and desk.names("jobs") == [])
 
 
-def volume(name: str, folder: Path) -> Any:
-    """Return a disk that is a folder of this machine."""
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": name},
-        "spec": {
-            "capacity": {"storage": "1Gi"},
-            "accessModes": ["ReadWriteOnce"],
-            "storageClassName": name,
-            "hostPath": {"path": str(folder)},
-        },
-    }
-
-
 @pytest.mark.timeout(400)
 def test_state_on_a_volume_and_a_token_at_the_door(desk: Desk, tmp_path: Path) -> None:
     """KubeRay's scenarios 24 and 26: a job that the right token submitted is known to the next head."""
-    disk = f"disk-{desk.namespace}"
+    name = f"disk-{desk.namespace}"
     (tmp_path / "disk").mkdir()
-    desk.plane.kubectl("apply", "-f", "-", stdin=json.dumps(volume(disk, tmp_path / "disk")))
-    storage = {"backend": "rocksdb", "storage": {"storageClassName": disk}}
+    desk.apply(disk(name, tmp_path / "disk"))
+    storage = {"backend": "rocksdb", "storage": {"storageClassName": name}}
     desk.apply(raycluster(gcsFaultToleranceOptions=storage, authOptions={"mode": "token"}))
     head = Head(desk)
     first = head.until_ready()
@@ -177,4 +161,4 @@ def test_state_on_a_volume_and_a_token_at_the_door(desk: Desk, tmp_path: Path) -
 
     desk.kubectl("delete", "raycluster", "demo", "--timeout=58s")
     eventually(lambda: desk.names("persistentvolumeclaims") == [])
-    desk.plane.kubectl("delete", "persistentvolume", disk)
+    desk.plane.kubectl("delete", "persistentvolume", name)
