@@ -47,7 +47,7 @@ def install_operator(plane: ControlPlane, namespace: str) -> Desk:
     chart = str(CHARTS / "rayfleet-operator")
     plane.helm("install", OPERATOR, chart, "-n", namespace, "--set", "nodeSelector.kind=machine")
     desk = Desk(plane, namespace)
-    eventually(lambda: "operator_ready" in desk.kubectl("logs", "-l", f"app.kubernetes.io/instance={OPERATOR}"))
+    eventually(lambda: "1/1" in desk.kubectl("get", "pods", "-l", f"app.kubernetes.io/instance={OPERATOR}"))
     return desk
 
 
