@@ -147,7 +147,7 @@ def nodes(desk: Desk, kind: str, release: str) -> set[str]:
     return {one["spec"].get("nodeName", "") for one in found}
 
 
-@pytest.mark.timeout(580)
+@pytest.mark.timeout(900)
 def test_the_walk_through_of_the_guide(
     plane: ControlPlane, cloud: Background[ProcessKubelet], namespace: str, tmp_path: Path
 ) -> None:
