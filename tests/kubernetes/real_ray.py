@@ -16,7 +16,7 @@ from rayfleet.testing.kubernetes.control_plane import ControlPlane
 from rayfleet.testing.kubernetes.nodes import NodeSpec
 from rayfleet.testing.kubernetes.process_kubelet import ProcessKubelet
 
-BOOT_S = 120.0
+BOOT_S = 240.0
 """How long a pod with real Ray may take on a slow, shared machine."""
 CHARTS = Path(__file__).parents[2] / "deploy" / "helm"
 OPERATOR = "kuberay-operator"
@@ -41,14 +41,21 @@ def machine(plane: ControlPlane, *nodes: NodeSpec) -> Iterator[Background[Proces
             plane.kubectl("delete", "node", spec.name, "--ignore-not-found")
 
 
-def install_operator(plane: ControlPlane, namespace: str) -> Desk:
-    """Install the operator's chart with helm; return when its pod, a process of this machine, looks after clusters."""
+@contextmanager
+def installed_operator(plane: ControlPlane, namespace: str) -> Iterator[Desk]:
+    """Install the operator's chart with helm; inside the block its pod looks after clusters.
+
+    Whatever happens there, nothing of the release is left for the next test.
+    """
     apply_crds(plane)  # other tests may have taken them away, and helm brings them with the first installation only
     chart = str(CHARTS / "rayfleet-operator")
-    plane.helm("install", OPERATOR, chart, "-n", namespace, "--set", "nodeSelector.kind=machine")
-    desk = Desk(plane, namespace)
-    eventually(lambda: "1/1" in desk.kubectl("get", "pods", "-l", f"app.kubernetes.io/instance={OPERATOR}"))
-    return desk
+    try:
+        plane.helm("install", OPERATOR, chart, "-n", namespace, "--set", "nodeSelector.kind=machine")
+        desk = Desk(plane, namespace)
+        eventually(lambda: "1/1" in desk.kubectl("get", "pods", "-l", f"app.kubernetes.io/instance={OPERATOR}"))
+        yield desk
+    finally:
+        plane.helm("uninstall", OPERATOR, "-n", namespace, "--ignore-not-found")
 
 
 def pod(name: str, **limits: str) -> Any:
@@ -129,8 +136,6 @@ def until_ready_workers(desk: Desk, count: int, cluster: str = "demo") -> None:
 def operated(plane: ControlPlane, namespace: str, *nodes: NodeSpec) -> Iterator[Background[ProcessKubelet]]:
     """Run this machine as nodes, with the operator in a namespace of its own."""
     plane.kubectl("create", "namespace", namespace)
-    with machine(plane, *nodes) as kubelet:
-        install_operator(plane, namespace)
+    with machine(plane, *nodes) as kubelet, installed_operator(plane, namespace):
         yield kubelet
-        plane.helm("uninstall", OPERATOR, "-n", namespace)
     plane.kubectl("delete", "namespace", namespace, "--wait=false")

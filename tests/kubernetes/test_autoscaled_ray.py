@@ -16,7 +16,7 @@ from tests.kubernetes.real_ray import (
     OPERATOR,
     Head,
     group,
-    install_operator,
+    installed_operator,
     machine,
     pod,
     raycluster,
@@ -52,8 +52,8 @@ ray.kill(ray.get_actor(sys.argv[1]))
 @pytest.fixture
 def operating(plane: ControlPlane, namespace: str) -> Iterator[Desk]:
     """This machine as a node, and the operator as helm installs it."""
-    with machine(plane):
-        yield install_operator(plane, namespace)
+    with machine(plane), installed_operator(plane, namespace) as desk:
+        yield desk
 
 
 def guides_cluster() -> tuple[Any, Any]:
@@ -70,7 +70,7 @@ def guides_cluster() -> tuple[Any, Any]:
     return raycluster(group(3), name=NAME, head=head, **spec), config
 
 
-@pytest.mark.timeout(580)
+@pytest.mark.timeout(900)
 def test_the_walk_through_of_the_guide(plane: ControlPlane, operating: Desk, tmp_path: Path) -> None:
     """KubeRay's scenario 1, and an actor that no worker could hold."""
     desk, head = operating, Head(operating, NAME)

@@ -91,7 +91,7 @@ def restarts(head: Head) -> int:
     return int(one["restartCount"])
 
 
-@pytest.mark.timeout(580)
+@pytest.mark.timeout(900)
 def test_actors_outlive_the_head_and_scaling_goes_on(desk: Desk, tmp_path: Path) -> None:
     """KubeRay's scenarios 14, 21 and 22, on a cluster of the chart, whose keys go when it is uninstalled."""
     redis(desk)
@@ -138,7 +138,7 @@ def test_actors_outlive_the_head_and_scaling_goes_on(desk: Desk, tmp_path: Path)
     eventually(lambda: desk.names("pods") == ["redis"] and desk.names("jobs") == [])
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_state_on_a_volume_and_a_token_at_the_door(desk: Desk, tmp_path: Path) -> None:
     """KubeRay's scenarios 24 and 26: a job that the right token submitted is known to the next head."""
     name = f"disk-{desk.namespace}"
