@@ -14,7 +14,6 @@ RAYCLUSTER_REFUSED = Says(
     ("error: no way to a Kubernetes cluster",),
     {"ray-cluster.yaml": guide_files.RAYCLUSTER_V1},
 )
-NO_DASHBOARD = Says(("dashboard",), USAGE, ("No such command 'dashboard'",))
 
 
 def place_missing(place: str, *arguments: str, text: str = "") -> Says:
@@ -24,7 +23,6 @@ def place_missing(place: str, *arguments: str, text: str = "") -> Says:
     return Says(arguments or ("up", "cluster.yaml"), USAGE, words, {"cluster.yaml": file})
 
 
-NO_KUBERNETES = RAYCLUSTER_REFUSED
 NO_ACK = place_missing("aliyun")
 
 

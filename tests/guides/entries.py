@@ -60,7 +60,14 @@ class Run:
     test: str
 
 
-Proof = Checks | Says | Run
+@dataclass(frozen=True, slots=True)
+class InPods:
+    """The test, on a real Kubernetes control plane, that types it in: `file::function`, in tests/kubernetes."""
+
+    test: str
+
+
+Proof = Checks | Says | Run | InPods
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.guides.answers import NO_ACK, NO_DASHBOARD, RAYCLUSTER_REFUSED, USAGE
-from tests.guides.entries import Entry, Guide, Proof, Run, Says, State, typed
+from tests.guides.answers import NO_ACK, USAGE
+from tests.guides.entries import Entry, Guide, InPods, Proof, Run, Says, State, typed
 from tests.unit.config import guide_files
 
 _CHARTS = "https://aliacs-app-catalog.oss-cn-hangzhou.aliyuncs.com/charts-incubator/"
@@ -15,19 +15,16 @@ _SECRET = (
 )
 _PODS = "kubectl get pod -n ${RAY_CLUSTER_NS}"
 _SERVICES = "kubectl get svc -n ${RAY_CLUSTER_NS}"
-_OPERATOR = "the operator"
+_WALK = InPods("test_ack_guide.py::test_the_walk_through_of_the_guide")
+_REDIS = InPods("test_fault_tolerance.py::test_actors_outlive_the_head_and_scaling_goes_on")
+_CHART = "the chart is rayfleet's: `deploy/helm/ray-cluster` in place of `aliyunhub/ack-ray-cluster`"
+_NO_TERMINAL = "the test has no terminal: it runs `python` in place of `bash`"
 _SHORTER = "typed in with sleeps of 3 s in place of 120"
 _LOG_CONFIG = Says(
     ("config", "check", "log.yaml"),
     USAGE,
     ("error: log.yaml:2:7: kind: ", "AliyunLogConfig describes no Ray cluster"),
     {"log.yaml": typed("log_config")},
-)
-_VALUES = Says(
-    ("config", "check", "values.yaml"),
-    USAGE,
-    ("error: values.yaml:1:1: worker: unknown key",),
-    {"values.yaml": guide_files.HELM_VALUES},
 )
 
 
@@ -37,8 +34,12 @@ def _entry(name: str, heading: str, text: str, state: State, proof: Proof, *note
     return Entry(f"ack-{name}", Guide.ACK, heading, text, state, proof, how, title)
 
 
-def _planned(name: str, heading: str, text: str, title: str = "") -> Entry:
-    return _entry(name, heading, text, State.PLANNED, RAYCLUSTER_REFUSED, _OPERATOR, title)
+def _in_pods(name: str, heading: str, text: str, title: str = "", proof: Proof = _WALK) -> Entry:
+    return _entry(name, heading, text, State.WORKS, proof, "with rayfleet's operator", title)
+
+
+def _chart(name: str, heading: str, text: str, proof: Proof = _WALK) -> Entry:
+    return _entry(name, heading, text, State.EQUIVALENT, proof, _CHART)
 
 
 def _cloud(name: str, heading: str, text: str, title: str = "") -> Entry:
@@ -46,23 +47,23 @@ def _cloud(name: str, heading: str, text: str, title: str = "") -> Entry:
 
 
 _CREATE = (
-    _planned("operator", "The operator", "kubectl get pod -n kuberay-system"),
-    _planned("operator-output", "The operator", typed("operator_pod"), "shown: the operator's pod"),
+    _in_pods("operator", "The operator", "kubectl get pod -n kuberay-system"),
+    _in_pods("operator-output", "The operator", typed("operator_pod"), "shown: the operator's pod"),
     _cloud("repo", "Create a RayCluster", f"helm repo add aliyunhub {_CHARTS}"),
     _cloud("repo-update", "Create a RayCluster", "helm repo update aliyunhub"),
     _cloud("search", "Create a RayCluster", "helm search repo ack-ray-cluster"),
     _cloud("search-output", "Create a RayCluster", typed("helm_search"), "shown: the chart"),
     _cloud("export-name", "Create a RayCluster", "export RAY_CLUSTER_NAME='myfirst-ray-cluster'"),
     _cloud("export-namespace", "Create a RayCluster", "export RAY_CLUSTER_NS='raycluster'"),
-    _cloud("namespace", "Create a RayCluster", "kubectl create ns ${RAY_CLUSTER_NS}"),
-    _cloud("install", "Create a RayCluster", _INSTALL),
-    _planned("rayclusters", "Create a RayCluster", "kubectl get rayclusters.ray.io -n ${RAY_CLUSTER_NS}"),
-    _planned("rayclusters-output", "Create a RayCluster", typed("rayclusters"), "shown: the RayCluster"),
-    _planned("services", "Create a RayCluster", _SERVICES),
-    _planned("services-output", "Create a RayCluster", typed("services"), "shown: the head's service and its ports"),
-    _planned("pods", "Create a RayCluster", _PODS),
-    _planned("pods-output", "Create a RayCluster", typed("pods"), "shown: a head, 2/2, and a worker"),
-    _cloud("second", "Create a RayCluster", "helm install mysecond-ray-cluster aliyunhub/ack-ray-cluster"),
+    _in_pods("namespace", "Create a RayCluster", "kubectl create ns ${RAY_CLUSTER_NS}"),
+    _chart("install", "Create a RayCluster", _INSTALL),
+    _in_pods("rayclusters", "Create a RayCluster", "kubectl get rayclusters.ray.io -n ${RAY_CLUSTER_NS}"),
+    _in_pods("rayclusters-output", "Create a RayCluster", typed("rayclusters"), "shown: the RayCluster"),
+    _in_pods("services", "Create a RayCluster", _SERVICES),
+    _in_pods("services-output", "Create a RayCluster", typed("services"), "shown: the head's service and its ports"),
+    _in_pods("pods", "Create a RayCluster", _PODS),
+    _in_pods("pods-output", "Create a RayCluster", typed("pods"), "shown: a head, 2/2, and a worker"),
+    _chart("second", "Create a RayCluster", "helm install mysecond-ray-cluster aliyunhub/ack-ray-cluster"),
     _entry(
         "second-here", "Create a RayCluster", "a second RayCluster", State.EQUIVALENT,
         Run("test_cluster_file.py::test_each_answers_for_itself"), "`rayfleet up --name second`, or a second file",
@@ -78,33 +79,31 @@ _INTEGRATE = (
     _cloud("metrics-install", "Metrics", f"{_INSTALL} --set armsPrometheus.enable=true"),
     _cloud("redis-password", "Fault tolerance", "export REDIS_PASSWORD='your redis password'"),
     _cloud("redis-address", "Fault tolerance", "export RAY_REDIS_ADDRESS='your redis address'"),
-    _cloud("redis-secret", "Fault tolerance", _SECRET),
-    _cloud("redis-uninstall", "Fault tolerance", _UNINSTALL),
-    _cloud(
+    _in_pods("redis-secret", "Fault tolerance", _SECRET, proof=_REDIS),
+    _in_pods("redis-uninstall", "Fault tolerance", _UNINSTALL, proof=_REDIS),
+    _entry(
         "redis-install", "Fault tolerance",
-        f"{_INSTALL} --set armsPrometheus.enable=true --set gcsFaultTolerance.enable=true",
+        f"{_INSTALL} --set armsPrometheus.enable=true --set gcsFaultTolerance.enable=true", State.EQUIVALENT, _REDIS,
+        f"{_CHART}; the PodMonitor of the first switch needs the CRDs of a Prometheus operator",
     ),
-    _planned(
+    _in_pods(
         "redis-rayclusters", "Fault tolerance",
-        "kubectl get rayclusters.ray.io ${RAY_CLUSTER_NAME} -n ${RAY_CLUSTER_NS}",
+        "kubectl get rayclusters.ray.io ${RAY_CLUSTER_NAME} -n ${RAY_CLUSTER_NS}", proof=_REDIS,
     ),
-    _planned("redis-rayclusters-output", "Fault tolerance", typed("ft_rayclusters"), "shown: the RayCluster"),
-    _planned("redis-pods", "Fault tolerance", _PODS),
-    _planned("redis-pods-output", "Fault tolerance", typed("ft_pods"), "shown: the head, 2/2"),
+    _in_pods("redis-rayclusters-output", "Fault tolerance", typed("ft_rayclusters"), "shown: the RayCluster", _REDIS),
+    _in_pods("redis-pods", "Fault tolerance", _PODS, proof=_REDIS),
+    _in_pods("redis-pods-output", "Fault tolerance", typed("ft_pods"), "shown: the head, 2/2", _REDIS),
 )  # fmt: skip
 
 _DASHBOARD = (
-    _planned("dashboard-services", "Dashboard", _SERVICES),
-    _planned("dashboard-services-output", "Dashboard", typed("dashboard_services"), "shown: the head's service"),
+    _in_pods("dashboard-services", "Dashboard", _SERVICES),
+    _in_pods("dashboard-services-output", "Dashboard", typed("dashboard_services"), "shown: the head's service"),
     _entry(
         "forward", "Dashboard",
         "kubectl port-forward svc/myfirst-ray-cluster-head-svc --address 0.0.0.0 8265:8265 -n ${RAY_CLUSTER_NS}",
-        State.PLANNED, NO_DASHBOARD, "`rayfleet dashboard --ray`",
+        State.WORKS, _WALK, "typed in with a free port of 127.0.0.1",
     ),
-    _entry(
-        "forward-output", "Dashboard", "Forwarding from 0.0.0.0:8265 -> 8265", State.PLANNED, NO_DASHBOARD,
-        "`rayfleet dashboard --ray`",
-    ),
+    _in_pods("forward-output", "Dashboard", "Forwarding from 0.0.0.0:8265 -> 8265"),
     _entry(
         "browse", "Dashboard", "http://127.0.0.1:8265/", State.WORKS, Run("test_dashboard.py::test_page"),
         "the first cluster of a machine; Ray's own page, with the token that `rayfleet env` names",
@@ -112,10 +111,11 @@ _DASHBOARD = (
 )  # fmt: skip
 
 _JOB = (
-    _planned("job-pods", "Submit a job", _PODS),
-    _planned("job-pods-output", "Submit a job", typed("job_pods"), "shown: a head and a worker"),
-    _planned(
-        "job-exec", "Submit a job", "kubectl exec -it -n ${RAY_CLUSTER_NS} myfirst-ray-cluster-head-v7pbw -- bash"
+    _in_pods("job-pods", "Submit a job", _PODS),
+    _in_pods("job-pods-output", "Submit a job", typed("job_pods"), "shown: a head and a worker"),
+    _entry(
+        "job-exec", "Submit a job", "kubectl exec -it -n ${RAY_CLUSTER_NS} myfirst-ray-cluster-head-v7pbw -- bash",
+        State.EQUIVALENT, _WALK, _NO_TERMINAL,
     ),
     _entry(
         "script", "Submit a job", typed("my_script"), State.WORKS, Run("test_scaling.py::test_counter"),
@@ -142,13 +142,14 @@ _JOB = (
 )  # fmt: skip
 
 _GROW = (
-    _cloud("grow-uninstall", "Grow with nodes", _UNINSTALL),
-    _cloud("grow-install", "Grow with nodes", _INSTALL),
-    _planned("grow-pods", "Grow with nodes", _PODS),
-    _planned("grow-pods-output", "Grow with nodes", typed("quiet_pods"), "shown: the head, 2/2"),
-    _planned(
+    _in_pods("grow-uninstall", "Grow with nodes", _UNINSTALL),
+    _chart("grow-install", "Grow with nodes", _INSTALL),
+    _in_pods("grow-pods", "Grow with nodes", _PODS),
+    _in_pods("grow-pods-output", "Grow with nodes", typed("quiet_pods"), "shown: the head, 2/2"),
+    _entry(
         "grow-exec", "Grow with nodes",
         "kubectl -n ${RAY_CLUSTER_NS} exec -it myfirst-ray-cluster-head-kvvdf -- bash",
+        State.EQUIVALENT, _WALK, _NO_TERMINAL,
     ),
     _entry("status", "Grow with nodes", "ray status", State.WORKS, Run("test_commands.py::test_status")),
     _entry(
@@ -161,29 +162,36 @@ _GROW = (
         "fifteen", "Grow with nodes", typed("fifteen_tasks"), State.WORKS, Run("test_scaling.py::test_fifteen_tasks"),
         _SHORTER, "15 tasks of one CPU",
     ),
-    _planned("watch-pods", "Grow with nodes", "kubectl get pod -n ${RAY_CLUSTER_NS} -w"),
-    _planned("watch-pods-output", "Grow with nodes", typed("growing_pods"), "shown: workers, running and pending"),
-    _cloud("watch-nodes", "Grow with nodes", "kubectl get node -w"),
+    _in_pods("watch-pods", "Grow with nodes", "kubectl get pod -n ${RAY_CLUSTER_NS} -w"),
+    _in_pods("watch-pods-output", "Grow with nodes", typed("growing_pods"), "shown: workers, running and pending"),
+    _entry(
+        "watch-nodes", "Grow with nodes", "kubectl get node -w", State.EQUIVALENT, _WALK,
+        "without `-w`; the test adds the machines, as ACK's cluster autoscaler does",
+    ),
     _cloud("watch-nodes-output", "Grow with nodes", typed("growing_nodes"), "shown: nodes that get ready"),
 )  # fmt: skip
 
 _ECI = (
-    _cloud("eci-nodes", "ECI", "kubectl get node"),
+    _in_pods("eci-nodes", "ECI", "kubectl get node"),
     _cloud("eci-nodes-output", "ECI", typed("eci_nodes"), "shown: a virtual node"),
     _entry(
-        "eci-values", "ECI", guide_files.HELM_VALUES, State.CLOUD, _VALUES,
-        "values of the ACK chart; the file is not rayfleet's", "cat > values.yaml <<EOF, with labels of the workers",
+        "eci-values", "ECI", guide_files.HELM_VALUES, State.WORKS, _WALK,
+        "values of rayfleet's chart as well", "cat > values.yaml <<EOF, with labels of the workers",
     ),
-    _cloud("eci-uninstall", "ECI", _UNINSTALL),
-    _cloud("eci-install", "ECI", f"{_INSTALL}  -f values.yaml"),
-    _cloud("eci-pod", "ECI", "kubectl get pod"),
-    _cloud("eci-pod-output", "ECI", typed("eci_head"), "shown: the head, 2/2"),
+    _in_pods("eci-uninstall", "ECI", _UNINSTALL),
+    _chart("eci-install", "ECI", f"{_INSTALL}  -f values.yaml"),
+    _in_pods("eci-pod", "ECI", "kubectl get pod"),
+    _in_pods("eci-pod-output", "ECI", typed("eci_head"), "shown: the head, 2/2"),
     _entry(
         "two", "ECI", typed("two_tasks"), State.WORKS, Run("test_scaling.py::test_two_tasks"), _SHORTER,
         "2 tasks of one CPU",
     ),
-    _cloud("eci-pods", "ECI", "get pod -o wide"),
-    _cloud("eci-pods-output", "ECI", typed("eci_pods"), "shown: two workers on the virtual node"),
+    _in_pods("eci-pods", "ECI", "get pod -o wide"),
+    _entry(
+        "eci-pods-output", "ECI", typed("eci_pods"), State.EQUIVALENT, _WALK,
+        "a node with the virtual node's taint and a webhook that sends labelled pods there stand in for the cloud's",
+        "shown: two workers on the virtual node",
+    ),
 )  # fmt: skip
 
 ENTRIES = (*_CREATE, *_INTEGRATE, *_DASHBOARD, *_JOB, *_GROW, *_ECI)

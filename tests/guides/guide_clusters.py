@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from tests.guides.answers import (
     LATER,
-    NO_KUBERNETES,
     RAYCLUSTER_REFUSED,
     noted,
     place_missing,
 )
-from tests.guides.entries import Checks, Entry, Guide, Proof, Run, State, typed
+from tests.guides.entries import Checks, Entry, Guide, InPods, Proof, Run, State, typed
 from tests.unit.config import guide_files
 
 _CHECKED = "`config check` finds nothing wrong, alone"
@@ -126,12 +125,14 @@ _FILES = (
 
 _KUBERNETES = (
     _entry(
-        "helm-repo", "Helm", "helm repo add ray https://ray-project.github.io/kuberay-helm/", State.PLANNED,
-        NO_KUBERNETES, "a chart of rayfleet's own",
+        "helm-repo", "Helm", "helm repo add ray https://ray-project.github.io/kuberay-helm/", State.EQUIVALENT,
+        InPods("test_ack_guide.py::test_the_walk_through_of_the_guide"),
+        "rayfleet's own charts, in `deploy/helm` or as packages of `make charts`",
     ),
     _entry(
-        "helm-install", "Helm", "helm install ray-cluster ray/ray-cluster", State.PLANNED, RAYCLUSTER_REFUSED,
-        "a chart of rayfleet's own",
+        "helm-install", "Helm", "helm install ray-cluster ray/ray-cluster", State.EQUIVALENT,
+        InPods("test_ack_guide.py::test_the_walk_through_of_the_guide"),
+        "`helm install ray-cluster deploy/helm/ray-cluster`",
     ),
     _entry(
         "raycluster", "KubeRay", guide_files.RAYCLUSTER_V1ALPHA1, State.WORKS,

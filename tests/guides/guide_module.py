@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.guides.answers import LATER, RAYCLUSTER_REFUSED, place_missing
-from tests.guides.entries import Checks, Entry, Guide, Proof, Run, State, typed
+from tests.guides.answers import LATER, place_missing
+from tests.guides.entries import Checks, Entry, Guide, InPods, Proof, Run, State, typed
 from tests.unit.config import guide_files
 
 _HERE = "the file names provider `process`: machines are processes on this machine"
@@ -69,7 +69,8 @@ ENTRIES = (
         "`config check` finds nothing wrong; the operator runs it", "ray-cluster.yaml, a RayCluster of ray.io/v1",
     ),
     _entry(
-        "apply", "Kubernetes", "kubectl apply -f ray-cluster.yaml", State.PLANNED, RAYCLUSTER_REFUSED, "the operator",
+        "apply", "Kubernetes", "kubectl apply -f ray-cluster.yaml", State.WORKS,
+        InPods("test_autoscaled_ray.py::test_the_walk_through_of_the_guide"), "with rayfleet's operator",
     ),
     _entry(
         "monitor-log", "The autoscaler's log", "tail -f /tmp/ray/session_latest/logs/monitor.log", State.WORKS,

@@ -2,6 +2,10 @@
 
 import json
 import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,3 +56,29 @@ class Desk:
 def sh(script: str, **more: Any) -> Json:
     """Return a container of one shell script."""
     return {"command": ["sh", "-c", script], **more}
+
+
+def disk(name: str, folder: Path) -> Json:
+    """Return a volume of its own storage class that is a folder of this machine."""
+    spec = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": str(folder)}}
+    metadata = {"name": name}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": metadata,
+        "spec": {**spec, "storageClassName": name},
+    }
+
+
+@contextmanager
+def forwarded(plane: ControlPlane, namespace: str, target: str, port: int) -> Iterator[str]:
+    """Forward a port of a pod or of a Service's pod to this machine with kubectl; yield the address."""
+    words = ["kubectl", "-n", namespace, "port-forward", target, "--address", "127.0.0.1", f":{port}"]
+    with subprocess.Popen(
+        words, env=plane.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as forwarding:
+        try:
+            assert forwarding.stdout is not None
+            yield forwarding.stdout.readline().split()[2]  # Forwarding from ADDRESS -> PORT
+        finally:
+            forwarding.terminate()

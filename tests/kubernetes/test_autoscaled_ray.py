@@ -1,180 +1,139 @@
 """A RayCluster applied with kubectl becomes a real Ray cluster that its actors scale: the walk-through of the guide.
 
-Real are the control plane, the operator, Ray, the autoscaler beside the head, and every process in the pods.
+Every command of KubeRay's autoscaling guide, in its order. Real are the control plane, helm, the operator in its pod,
+Ray, the autoscaler beside the head, and every process in the pods.
 """
 
-import os
-import sys
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.kubernetes.operating import Desk, apply_crds, operator
-from tests.kubernetes.real_pods import NEEDS_ROOT, NODE
+from tests.kubernetes.operating import Desk
+from tests.kubernetes.real_pods import NEEDS_ROOT
+from tests.kubernetes.real_ray import (
+    OPERATOR,
+    Head,
+    group,
+    installed_operator,
+    machine,
+    pod,
+    raycluster,
+    until_ready_workers,
+    until_workers,
+)
 from tests.kubernetes.waiting import eventually
 
-from rayfleet.testing.kubernetes.background import Background
 from rayfleet.testing.kubernetes.control_plane import ControlPlane
-from rayfleet.testing.kubernetes.process_kubelet import ProcessKubelet
 
 pytestmark = [pytest.mark.kubernetes, NEEDS_ROOT]
 
+NAME = "raycluster-autoscaler"
+SAMPLES = "/home/ray/samples"
 MADE = """
 import sys, ray
-ray.init(address="auto", namespace="guide", log_to_driver=False, logging_level="error")
 
-@ray.remote(num_cpus=float(sys.argv[2]))
+@ray.remote(num_cpus=float(sys.argv[2]) if sys.argv[2:] else 1)
 class Actor:
     pass
 
+ray.init(namespace="default_namespace")
 Actor.options(name=sys.argv[1], lifetime="detached").remote()
 """
 ENDED = """
 import sys, ray
-ray.init(address="auto", namespace="guide", log_to_driver=False, logging_level="error")
+
+ray.init(namespace="default_namespace")
 ray.kill(ray.get_actor(sys.argv[1]))
 """
-BOOT_S = 120.0
 
 
-@pytest.fixture(scope="module")
-def machine(plane: ControlPlane) -> Iterator[ProcessKubelet]:
-    """This machine as a node, on which `ray`, `python` and `rayfleet` are those of this environment."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    variables = {"PATH": path, "HOME": "/root", "LANG": "C.UTF-8"}
-    if "PYTHONPATH" in os.environ:
-        entries = os.environ["PYTHONPATH"].split(os.pathsep)
-        variables["PYTHONPATH"] = os.pathsep.join(str(Path(entry).resolve()) for entry in entries)
-    with Background(ProcessKubelet(plane.access, [NODE], variables=variables, heartbeat_s=5)) as kubelet:
-        yield kubelet.it
-    plane.kubectl("delete", "node", "machine")
+@pytest.fixture
+def operating(plane: ControlPlane, namespace: str) -> Iterator[Desk]:
+    """This machine as a node, and the operator as helm installs it."""
+    with machine(plane), installed_operator(plane, namespace) as desk:
+        yield desk
 
 
-def pod(name: str, **limits: str) -> Any:
-    """Return a pod template whose container is this machine's own programs."""
-    container = {"name": name, "image": "none", "imagePullPolicy": "IfNotPresent", "resources": {"limits": limits}}
-    spec = {"nodeSelector": {"kind": "machine"}, "terminationGracePeriodSeconds": 5, "containers": [container]}
-    return {"spec": spec}
+def guides_cluster() -> tuple[Any, Any]:
+    """Return the guide's RayCluster and the ConfigMap with its two programs, which the head sees as files."""
+    scripts = {"detached_actor.py": MADE, "terminate_detached_actor.py": ENDED}
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ray-example"}, "data": scripts}
+    head = pod("ray-head", cpu="1", memory="2Gi")
+    head["spec"]["containers"][0]["volumeMounts"] = [{"mountPath": SAMPLES, "name": "ray-example-configmap"}]
+    items = [{"key": name, "path": name} for name in scripts]
+    volume = {"name": "ray-example-configmap", "configMap": {"name": "ray-example", "items": items}}
+    head["spec"]["volumes"] = [volume]
+    options = {"idleTimeoutSeconds": 8, "resources": {"limits": {"cpu": "200m", "memory": "256Mi"}}}
+    spec = {"enableInTreeAutoscaling": True, "autoscalerOptions": options}
+    return raycluster(group(3), name=NAME, head=head, **spec), config
 
 
-def raycluster() -> Any:
-    """Return the guide's cluster: a head without processors, workers of one each."""
-    return {
-        "apiVersion": "ray.io/v1",
-        "kind": "RayCluster",
-        "metadata": {"name": "demo"},
-        "spec": {
-            "rayVersion": "2.60.0",
-            "enableInTreeAutoscaling": True,
-            "autoscalerOptions": {"idleTimeoutSeconds": 8, "resources": {"limits": {"cpu": "200m", "memory": "256Mi"}}},
-            "headGroupSpec": {"rayStartParams": {"num-cpus": "0"}, "template": pod("ray-head", cpu="1", memory="2Gi")},
-            "workerGroupSpecs": [
-                {
-                    "groupName": "small-group",
-                    "replicas": 0,
-                    "minReplicas": 0,
-                    "maxReplicas": 3,
-                    "rayStartParams": {},
-                    "template": pod("ray-worker", cpu="1", memory="1Gi"),
-                }
-            ],
-        },
-    }
+@pytest.mark.timeout(900)
+def test_the_walk_through_of_the_guide(plane: ControlPlane, operating: Desk, tmp_path: Path) -> None:
+    """KubeRay's scenario 1, and an actor that no worker could hold."""
+    desk, head = operating, Head(operating, NAME)
+    file = tmp_path / "ray-cluster.autoscaler.yaml"
+    file.write_text("\n---\n".join(json.dumps(thing) for thing in guides_cluster()), encoding="utf-8")
+    desk.kubectl("apply", "-f", str(file))
+    head.until_ready()
+    columns = ("-o", "custom-columns=POD:metadata.name", "--no-headers")
+    pod_name = desk.kubectl("get", "pods", "--selector=ray.io/node-type=head", *columns).strip()
+    assert [line.split()[:3] for line in ray_pods(desk)] == [[pod_name, "2/2", "Running"]]
+    assert "ray-example" in desk.kubectl("get", "configmaps")
+
+    def inside(*words: str) -> str:
+        return desk.kubectl("exec", "-it", pod_name, "--", *words)
+
+    for count, name in enumerate(("actor1", "actor2"), start=1):
+        inside("python3", f"{SAMPLES}/detached_actor.py", name)
+        until_workers(desk, count, NAME)
+    until_ready_workers(desk, 2, NAME)
+    eventually(lambda: actors(inside("ray", "list", "actors")) == {"actor1": "ALIVE", "actor2": "ALIVE"})
+    assert len(ray_pods(desk)) == 3
+    assert "2.0/2.0 CPU" in head.types("ray", "status")
+
+    inside("python3", f"{SAMPLES}/detached_actor.py", "too-big", "2")
+    eventually(lambda: "{'CPU': 2.0}: 1+" in head.types("ray", "status"))
+
+    for left, name in ((1, "actor1"), (0, "actor2")):
+        inside("python3", f"{SAMPLES}/terminate_detached_actor.py", name)
+        until_workers(desk, left, NAME)
+    assert actors(inside("ray", "list", "actors"))["too-big"] == "PENDING_CREATION"
+    assert desk.get("raycluster", NAME)["spec"]["workerGroupSpecs"][0]["replicas"] == 0
+    watched(desk, head)
+
+    desk.kubectl("delete", "-f", str(file), "--timeout=60s")
+    plane.helm("uninstall", OPERATOR, "-n", desk.namespace)
+    eventually(lambda: nothing_is_left(desk))
 
 
-@pytest.mark.timeout(580)
-def test_actors_scale_the_cluster_up_and_down(
-    plane: ControlPlane, machine: ProcessKubelet, namespace: str, tmp_path: Path
-) -> None:
-    apply_crds(plane)
-    desk = Desk(plane, namespace)
-    with operator(plane, tmp_path):
-        desk.apply(raycluster())
-        (head,) = eventually(lambda: desk.names("pods", "-l", "ray.io/node-type=head"))
-        eventually(lambda: all(one["ready"] for one in containers(desk, head)), within_s=BOOT_S)
-        assert desk.workers() == []
-
-        def run(program: str, *argv: str) -> str:
-            return desk.kubectl("exec", head, "-c", "ray-head", "--", "python", "-c", program, *argv)
-
-        for count, name in enumerate(("actor1", "actor2"), start=1):
-            run(MADE, name, "1")
-            eventually(lambda count=count: len(desk.workers()) == count, within_s=BOOT_S)  # type: ignore[misc]
-        eventually(
-            lambda: "2/2" in desk.kubectl("get", "pods").replace("Running", "") and ready(desk) == 2, within_s=BOOT_S
-        )
-        status = desk.kubectl("exec", head, "-c", "ray-head", "--", "ray", "status")
-        assert "2.0/2.0 CPU" in status
-        run(MADE, "too-big", "2")
-        log = desk.kubectl("logs", head, "-c", "autoscaler")
-        assert "autoscaler_started" in log
-        for left, name in ((1, "actor1"), (0, "actor2")):
-            run(ENDED, name)
-            eventually(lambda left=left: len(desk.workers()) == left, within_s=BOOT_S)  # type: ignore[misc]
-        assert desk.get("raycluster", "demo")["spec"]["workerGroupSpecs"][0]["replicas"] == 0
-        desk.kubectl("delete", "raycluster", "demo", "--timeout=60s")
-        eventually(lambda: desk.names("pods") == [])
+def ray_pods(desk: Desk) -> list[str]:
+    """Return the lines that show Ray's pods."""
+    return desk.kubectl("get", "pods", "-l=ray.io/is-ray-node=yes").splitlines()[1:]
 
 
-@pytest.mark.timeout(580)
-def test_actors_scale_a_cluster_that_the_operator_scales_itself(
-    plane: ControlPlane, machine: ProcessKubelet, namespace: str, tmp_path: Path
-) -> None:
-    """No autoscaler is beside the head; a token is asked for; the operator is started again in between."""
-    apply_crds(plane)
-    desk = Desk(plane, namespace)
-    cluster = raycluster()
-    cluster["spec"]["authOptions"] = {"mode": "token"}
-
-    def run(program: str, *argv: str) -> str:
-        return desk.kubectl("exec", head, "-c", "ray-head", "--", "python", "-c", program, *argv)
-
-    with operator(plane, tmp_path, "--autoscaling", "central"):
-        desk.apply(cluster)
-        (head,) = eventually(lambda: desk.names("pods", "-l", "ray.io/node-type=head"))
-        eventually(lambda: [one["ready"] for one in containers(desk, head)] == [True], within_s=BOOT_S)
-        run(MADE, "actor1", "1")
-        eventually(lambda: ready(desk) == 1, within_s=BOOT_S)
-        first = desk.workers()
-        claims = desk.get("configmap", "demo-autoscaler-ledger")["metadata"]["ownerReferences"]
-        assert [owner["kind"] for owner in claims] == ["RayCluster"]
-    with operator(plane, tmp_path, "--autoscaling", "central"):
-        run(MADE, "actor2", "1")
-        eventually(lambda: ready(desk) == 2, within_s=BOOT_S)
-        assert set(first) < set(desk.workers())
-        run(MADE, "too-big", "2")
-        status = eventually(lambda: shown(desk, head, "2.0/2.0 CPU"))
-        assert "{'CPU': 2.0}" in status
-        eventually(lambda: {"ScalingUp", "CannotFit"} <= reasons(desk))
-        for left, name in ((1, "actor1"), (0, "actor2")):
-            run(ENDED, name)
-            eventually(lambda left=left: len(desk.workers()) == left, within_s=BOOT_S)  # type: ignore[misc]
-        assert "ScalingDown" in reasons(desk)
-        desk.kubectl("delete", "raycluster", "demo", "--timeout=60s")
-        eventually(lambda: desk.names("pods") == [])
-        eventually(lambda: "demo-autoscaler-ledger" not in desk.names("configmaps"))
-    log = (tmp_path / "operator.log").read_text()
-    assert f"cluster='{namespace}/demo'" in log
-    assert "autoscaler_failed" not in log
+def watched(desk: Desk, head: Head) -> None:
+    """Look at the autoscaler by both methods of the guide: with no worker left, nothing is used."""
+    status = desk.kubectl("exec", head.name, "-it", "-c", "ray-head", "--", "ray", "status")
+    for part in ("Node status", "Pending:", "Recent failures:", "Usage:", "Demands:"):
+        assert part in status, status
+    assert " CPU" not in status.split("Usage:")[1].split("Demands:")[0], status
+    log = desk.kubectl("logs", head.name, "-c", "autoscaler")
+    assert "autoscaler_started" in log
+    assert len(log.splitlines()[-20:]) > 1
 
 
-def shown(desk: Desk, head: str, wanted: str) -> str:
-    """Return what `ray status` prints once it says what is wanted, "" before."""
-    text = desk.kubectl("exec", head, "-c", "ray-head", "--", "ray", "status")
-    return text if wanted in text else ""
+def actors(table: str) -> dict[str, str]:
+    """Return name -> state of the actors that live or are to live, as `ray list actors` shows them."""
+    rows = [line.split() for line in table.splitlines() if " Actor " in line]
+    return {row[5]: row[3] for row in rows if row[3] != "DEAD"}
 
 
-def reasons(desk: Desk) -> set[str]:
-    """Return the reasons of all events that RayClusters have."""
-    return {one["reason"] for one in desk.get("events")["items"] if one["involvedObject"]["kind"] == "RayCluster"}
-
-
-def containers(desk: Desk, name: str) -> Any:
-    """Return the statuses of a pod's containers."""
-    return desk.get("pod", name)["status"]["containerStatuses"]
-
-
-def ready(desk: Desk) -> int:
-    """Return how many workers the RayCluster's status counts as ready."""
-    return int(desk.get("raycluster", "demo")["status"]["readyWorkerReplicas"])
+def nothing_is_left(desk: Desk) -> bool:
+    """Check that only what every namespace has is there."""
+    kinds = "pods,services,deployments,replicasets,rayclusters,roles,rolebindings,serviceaccounts,configmaps,leases"
+    found = desk.kubectl("get", kinds, "-o", "name").split()
+    assert sorted(found) == ["configmap/kube-root-ca.crt", "serviceaccount/default"]
+    return True

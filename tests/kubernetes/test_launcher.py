@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.kubernetes.operating import apply_crds, operator
 from tests.kubernetes.real_pods import NEEDS_ROOT, NODE
-from tests.kubernetes.test_autoscaled_ray import pod
+from tests.kubernetes.real_ray import pod
 from tests.kubernetes.waiting import eventually
 
 from rayfleet.testing.kubernetes.background import Background

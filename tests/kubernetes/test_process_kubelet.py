@@ -1,10 +1,12 @@
 """Pods that really run: their files, variables, network, probes, restarts, logs and exec are those of a cluster."""
 
+import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.kubernetes.real_pods import NEEDS_ROOT, NODE, Desk, sh
+from tests.kubernetes.real_pods import NEEDS_ROOT, NODE, Desk, disk, forwarded, sh
 from tests.kubernetes.waiting import eventually
 
 from rayfleet.testing.kubernetes.background import Background
@@ -119,6 +121,59 @@ def test_exec_runs_inside_and_tells_how_it_ended(desk: Desk) -> None:
     with pytest.raises(CommandFailed, match=r"exit code 3"):
         desk.kubectl("exec", "box", "--", "sh", "-c", "exit 3")
     assert not Path("/inside").exists()
+
+
+ECHO = """
+import socketserver, threading
+
+class Shout(socketserver.BaseRequestHandler):
+    def handle(self):
+        while said := self.request.recv(9):
+            self.request.sendall(said.upper())
+
+socketserver.ThreadingTCPServer(("", 7000), Shout).serve_forever()
+"""
+
+
+def test_ports_are_forwarded_both_ways_and_each_connection_ends_for_itself(desk: Desk) -> None:
+    probe = {"tcpSocket": {"port": 7000}, "periodSeconds": 1}
+    desk.run("shouts", {"command": ["python3", "-c", ECHO], "readinessProbe": probe})
+    desk.ready("shouts")
+    with forwarded(desk.plane, desk.namespace, "pod/shouts", 7000) as address:
+        for _ in range(2):
+            with connected(address) as one, connected(address) as two:
+                one.sendall(b"first")
+                two.sendall(b"second " * 10_000)
+                assert one.recv(9) == b"FIRST"
+                one.shutdown(socket.SHUT_WR)
+                assert one.recv(9) == b""
+                two.shutdown(socket.SHUT_WR)
+                assert b"".join(iter(lambda: two.recv(65_536), b"")) == b"SECOND " * 10_000
+    with forwarded(desk.plane, desk.namespace, "pod/shouts", 7001) as address, connected(address) as nobody:
+        assert nobody.recv(9) == b"", "nobody listens there"
+
+
+def connected(address: str) -> socket.socket:
+    """Connect to HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    return socket.create_connection((host, int(port)), 30)
+
+
+def test_a_claim_is_the_folder_of_its_disk_and_outlives_pods(desk: Desk, tmp_path: Path) -> None:
+    name = f"disk-{desk.namespace}"
+    request = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "kept"}}
+    wanted = [disk(name, tmp_path), {**claim, "spec": {**request, "storageClassName": name}}]
+    desk.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": wanted}))
+    volumes = [{"name": "kept", "persistentVolumeClaim": {"claimName": "kept"}}]
+    mounted = [{"name": "kept", "mountPath": "/kept"}]
+    for number in (1, 2):
+        script = sh("echo again >>/kept/file; wc -l </kept/file", volumeMounts=mounted)
+        desk.run(f"writes-{number}", script, volumes=volumes, restartPolicy="Never")
+        eventually(lambda number=number: desk.status(f"writes-{number}")["phase"] == "Succeeded")  # type: ignore[misc]
+        assert desk.logs(f"writes-{number}").strip() == str(number)
+    assert (tmp_path / "file").read_text() == "again\nagain\n"
+    desk.plane.kubectl("delete", "persistentvolume", name, "--wait=false")
 
 
 def test_init_containers_run_first_and_share_volumes(desk: Desk) -> None:

@@ -10,6 +10,8 @@ T = TypeVar("T")
 
 PATIENCE_S = 60.0
 """Machines that run tests are slow and shared: this bounds a hang, it measures nothing."""
+LOOK_S = 0.2
+"""Every look may be a run of kubectl: more of them would only slow down what is waited for."""
 
 
 def eventually(look: Callable[[], T], *, within_s: float = PATIENCE_S) -> T:
@@ -25,4 +27,4 @@ def eventually(look: Callable[[], T], *, within_s: float = PATIENCE_S) -> T:
             problem = failure
         if time.monotonic() > end:
             raise problem
-        time.sleep(0.1)
+        time.sleep(LOOK_S)

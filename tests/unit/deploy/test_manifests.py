@@ -16,7 +16,7 @@ import rayfleet
 from rayfleet.config.rayio.crds import definitions, schema
 from rayfleet.config.rayio.policy import policy_of
 from rayfleet.config.rayio.raycluster import RayClusterSpec
-from rayfleet.kube_operator.main import Started, operator_settings
+from rayfleet.kube_operator.main import LEASE_NAME, Started, operator_settings
 from rayfleet.kube_operator.permissions import GRANTED, OWN, WATCHED, rules
 from rayfleet.testing.recording_kube import rights_of
 from rayfleet.wire.kube.objects import POD, RAY_CLUSTER, Object
@@ -195,6 +195,12 @@ class TestOperator:
         for binding in bindings:
             (subject,) = binding["subjects"]
             assert (subject["name"], subject["namespace"]) == (account["metadata"]["name"], own)
+
+    @pytest.mark.parametrize("case", OPERATORS, ids=lambda case: case.name)
+    def test_the_lease_by_which_it_works_goes_with_the_release(self, case: Case) -> None:
+        (lease,) = of_kind(case.golden.read_text(encoding="utf-8"), "Lease")
+        assert lease["metadata"]["name"] == LEASE_NAME
+        assert "spec" not in lease, "an upgrade of the release takes it from nobody"
 
     def test_it_watches_the_namespaces_that_it_has_roles_for(self) -> None:
         found = {}

@@ -1,4 +1,4 @@
-"""What a kubelet answers on its port: logs and exec, for `kubectl logs` and `kubectl exec` through the API server.
+"""What a kubelet answers on its port: `kubectl logs`, `kubectl exec`, `kubectl port-forward`, through the API server.
 
 Only the API server may ask: it shows a certificate of the plane's authority. Exec is Kubernetes' WebSocket protocol
 (channels 0 to 3 for input, output, errors and the result), which kubectl tries first; terminals are not made.
@@ -14,6 +14,8 @@ from aiohttp import WSMsgType, web
 
 from rayfleet.testing.kubernetes.certificates import make_own_certificate
 from rayfleet.testing.kubernetes.pod_run import PodRun
+from rayfleet.testing.kubernetes.port_forward import PROTOCOL as FORWARDING
+from rayfleet.testing.kubernetes.port_forward import PortForward
 
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 STDIN, STDOUT, STDERR, RESULT = 0, 1, 2, 3
@@ -38,6 +40,7 @@ class KubeletServer:
         app = web.Application()
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._logs)
         app.router.add_get("/exec/{namespace}/{pod}/{container}", self._exec)
+        app.router.add_get("/portForward/{namespace}/{pod}", self._port_forward)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, 0, ssl_context=self._tls(host))
@@ -95,6 +98,13 @@ class KubeletServer:
         else:
             await _run(socket, argv, wants_input=request.query.get("input") == "1")
         await socket.close()
+        return socket
+
+    async def _port_forward(self, request: web.Request) -> web.StreamResponse:
+        pod = self._pod(request)
+        socket = web.WebSocketResponse(protocols=(FORWARDING,))
+        await socket.prepare(request)
+        await PortForward(socket, pod.ip).serve()
         return socket
 
 

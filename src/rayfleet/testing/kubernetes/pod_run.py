@@ -108,12 +108,12 @@ class PodRun:
 
     async def _lay_out(self) -> dict[str, Path]:
         sources = await self._sources()
-        return {
-            volume["name"]: lay_out(
-                volume, self.folder / "volumes", sources, await pod_sources.tokens(self.site.api, self.object, volume)
-            )
-            for volume in self.object["spec"].get("volumes", ())
-        }
+        laid = {}
+        for volume in self.object["spec"].get("volumes", ()):
+            there = await pod_sources.with_disk(self.site.api, self.object, volume)
+            tokens = await pod_sources.tokens(self.site.api, self.object, volume)
+            laid[volume["name"]] = lay_out(there, self.folder / "volumes", sources, tokens)
+        return laid
 
     async def _sources(self) -> Sources:
         told = {"podIP": self.ip, "podIPs": [{"ip": self.ip}], "hostIP": self.host_ip}

@@ -1,10 +1,10 @@
-"""Fetches what a pod refers to: config maps, secrets, and tokens of its service account."""
+"""Fetches what a pod refers to: config maps, secrets, tokens of its service account, and the disks of its claims."""
 
 import base64
 from typing import Any
 
 from rayfleet.testing.kubernetes.api import Api, ApiError
-from rayfleet.testing.kubernetes.pod_environment import Sources, references
+from rayfleet.testing.kubernetes.pod_environment import MissingSource, Sources, references
 from rayfleet.testing.kubernetes.pod_volumes import token_requests
 
 Json = dict[str, Any]
@@ -37,13 +37,37 @@ async def tokens(api: Api, pod: Json, volume: Json) -> dict[str, str]:
     return made
 
 
-async def _map(api: Api, path: str) -> dict[str, bytes] | None:
+async def with_disk(api: Api, pod: Json, volume: Json) -> Json:
+    """Return a volume with the folder of this machine that its claim is bound to; others as they are.
+
+    MissingSource: the claim or its disk is not there, or the disk is no folder of this machine (hostPath, local).
+    """
+    if "persistentVolumeClaim" not in volume:
+        return volume
+    name = volume["persistentVolumeClaim"]["claimName"]
+    claim = await _found(api, f"/api/v1/namespaces/{pod['metadata']['namespace']}/persistentvolumeclaims/{name}")
+    bound = claim["spec"].get("volumeName") if claim else None
+    disk = await _found(api, f"/api/v1/persistentvolumes/{bound}") if bound else None
+    folder = (disk["spec"].get("hostPath") or disk["spec"].get("local")) if disk else None
+    if not folder:
+        raise MissingSource(f'the claim "{name}" has no folder of this machine')
+    return {"name": volume["name"], "hostPath": folder}
+
+
+async def _found(api: Api, path: str) -> Json | None:
     try:
-        found = await api.insist("GET", path)
+        found: Json = await api.insist("GET", path)
     except ApiError as refusal:
         if refusal.status == MISSING:
             return None
         raise
+    return found
+
+
+async def _map(api: Api, path: str) -> dict[str, bytes] | None:
+    found = await _found(api, path)
+    if found is None:
+        return None
     encoded = found.get("binaryData") or {} if found["kind"] == "ConfigMap" else found.get("data") or {}
     plain = found.get("data") or {} if found["kind"] == "ConfigMap" else {}
     decoded = {key: base64.b64decode(value) for key, value in encoded.items()}

@@ -23,7 +23,7 @@ def token_requests(volume: Json) -> list[Json]:
 def lay_out(volume: Json, folder: Path, sources: Sources, tokens: Mapping[str, str]) -> Path:
     """Make one volume below the pod's folder and return it; `tokens`: file name -> token of a projected volume.
 
-    MissingSource: a config map or secret is not there. NoSuchVolume: another kind, such as a claim without a disk.
+    MissingSource: a config map or secret is not there. NoSuchVolume: another kind; a claim has to be its disk by now.
     """
     if "hostPath" in volume:
         return Path(volume["hostPath"]["path"])

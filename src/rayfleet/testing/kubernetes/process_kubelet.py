@@ -102,6 +102,14 @@ class ProcessKubelet:
         """Return a pod that is here."""
         return next((pod for pod in self.pods.values() if (pod.namespace, pod.name) == (namespace, name)), None)
 
+    async def add_node(self, spec: NodeSpec) -> None:
+        """Register one more node: another name for this machine."""
+        await self._nodes.add(spec)
+
+    async def remove_node(self, name: str) -> None:
+        """Take a node away as a cloud does; the control plane deletes its pods a minute later. KeyError: not ours."""
+        await self._nodes.remove(name)
+
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         """Have something done beside; what fails there fails the kubelet when it ends."""
         task = asyncio.create_task(work)
