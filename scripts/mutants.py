@@ -1,86 +1,368 @@
-"""What a mutation run has found (`make mutants`): a table by file, and how each mutant that no test noticed differs.
+"""A mutation run over the planner (`make mutants`): does a test fail when the planner is changed in a small way?
 
-python scripts/mutants.py [--diffs] [FOLDER]      reads what mutmut has left in FOLDER (`mutants`)
+python scripts/mutants.py [--sample N] [--longest SECONDS] [--diffs] [NAME ...]     NAME: `room.*`, `packing.slow._repeats:12`
 
-It may be asked while mutmut runs. Times are of the test runs alone, in seconds of the clock.
+mutmut makes the changes; everything else is here, as it costs a hundredth that way: pytest imports and collects once,
+and each mutant is a forked child that puts the changed code into the function and runs, the quickest first, the
+tests that reach it, up to the first failure. What it finds stays in `mutants/`; stopped and started again it goes on.
 """
 
+import __future__
 import argparse
+import ast
+import gc
+import hashlib
 import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import unified_diff
+from fnmatch import fnmatch
+from itertools import groupby
 from pathlib import Path
+from types import FrameType, FunctionType
+from typing import Any
 
-FATES = {None: "not run", 0: "survived", 1: "killed", 3: "killed", 5: "no test", 33: "no test", 37: "mypy"}
-"""What mutmut's exit codes mean; any other is a mutant that was ended because its tests did not end."""
-COLUMNS = ("made", "mypy", "killed", "timed out", "survived", "no test", "not run")
+import pytest
+from _pytest.runner import runtestprotocol
+
+ROOM = Path("src/rayfleet/planner")
+OUT = Path("mutants")
+TESTS = ("tests/unit/planner", "tests/golden")
+SELECTED = (
+    *TESTS,
+    # Ray's time, not ours; and plans made by another process, which the change does not reach.
+    "--deselect=tests/unit/planner/packing/test_gates.py::test_never_dearer_than_rays_own_planner",
+    "--deselect=tests/golden/test_plans.py::test_plans_are_the_same_whatever_the_hash_seed",
+    *("-m", "not ray and not slow and not guides and not e2e"),
+    *("-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=no", "--assert=plain"),
+)
+# Not as in pyproject: a changed copy of a function beside the function itself is what is to be judged, nothing else.
+MYPY = ("--config-file=", "--strict", "--explicit-package-bases", "--ignore-missing-imports", "--output=json")
+COLUMNS = ("made", "mypy", "sampled", "killed", "timed out", "survived", "no test")
+MEMORY_BYTES = 6 * 2**30
+"""What a mutant may take: one that fills memory without end must not take the machine's."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mutated:
-    """A file and what became of each of its mutants, by name."""
+class Mutant:
+    """One change to one function: `file` and `function` as `packing/slow.py` and `Class.method`, and its text."""
 
-    path: Path
-    fates: dict[str, str]
+    file: str
+    function: str
+    number: int
+    text: str
+    before: str
+
+    @property
+    def where(self) -> str:
+        """The function's name within the planner."""
+        return f"{self.file.removesuffix('.py').replace('/', '.')}.{self.function}"
+
+    @property
+    def name(self) -> str:
+        """The name under which it is asked for."""
+        return f"{self.where}:{self.number}"
+
+    @property
+    def place(self) -> int:
+        """Its place in the order in which a sample is taken: as good as chance, the same each time."""
+        return zlib.crc32(self.name.encode())
+
+    def difference(self) -> str:
+        """What is changed, as a diff."""
+        lines = unified_diff(self.before.splitlines(), self.text.splitlines(), n=1, lineterm="")
+        return "\n".join(line for line in lines if not line.startswith(("---", "+++")))
+
+
+def _hash(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12]
+
+
+# ---- what is changed ----------------------------------------------------------------------------------------------------
+
+
+def made(path: Path) -> list[Mutant]:
+    """Make every mutant of a file; remembered by its text."""
+    file, text = path.relative_to(ROOM).as_posix(), path.read_text(encoding="utf-8")
+    kept = OUT / "made" / f"{_hash(file, text)}.py"
+    if not kept.exists():
+        from mutmut.mutation.file_mutation import mutate_file_contents  # noqa: PLC0415 - takes a second
+
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(mutate_file_contents(str(path), text).code, encoding="utf-8")
+    code = kept.read_text(encoding="utf-8")
+    lines = code.splitlines()
+    found: list[Mutant] = []
+    before = ""
+    for node in _functions(ast.parse(code)):
+        stem, _, number = node.name.partition("__mutmut_")
+        if number:
+            plain = stem.rpartition("ǁ")[2] if "ǁ" in stem else stem.removeprefix("x_")
+            body = "\n".join(lines[_first(node) - 1 : node.end_lineno]).replace(node.name, plain, 1)
+            if number == "orig":
+                before = body
+            else:
+                owner = stem.split("ǁ")[1] + "." if "ǁ" in stem else ""
+                found.append(Mutant(file, owner + plain, int(number), body, before))
+    return found
+
+
+def _functions(tree: ast.Module) -> Iterator[ast.FunctionDef]:
+    for node in tree.body:
+        inside = node.body if isinstance(node, ast.ClassDef) else [node]
+        yield from (one for one in inside if isinstance(one, ast.FunctionDef))
+
+
+def _first(node: ast.FunctionDef) -> int:
+    return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+
+
+# ---- what strict mypy refuses -------------------------------------------------------------------------------------------
+
+
+def refused(mutants: list[Mutant]) -> set[str]:
+    """Return the names of those that mypy refuses: they cannot land either. Remembered by the file's mutants."""
+    names: set[str] = set()
+    new: dict[Path, list[Mutant]] = {}
+    for file, those in groupby(mutants, key=lambda mutant: mutant.file):
+        listed = list(those)
+        kept = OUT / "refused" / f"{_hash(file, *(mutant.text for mutant in listed))}.json"
+        if kept.exists():
+            names.update(json.loads(kept.read_text(encoding="utf-8")))
+        else:
+            new[kept] = listed
+    if new:
+        found = _typed([mutant for listed in new.values() for mutant in listed])
+        for kept, listed in new.items():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            mine = sorted(mutant.name for mutant in listed if mutant.name in found)
+            kept.write_text(json.dumps(mine), encoding="utf-8")
+        names |= found
+    return names
+
+
+def _typed(mutants: list[Mutant]) -> set[str]:
+    """Write each mutant under a name of its own below its function, and let mypy read them all at once."""
+    tree = OUT / "typed"
+    shutil.rmtree(tree, ignore_errors=True)
+    shutil.copytree("src", tree)
+    at: dict[tuple[str, int], str] = {}
+    for file, those in groupby(mutants, key=lambda mutant: mutant.file):
+        path = tree / ROOM.relative_to("src") / file
+        lines = [(line, "") for line in path.read_text(encoding="utf-8").splitlines()]
+        ends = {_name(owner, node): node.end_lineno or 0 for owner, node in _owned(ast.parse(path.read_text("utf-8")))}
+        for mutant in sorted(those, key=lambda mutant: -ends[mutant.function]):
+            plain = mutant.function.rpartition(".")[2]
+            text = mutant.text.replace(f"def {plain}(", f"def {plain}__{mutant.number}(", 1)
+            lines[ends[mutant.function] : ends[mutant.function]] = [(line, mutant.name) for line in text.splitlines()]
+        path.write_text("\n".join(line for line, _ in lines) + "\n", encoding="utf-8")
+        at.update({(str(path), number): name for number, (_, name) in enumerate(lines, 1) if name})
+    command = [sys.executable, "-m", "mypy", *MYPY, str(tree / ROOM.relative_to("src"))]
+    told = subprocess.run(command, env={**os.environ, "MYPYPATH": str(tree)}, capture_output=True, text=True, check=False)
+    if told.returncode not in (0, 1):
+        sys.exit(f"mypy: {told.stderr or told.stdout}")
+    errors = [json.loads(line) for line in told.stdout.splitlines()]
+    return {at.get((error["file"], error["line"]), "") for error in errors if error["severity"] == "error"} - {""}
+
+
+def _owned(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
+    for node in tree.body:
+        inside = node.body if isinstance(node, ast.ClassDef) else [node]
+        owner = node.name if isinstance(node, ast.ClassDef) else ""
+        yield from ((owner, one) for one in inside if isinstance(one, ast.FunctionDef))
+
+
+def _name(owner: str, node: ast.FunctionDef) -> str:
+    return f"{owner}.{node.name}" if owner else node.name
+
+
+# ---- running ------------------------------------------------------------------------------------------------------------
+
+
+def put_in(mutant: Mutant) -> None:
+    """Give the function the changed code, wherever it has been imported to."""
+    module = sys.modules[f"rayfleet.planner.{mutant.file.removesuffix('.py').replace('/', '.')}".removesuffix(".__init__")]
+    owner, _, plain = mutant.function.rpartition(".")
+    text = f"class {owner}:\n{mutant.text}" if owner else mutant.text
+    tree = ast.parse(text)
+    (node,) = _functions(tree)
+    node.decorator_list = []
+    made: dict[str, Any] = {}
+    code = compile(tree, str(ROOM / mutant.file), "exec", flags=__future__.annotations.compiler_flag, dont_inherit=True)
+    exec(code, dict(vars(module)), made)  # noqa: S102 - our own source, with one small change
+    changed = vars(made[owner])[plain] if owner else made[plain]
+    target = vars(getattr(module, owner))[plain] if owner else getattr(module, plain)
+    target = getattr(target, "__func__", target)
+    assert isinstance(target, FunctionType)
+    target.__code__ = changed.__code__
+    target.__defaults__, target.__kwdefaults__ = changed.__defaults__, changed.__kwdefaults__
+
+
+@dataclass(slots=True)
+class Reach:
+    """A test, how long it takes, and which of the planner's functions it reaches."""
+
     seconds: float
-
-    @classmethod
-    def read(cls, meta: Path) -> "Mutated":
-        """Read mutmut's record of one file."""
-        told = json.loads(meta.read_text(encoding="utf-8"))
-        fates = {name: FATES.get(code, "timed out") for name, code in told["exit_code_by_key"].items()}
-        return cls(meta.with_suffix(""), fates, sum(told["durations_by_key"].values()))
-
-    def survivors(self) -> Iterator[tuple[str, str]]:
-        """Yield name with fate, and difference, of every mutant that no test has noticed."""
-        lines = self.path.read_text(encoding="utf-8").splitlines()
-        spans = json.loads(Path(f"{self.path}.spans").read_text(encoding="utf-8"))["spans"]
-        for name, fate in self.fates.items():
-            if fate in ("survived", "no test"):
-                own = name.rpartition(".")[2]
-                before = _source(lines, spans, f"{own.rpartition('__mutmut_')[0]}__mutmut_orig")
-                differs = unified_diff(before, _source(lines, spans, own), n=1, lineterm="")
-                yield f"{name}: {fate}", "\n".join(line for line in differs if not line.startswith(("---", "+++")))
+    reached: set[str]
 
 
-def _source(lines: list[str], spans: dict[str, list[int]], name: str) -> list[str]:
-    """Return the lines of a function under the name that all its mutants share."""
-    first, last = spans[name]
-    while f"def {name}(" not in lines[first - 1]:
-        first += 1
-    return [line.replace(name, name.rpartition("__mutmut_")[0]) for line in lines[first - 1 : last]]
+class Run:
+    """Pytest's loop over the tests, taken over: one loop per mutant, each in a child of its own."""
+
+    def __init__(self, mutants: list[Mutant], longest_s: float) -> None:
+        self.mutants, self.longest_s = mutants, longest_s
+        self.items: dict[str, pytest.Item] = {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Run each mutant, and write down what became of it."""
+        self.items = {item.nodeid: item for item in session.items}
+        reach, key = self._measured()
+        known = fates()
+        gc.freeze()
+        with (OUT / "fates.jsonl").open("a", encoding="utf-8", buffering=1) as out:
+            for count, mutant in enumerate(self.mutants, 1):
+                before = known.get(mutant.name, {})
+                if before.get("text") == _hash(mutant.text) and (before["fate"] in ("killed", "timed out") or before["tests"] == key):
+                    continue
+                start = time.monotonic()
+                fate = self._fate(mutant, reach)
+                seconds = round(time.monotonic() - start, 2)
+                out.write(json.dumps({"name": mutant.name, "text": _hash(mutant.text), "fate": fate, "seconds": seconds, "tests": key}) + "\n")
+                if fate in ("survived", "no test"):
+                    print(f"{mutant.name}: {fate} ({seconds} s, {count} of {len(self.mutants)})\n{mutant.difference()}\n", flush=True)
+        return True
+
+    def _measured(self) -> tuple[dict[str, Reach], str]:
+        """Run every test once as it is; remembered by the text of the package and of the tests."""
+        texts = [path.read_text(encoding="utf-8") for top in ("src/rayfleet/planner", *TESTS) for path in sorted(Path(top).rglob("*.py"))]
+        kept = OUT / f"reach-{_hash(*texts)}.json"
+        if not kept.exists() and _in_child(lambda: self._measure(kept)):
+            sys.exit("a test fails without any change: see `make test`")
+        told = json.loads(kept.read_text(encoding="utf-8"))
+        return {name: Reach(seconds, set(reached)) for name, (seconds, reached) in told.items()}, f"{kept.stem} {self.longest_s}"
+
+    def _measure(self, kept: Path) -> int:
+        told: dict[str, tuple[float, list[str]]] = {}
+        inside = str(ROOM.resolve()) + "/"
+        for name, item in self.items.items():
+            seen: set[Any] = set()
+
+            def look(frame: FrameType, _event: str, _arg: object, seen: set[Any] = seen) -> None:
+                seen.add(frame.f_code)
+
+            start = time.process_time()
+            sys.settrace(look)
+            failed = _fails(item)
+            sys.settrace(None)
+            if failed:
+                os.write(2, f"{name} fails\n".encode())
+                return 1
+            names = {(code.co_filename, code.co_qualname.partition(".<locals>")[0]) for code in seen}
+            reached = [f"{file.removeprefix(inside).removesuffix('.py').replace('/', '.')}.{function}" for file, function in names if file.startswith(inside)]
+            told[name] = (round(time.process_time() - start, 4), sorted(reached))
+        kept.write_text(json.dumps(told), encoding="utf-8")
+        return 0
+
+    def _fate(self, mutant: Mutant, reach: dict[str, Reach]) -> str:
+        reaching = sorted((test.seconds, name) for name, test in reach.items() if mutant.where in test.reached)
+        tests = [(seconds, name) for seconds, name in reaching if seconds <= self.longest_s]
+        if not tests:
+            return "no test"
+
+        def child() -> int:
+            limit = int(15 + 4 * sum(seconds for seconds, _ in tests))
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
+            resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+            put_in(mutant)
+            return int(any(_fails(self.items[name]) for _, name in tests))
+
+        return {0: "survived", 1: "killed"}.get(_in_child(child), "timed out")
 
 
-def table(files: list[Mutated]) -> str:
+def _fails(item: pytest.Item) -> bool:
+    return any(report.failed for report in runtestprotocol(item, log=False, nextitem=None))
+
+
+def _in_child(work: Any) -> int:
+    """Do it in a child without output; return 0 or 1, or something else when it was ended."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            code = work()
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+# ---- what was found -----------------------------------------------------------------------------------------------------
+
+
+def fates() -> dict[str, dict[str, Any]]:
+    """Return what is written about each mutant, the last word."""
+    path = OUT / "fates.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return {told["name"]: told for told in map(json.loads, lines)}
+
+
+def table(mutants: list[Mutant], no: set[str], chosen: list[Mutant]) -> str:
     """Return counts by file, as Markdown."""
     rows = ["| file | " + " | ".join(COLUMNS) + " | seconds |", "|---|" + "---:|" * (len(COLUMNS) + 1)]
     total: Counter[str] = Counter()
-    for file in files:
-        counts = Counter(file.fates.values())
-        counts["made"] = len(file.fates)
+    known = fates()
+    for file, those in groupby(mutants, key=lambda mutant: mutant.file):
+        listed = list(those)
+        found = [known[m.name] for m in chosen if m.file == file and known.get(m.name, {}).get("text") == _hash(m.text)]
+        counts = Counter(told["fate"] for told in found)
+        counts.update(made=len(listed), mypy=sum(m.name in no for m in listed), sampled=len(found))
+        counts["ms"] = int(1000 * sum(told["seconds"] for told in found))
         total += counts
-        rows.append(_row(f"`{file.path.name}`", counts, file.seconds))
-    rows.append(_row("all", total, sum(file.seconds for file in files)))
-    return "\n".join(rows)
+        rows.append(_row(f"`{file}`", counts))
+    return "\n".join([*rows, _row("all", total)])
 
 
-def _row(name: str, counts: Counter[str], seconds: float) -> str:
-    return f"| {name} | " + " | ".join(str(counts[column]) for column in COLUMNS) + f" | {seconds:.0f} |"
+def _row(name: str, counts: Counter[str]) -> str:
+    return f"| {name} | " + " | ".join(str(counts[column]) for column in COLUMNS) + f" | {counts['ms'] // 1000} |"
+
+
+def sample(mutants: Iterable[Mutant], per_file: int | None) -> list[Mutant]:
+    """Return so many of each file; a larger sample holds the smaller one."""
+    ordered = sorted(mutants, key=lambda mutant: (mutant.file, mutant.place))
+    return [one for _, those in groupby(ordered, key=lambda mutant: mutant.file) for one in list(those)[:per_file]]
 
 
 def main() -> None:
-    """Print the table, and with `--diffs` the survivors."""
+    """Run what is asked for, and print the table, and with `--diffs` the survivors once more."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("mutants"))
-    parser.add_argument("--diffs", action="store_true")
+    parser.add_argument("names", nargs="*", default=["*"], metavar="NAME")
+    parser.add_argument("--sample", type=int, metavar="N", help="so many of each file (all of them)")
+    parser.add_argument("--longest", type=float, default=0.5, metavar="SECONDS", help="leave out longer tests (0.5)")
+    parser.add_argument("--diffs", action="store_true", help="run nothing: show what has survived")
     asked = parser.parse_args()
-    files = [Mutated.read(meta) for meta in sorted(asked.folder.rglob("*.py.meta"))]
-    for file in files if asked.diffs else ():
-        for name, difference in file.survivors():
-            print(f"{name}\n{difference}\n")
-    print(table([file for file in files if file.fates]))
+    mutants = [one for path in sorted(ROOM.rglob("*.py")) for one in made(path)]
+    asked_for = {one.file for one in mutants if any(fnmatch(one.name, name) for name in asked.names)}
+    mutants = [one for one in mutants if one.file in asked_for]
+    no = refused(mutants)
+    allowed = [one for one in mutants if one.name not in no and any(fnmatch(one.name, name) for name in asked.names)]
+    chosen = sample(allowed, asked.sample)
+    if not asked.diffs:
+        pytest.main([*SELECTED], plugins=[Run(chosen, asked.longest)])
+    known = fates()
+    for mutant in chosen if asked.diffs else ():
+        if known.get(mutant.name, {}).get("fate") in ("survived", "no test"):
+            print(f"{mutant.name}: {known[mutant.name]['fate']}\n{mutant.difference()}\n")
+    print(table(mutants, no, chosen))
 
 
 if __name__ == "__main__":
