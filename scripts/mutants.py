@@ -25,6 +25,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import unified_diff
 from fnmatch import fnmatch
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from types import FrameType, FunctionType
@@ -53,13 +54,17 @@ MEMORY_BYTES = 6 * 2**30
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One change to one function: `file` and `function` as `packing/slow.py` and `Class.method`, and its text."""
+    """One change to one function: `file` and `function` as `packing/slow.py` and `Class.method`, and its text.
+
+    `lines`: those of the changed statement in the file.
+    """
 
     file: str
     function: str
     number: int
     text: str
     before: str
+    lines: range
 
     @property
     def where(self) -> str:
@@ -76,10 +81,10 @@ class Mutant:
         """Its place in the order in which a sample is taken: as good as chance, the same each time."""
         return zlib.crc32(self.name.encode())
 
-    def difference(self) -> str:
-        """What is changed, as a diff."""
+    def told(self, fate: str) -> str:
+        """What became of it, and what is changed, as a diff."""
         lines = unified_diff(self.before.splitlines(), self.text.splitlines(), n=1, lineterm="")
-        return "\n".join(line for line in lines if not line.startswith(("---", "+++")))
+        return f"{self.name}: {fate}\n" + "".join(f"{line}\n" for line in lines if not line.startswith(("---", "+++")))
 
 
 def _hash(*texts: str) -> str:
@@ -102,6 +107,7 @@ def made(path: Path) -> list[Mutant]:
     lines = code.splitlines()
     found: list[Mutant] = []
     before = ""
+    at = {_name(owner, node): node for owner, node in _owned(ast.parse(text))}
     for node in _functions(ast.parse(code)):
         stem, _, number = node.name.partition("__mutmut_")
         if number:
@@ -111,8 +117,21 @@ def made(path: Path) -> list[Mutant]:
                 before = body
             else:
                 owner = stem.split("ǁ")[1] + "." if "ǁ" in stem else ""
-                found.append(Mutant(file, owner + plain, int(number), body, before))
+                lines_at = _changed(at[owner + plain], before.splitlines(), body.splitlines())
+                found.append(Mutant(file, owner + plain, int(number), body, before, lines_at))
     return found
+
+
+def _changed(function: ast.FunctionDef, before: list[str], after: list[str]) -> range:
+    """Return the lines of the innermost statement that is changed; of one with a block, those above the block."""
+    same = next((n for n, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), len(after) - 1)
+    line = _first(function) + same
+    inside = [n for n in ast.walk(function) if isinstance(n, ast.stmt) and n.lineno <= line <= (n.end_lineno or 0)]
+    innermost = max(inside, key=lambda statement: statement.lineno)
+    if innermost is function:
+        return range(_first(function), (function.end_lineno or 0) + 1)
+    block = getattr(innermost, "body", None)
+    return range(innermost.lineno, block[0].lineno if block else (innermost.end_lineno or 0) + 1)
 
 
 def _functions(tree: ast.Module) -> Iterator[ast.FunctionDef]:
@@ -206,12 +225,18 @@ def put_in(mutant: Mutant) -> None:
     target.__defaults__, target.__kwdefaults__ = changed.__defaults__, changed.__kwdefaults__
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Reach:
-    """A test, how long it takes, and which of the planner's functions it reaches."""
+    """How long each test takes, and which tests run each line (`room.py:45`). `key`: which package and tests it is of."""
 
-    seconds: float
-    reached: set[str]
+    seconds: dict[str, float]
+    lines: dict[str, list[str]]
+    key: str
+
+    def tests(self, mutant: Mutant, longest_s: float) -> list[str]:
+        """Return the tests that run the changed statement, the quickest first."""
+        found = {name for line in mutant.lines for name in self.lines.get(f"{mutant.file}:{line}", ())}
+        return sorted((n for n in found if self.seconds[n] <= longest_s), key=lambda n: (self.seconds[n], n))
 
 
 class Run:
@@ -225,71 +250,97 @@ class Run:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Run each mutant, and write down what became of it."""
         self.items = {item.nodeid: item for item in session.items}
-        reach, key = self._measured()
+        reach = self._reach()
         known = fates()
         gc.freeze()
         with (OUT / "fates.jsonl").open("a", encoding="utf-8", buffering=1) as out:
             for count, mutant in enumerate(self.mutants, 1):
                 before = known.get(mutant.name, {})
-                if before.get("text") == _hash(mutant.text) and (before["fate"] in ("killed", "timed out") or before["tests"] == key):
+                told = {"name": mutant.name, "text": _hash(mutant.text), "tests": f"{reach.key} {self.longest_s}"}
+                if before.get("text") == told["text"] and (
+                    before["fate"] in ("killed", "timed out") or before["tests"] == told["tests"]
+                ):
                     continue
                 start = time.monotonic()
                 fate = self._fate(mutant, reach)
                 seconds = round(time.monotonic() - start, 2)
-                out.write(json.dumps({"name": mutant.name, "text": _hash(mutant.text), "fate": fate, "seconds": seconds, "tests": key}) + "\n")
+                out.write(json.dumps({**told, "fate": fate, "seconds": seconds}) + "\n")
                 if fate in ("survived", "no test"):
-                    print(f"{mutant.name}: {fate} ({seconds} s, {count} of {len(self.mutants)})\n{mutant.difference()}\n", flush=True)
+                    print(f"{mutant.told(fate)}({count} of {len(self.mutants)}, {seconds} s)\n", flush=True)
         return True
 
-    def _measured(self) -> tuple[dict[str, Reach], str]:
-        """Run every test once as it is; remembered by the text of the package and of the tests."""
-        texts = [path.read_text(encoding="utf-8") for top in ("src/rayfleet/planner", *TESTS) for path in sorted(Path(top).rglob("*.py"))]
-        kept = OUT / f"reach-{_hash(*texts)}.json"
-        if not kept.exists() and _in_child(lambda: self._measure(kept)):
-            sys.exit("a test fails without any change: see `make test`")
-        told = json.loads(kept.read_text(encoding="utf-8"))
-        return {name: Reach(seconds, set(reached)) for name, (seconds, reached) in told.items()}, f"{kept.stem} {self.longest_s}"
+    def _reach(self) -> Reach:
+        """Run every test once as it is; remembered, file by file, by the text of the planner and of the tests."""
+        shared = [path.read_text("utf-8") for top in (str(ROOM), *TESTS) for path in sorted(Path(top).rglob("*.py")) if not path.name.startswith("test_")]
+        seconds: dict[str, float] = {}
+        lines: dict[str, list[str]] = {}
+        (OUT / "reach").mkdir(exist_ok=True)
+        keys: list[str] = []
+        for path, those in groupby(self.items.items(), key=lambda item: item[1].path):
+            keys.append(_hash(*shared, path.read_text(encoding="utf-8")))
+            kept, items = OUT / "reach" / f"{path.stem}-{keys[-1]}.json", dict(those)
+            if not kept.exists() and _in_child(partial(_measure, items, kept)):
+                sys.exit("a test fails without any change: see `make test`")
+            told = json.loads(kept.read_text(encoding="utf-8"))
+            seconds.update(told["seconds"])
+            for at, names in told["lines"].items():
+                lines.setdefault(at, []).extend(names)
+        return Reach(seconds, lines, _hash(*keys))
 
-    def _measure(self, kept: Path) -> int:
-        told: dict[str, tuple[float, list[str]]] = {}
-        inside = str(ROOM.resolve()) + "/"
-        for name, item in self.items.items():
-            seen: set[Any] = set()
-
-            def look(frame: FrameType, _event: str, _arg: object, seen: set[Any] = seen) -> None:
-                seen.add(frame.f_code)
-
-            start = time.process_time()
-            sys.settrace(look)
-            failed = _fails(item)
-            sys.settrace(None)
-            if failed:
-                os.write(2, f"{name} fails\n".encode())
-                return 1
-            names = {(code.co_filename, code.co_qualname.partition(".<locals>")[0]) for code in seen}
-            reached = [f"{file.removeprefix(inside).removesuffix('.py').replace('/', '.')}.{function}" for file, function in names if file.startswith(inside)]
-            told[name] = (round(time.process_time() - start, 4), sorted(reached))
-        kept.write_text(json.dumps(told), encoding="utf-8")
-        return 0
-
-    def _fate(self, mutant: Mutant, reach: dict[str, Reach]) -> str:
-        reaching = sorted((test.seconds, name) for name, test in reach.items() if mutant.where in test.reached)
-        tests = [(seconds, name) for seconds, name in reaching if seconds <= self.longest_s]
-        if not tests:
-            return "no test"
+    def _fate(self, mutant: Mutant, reach: Reach) -> str:
+        tests = reach.tests(mutant, self.longest_s)
 
         def child() -> int:
-            limit = int(15 + 4 * sum(seconds for seconds, _ in tests))
+            limit = int(15 + 4 * sum(reach.seconds[name] for name in tests))
             resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
             put_in(mutant)
-            return int(any(_fails(self.items[name]) for _, name in tests))
+            return int(any(_fails(self.items[name]) for name in tests))
 
-        return {0: "survived", 1: "killed"}.get(_in_child(child), "timed out")
+        return {0: "survived", 1: "killed"}.get(_in_child(child), "timed out") if tests else "no test"
+
+
+def _measure(items: dict[str, pytest.Item], kept: Path) -> int:
+    """Write down how long each test takes and which lines of the planner it runs; 1: it fails."""
+    inside = f"{ROOM.resolve()}/"
+    seconds: dict[str, float] = {}
+    lines: dict[str, list[str]] = {}
+    seen: set[tuple[str, int]] = set()
+
+    def line(frame: FrameType, _event: str, _arg: object) -> Any:
+        seen.add((frame.f_code.co_filename, frame.f_lineno))
+        return line
+
+    def call(frame: FrameType, event: str, arg: object) -> Any:
+        return line(frame, event, arg) if frame.f_code.co_filename.startswith(inside) else None
+
+    for name, item in items.items():
+        seen.clear()
+        start = time.process_time()
+        sys.settrace(call)
+        failed = _fails(item)
+        sys.settrace(None)
+        if failed:
+            os.write(2, f"{name} fails\n".encode())
+            return 1
+        seconds[name] = round(time.process_time() - start, 4)
+        for file, at in seen:
+            lines.setdefault(f"{file.removeprefix(inside)}:{at}", []).append(name)
+    kept.write_text(json.dumps({"seconds": seconds, "lines": lines}), encoding="utf-8")
+    return 0
 
 
 def _fails(item: pytest.Item) -> bool:
-    return any(report.failed for report in runtestprotocol(item, log=False, nextitem=None))
+    """Run a test: without pytest's ado, which takes longer than most tests, where it has no fixtures."""
+    assert isinstance(item, pytest.Function)
+    given = item.callspec.params if hasattr(item, "callspec") else {}
+    if not set(item.fixturenames) <= set(given):
+        return any(report.failed for report in runtestprotocol(item, log=False, nextitem=None))
+    try:
+        item.obj(**given)
+    except (Exception, pytest.fail.Exception):  # noqa: BLE001 - whatever it is, the change was noticed
+        return True
+    return False
 
 
 def _in_child(work: Any) -> int:
@@ -347,7 +398,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=["*"], metavar="NAME")
     parser.add_argument("--sample", type=int, metavar="N", help="so many of each file (all of them)")
-    parser.add_argument("--longest", type=float, default=0.5, metavar="SECONDS", help="leave out longer tests (0.5)")
+    parser.add_argument("--longest", type=float, default=0.2, metavar="SECONDS", help="leave out longer tests (0.2)")
     parser.add_argument("--diffs", action="store_true", help="run nothing: show what has survived")
     asked = parser.parse_args()
     mutants = [one for path in sorted(ROOM.rglob("*.py")) for one in made(path)]
@@ -361,7 +412,7 @@ def main() -> None:
     known = fates()
     for mutant in chosen if asked.diffs else ():
         if known.get(mutant.name, {}).get("fate") in ("survived", "no test"):
-            print(f"{mutant.name}: {known[mutant.name]['fate']}\n{mutant.difference()}\n")
+            print(mutant.told(known[mutant.name]["fate"]))
     print(table(mutants, no, chosen))
 
 
