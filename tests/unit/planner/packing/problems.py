@@ -1,8 +1,8 @@
 """Problems for tests of packing: those of the benchmarks, and random ones."""
 
 import numpy as np
-from benchmarks.problems.cases import case
-from benchmarks.problems.model import Case
+from benchmarks.problems.cases import STANDING, case
+from benchmarks.problems.model import Case, Shape
 from benchmarks.problems.ours import snapshot_of
 from hypothesis import strategies as st
 
@@ -25,6 +25,15 @@ def problem_of_case(of: Case) -> Problem:
     problem = problem_of(wanted, layout.variants, layout.room, prefer_many=False)
     assert problem is not None
     return problem
+
+
+WITH_TASKS = [name for name in STANDING if case(name).shapes]
+
+
+def smaller(of: Case) -> Case:
+    """Return a case with a tenth of the shapes, and at most 40 tasks of each."""
+    some = of.shapes[:: max(1, len(of.shapes) // 12)]
+    return Case(of.name, of.types, tuple(Shape(s.resources, min(40, s.count), s.selector) for s in some))
 
 
 def standing(name: str) -> Problem:

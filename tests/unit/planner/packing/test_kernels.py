@@ -1,11 +1,10 @@
 """The kernel in C and the one in Python give the same numbers, always."""
 
 import pytest
-from benchmarks.problems.cases import STANDING, case
-from benchmarks.problems.model import Case, Shape
+from benchmarks.problems.cases import case
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.planner.packing.problems import problem_of_case, problems, same
+from tests.unit.planner.packing.problems import WITH_TASKS, problem_of_case, problems, same, smaller
 
 from rayfleet.planner.packing import kernel, slow, solve
 from rayfleet.planner.packing.call import Way
@@ -14,14 +13,6 @@ from rayfleet.planner.packing.solution import Packer, merit
 from rayfleet.planner.packing.starts import paid
 
 needs_c = pytest.mark.skipif(kernel.NAME != "C", reason="the kernel in C was not built: nothing to compare")
-WITH_TASKS = [name for name in STANDING if case(name).shapes]
-
-
-def smaller(of: Case) -> Case:
-    """Return a case with a tenth of the shapes, and at most 40 tasks of each."""
-    some = of.shapes[:: max(1, len(of.shapes) // 12)]
-    return Case(of.name, of.types, tuple(Shape(s.resources, min(40, s.count), s.selector) for s in some))
-
 
 @needs_c
 @pytest.mark.parametrize("name", WITH_TASKS)
