@@ -65,7 +65,7 @@ def write_launches(draft: Draft, layout: Layout) -> tuple[Placement, ...]:
 def _loads(layout: Layout, offers: dict[OfferKey, list[Made]]) -> dict[OfferKey, _Load]:
     """Add up what the new machines of every offer are for."""
     loads: dict[OfferKey, _Load] = {key: _Load() for key in offers}
-    made = sorted(((made.first, made.variant.key) for mades in offers.values() for made in mades), key=lambda m: m[0])
+    made = sorted((made.first, made.variant.key) for mades in offers.values() for made in mades)
     firsts = [first for first, _ in made]
     existing = layout.capacity.existing
 

@@ -319,7 +319,7 @@ class Layout:
             self.serve(nothing, why, spread=spread)
             return
         errand = Errand(pieces, why, spread=spread)
-        spare = self.standing_by()
+        spare = self.standing_by(just_joined=False)
         if not spare:
             self._serve(errand, {})
             return
@@ -340,7 +340,7 @@ class Layout:
         pieces = errand.pieces
         only = self._beside(starting)
         held: set[int] = set()
-        for round_ in range(max((len(piece.selectors) for piece in pieces), default=0)):
+        for round_ in range(max(len(piece.selectors) for piece in pieces)):
             asked = [(piece, piece.selectors[round_]) for piece in pieces if round_ < len(piece.selectors)]
             for piece, selector in asked:
                 self.settle(piece, selector, Manner(spread=errand.spread or piece.spread, only=self._grown(only)))
@@ -364,7 +364,7 @@ class Layout:
     def _by_key(self) -> dict[OfferKey, Variant]:
         return {variant.key: variant for variant in self.variants}
 
-    def standing_by(self, *, just_joined: bool = False) -> dict[OfferKey, list[int]]:
+    def standing_by(self, *, just_joined: bool) -> dict[OfferKey, list[int]]:
         """Return the first columns of whole replicas that are starting and for nobody yet, by offer.
 
         `just_joined`: also, and first, those of which it is not known yet whether somebody uses them.

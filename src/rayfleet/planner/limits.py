@@ -64,11 +64,12 @@ def _interrupted(draft: Draft) -> None:
 
 
 def _without_pool(draft: Draft) -> None:
-    known = {pool.name for pool in draft.policy.pools}
-    if known.issuperset(census(draft).workers(CAPACITY)):
+    """Dismiss what has no pool any more, also what is still on its way to standby; what waits there is not ours."""
+    known = {pool.name for pool in (*draft.policy.pools, draft.policy.head) if pool is not None}
+    if known.issuperset(pool for pool, phase, _, _ in census(draft).hosts if phase in CAPACITY):
         return
-    for claim in _staying(draft):
-        if claim.pool not in known:
+    for claim in list(draft.claims.values()):
+        if claim.phase in CAPACITY and claim.pool not in known and not (claim.head or claim.foreign):
             draft.find(claim.id, reason(ReasonCode.UNKNOWN_POOL, claim=claim.id, pool=claim.pool))
             leaving.dismiss(draft, claim, reason(ReasonCode.POOL_REMOVED, pool=claim.pool))
 

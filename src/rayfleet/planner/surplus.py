@@ -43,7 +43,7 @@ NOBODY: Final[Mapping[str, Reason]] = MappingProxyType({})
 
 @dataclass(slots=True)
 class Spare:
-    """Counts per pool, in hosts, counted down as claims are let go.
+    """Counts per pool, in hosts, counted down as claims are let go. Whatever has no pool has been dismissed before.
 
     `above_min`: how many that are not outdated may leave before the minimum is touched, which is held without the
     outdated ones. `drifted`: how many outdated ones may leave. `why`: why each claim that stays does.
@@ -122,7 +122,7 @@ def _cancel(draft: Draft, spare: Spare, starting: list[Claim]) -> None:
 
 def _holds_minimum(draft: Draft, spare: Spare, claim: Claim) -> bool:
     """Say whether a pool's minimum needs a claim; for an outdated one another is launched, so it never does."""
-    return not draft.is_replaced(claim) and spare.above_min.get(claim.pool, 0) < claim.count
+    return not draft.is_replaced(claim) and spare.above_min[claim.pool] < claim.count
 
 
 def _count_down(draft: Draft, spare: Spare, claim: Claim) -> None:
@@ -151,7 +151,7 @@ def _drain_idle(draft: Draft, spare: Spare, ready: list[Claim]) -> None:
     timeouts = {p.name: _idle_timeout_s(draft, p.idle_timeout_s) for p in draft.policy.pools}
     candidates: list[tuple[float, Claim, Reason]] = []
     for claim in [c for c in ready if not is_used(c)]:  # why the others stay is said when somebody asks
-        timeout_s = timeouts.get(claim.pool, draft.policy.idle_timeout_s)
+        timeout_s = timeouts[claim.pool]
         stays = _stays(draft, spare, claim, timeout_s)
         if stays is not None:
             spare.why[claim.id] = stays
@@ -216,7 +216,7 @@ def _drain(draft: Draft, spare: Spare, claim: Claim, why: Reason) -> None:
     outdated = kind is Disruption.DRIFTED
     if _holds_minimum(draft, spare, claim):
         spare.why[claim.id] = _needed_by("the minimum of its pool")
-    elif outdated and not spare.budgets.speaks_of(kind, pool) and spare.drifted.get(pool, 0) < claim.count:
+    elif outdated and not spare.budgets.speaks_of(kind, pool) and spare.drifted[pool] < claim.count:
         spare.why[claim.id] = _needed_by("the others of its pool are being replaced")
     elif (kind is Disruption.IDLE and (held := headroom.held(claim))) or (held := spare.budgets.held(kind, claim)):
         spare.why[claim.id] = held

@@ -189,3 +189,26 @@ def test_what_can_never_be_placed_does_not_keep_the_rest_from_sharing() -> None:
     result = planned(*pools, *possible, *never)
     assert launched(result) == {"gpu": 1}
     assert [entry[:3] for entry in unmet(result)] == [("gang", 1, 1), ("gang", 2, 1), ("tasks", 1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "bundles", "count", "gangs"),
+    [
+        ("STRICT_SPREAD", [ONE, ONE, ONE], 1, 1),
+        ("STRICT_SPREAD", [ONE, ONE, ONE], 2, 2),
+        ("STRICT_PACK", [ONE, ONE], 3, 3),
+        ("PACK", [ONE, {"CPU": 2}], 2, 2),
+        ("SPREAD", [ONE, ONE], 4, 4),
+    ],
+)
+def test_a_launch_says_for_how_many_gangs_it_is(
+    strategy: str, bundles: list[dict[str, float]], count: int, gangs: int
+) -> None:
+    (launch,) = planned(CPU2, gang(strategy, *bundles, count=count)).launches
+    assert (launch.reason.code, dict(launch.reason.details)) == (ReasonCode.GANG, {"gangs": gangs})
+
+
+def test_a_gang_that_is_partly_on_what_is_there_is_one_gang() -> None:
+    have = claim("m1", "cpu2", used={"CPU": 1})
+    (launch,) = planned(CPU2, have, gang("STRICT_SPREAD", ONE, ONE, ONE)).launches
+    assert (launch.count, dict(launch.reason.details)) == (2, {"gangs": 1})

@@ -77,12 +77,15 @@ def test_what_keeps_a_machine_busy_is_named() -> None:
     """D4-109: also what uses no resource."""
     result = planned(CPU1, claim("m1", "cpu1", activity=("object_store_memory in use",)))
     assert result.kept[0].reason.text == "in use: object_store_memory in use"
+    both = planned(CPU1, claim("m1", "cpu1", activity=("a driver", "objects in use")))
+    assert both.kept[0].reason.text == "in use: a driver, objects in use"
 
 
 def test_a_refused_drain_is_not_repeated_at_once() -> None:
     """D5-119."""
     refused = claim("m1", "cpu1", idle_s=99.0, retry_at=1005.0)
-    assert kept(planned(CPU1, refused)) == {"m1": ReasonCode.DRAIN_REFUSED}
+    waits = planned(CPU1, refused)
+    assert (kept(waits), dict(waits.kept[0].reason.details)) == ({"m1": ReasonCode.DRAIN_REFUSED}, {"retry_s": 5.0})
     assert leaving(planned(CPU1, refused, now=1005.0)) == {"m1": ReasonCode.IDLE}
 
 

@@ -252,3 +252,11 @@ def test_a_refusal_waits_no_longer_than_the_first_wait() -> None:
     short = Timeouts(backoff_first_s=0.5)
     result = planned(*asked(), outcomes=ended(Trouble.OUT_OF_STOCK), timeouts=short)  # type: ignore[arg-type]  # as above
     assert [b.until for b in result.backoffs] == [1000.5]
+
+
+def test_priority_makes_no_machine_with_an_accelerator_for_work_that_needs_none() -> None:
+    """Only what is left when all other pools are full may have it."""
+    gpu, cheap = pool("gpu", 9.0, CPU=4, GPU=1, priority=1), pool("cheap", 1.0, CPU=4, max_workers=1)
+    assert launched(planned(gpu, cheap, tasks(4, CPU=1))) == {"cheap": 1}
+    assert launched(planned(gpu, cheap, tasks(5, CPU=1))) == {"cheap": 1, "gpu": 1}
+    assert launched(planned(gpu, cheap, tasks(4, CPU=1), tasks(1, CPU=1, GPU=1))) == {"cheap": 1, "gpu": 1}

@@ -1,5 +1,7 @@
 """Limits on any resource, on the money of a day and on launches per minute; exact counts."""
 
+from typing import Any
+
 import pytest
 from tests.unit.planner.looking import found, launched, leaving, planned, unmet
 
@@ -232,3 +234,60 @@ def test_resources_of_a_claim_whose_pool_is_gone_count_nothing() -> None:
     result = planned(CPU4, claim("x", "gone", Phase.DRAINING), tasks(4, CPU=1), max_resources=most(CPU=4))
     assert launched(result) == {"cpu4": 1}
     assert Resources.of({"CPU": 4}).fits(CPU4.resources)
+
+
+# ---- limits that do not apply ----------------------------------------------------------------------------------------
+
+FREE = pool("free", CPU=4)
+
+
+def named(of: Plan) -> list[ReasonCode]:
+    """Return every limit that the first unmet demand names, pool by pool."""
+    (first, *_) = of.unmet
+    return [code for verdict in first.pools for code in [verdict.reason.code, *(x.code for x in verdict.reason.chain)]]
+
+
+def test_a_machine_without_a_resource_uses_none_of_it_up() -> None:
+    """The first machine is that of the minimum; the last of the resource is left for the second."""
+    least = pool("cpu4", 1.0, CPU=4, min_workers=1)
+    result = planned(least, GPU, tasks(1, GPU=2), max_resources=most(GPU=2))
+    assert (launched(result), unmet(result)) == ({"cpu4": 1, "gpu": 1}, [])
+
+
+def test_a_machine_without_a_price_uses_no_money_up() -> None:
+    least = pool("free", CPU=1, min_workers=2)
+    result = planned(least, CPU4, tasks(4, CPU=1, memory=0), tasks(1, CPU=4), max_usd_per_hour=1.0)
+    assert launched(result)["cpu4"] == 1
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{"max_usd_per_day": 0.0}, {"max_usd_per_hour": 0.0}, {"max_resources": most(GPU=0)}],
+    ids=["money of the day", "money of an hour", "a resource"],
+)
+def test_only_limits_that_concern_a_machine_are_named(limits: dict[str, Any]) -> None:
+    result = planned(FREE, tasks(1, CPU=1), max_workers=0, **limits)
+    assert named(result) == [ReasonCode.MAX_WORKERS]
+
+
+def test_what_is_left_of_the_speed_or_of_the_rate_is_not_named_as_missing() -> None:
+    four = [claim(f"m{n}", "free", Phase.BOOTING, used={"CPU": 4}) for n in range(4)]
+    one_more = planned(FREE, *four, tasks(1, CPU=4), max_workers=4, upscaling_speed=1.0)
+    assert named(one_more) == [ReasonCode.MAX_WORKERS]
+    wide = gang("STRICT_SPREAD", {"CPU": 4}, {"CPU": 4})
+    too_wide = planned(FREE, wide, max_workers=1, max_launches_per_min=1)
+    assert ReasonCode.LAUNCH_RATE not in {link.code for link in too_wide.unmet[0].reason.chain}
+    assert ReasonCode.LAUNCH_RATE not in named(too_wide)
+
+
+@pytest.mark.parametrize(("starting", "speed", "more"), [(0, 6.0, 5), (0, 1.0, 5), (3, 1.0, 2), (5, 1.0, 0), (7, 1.0, 0)])
+def test_five_may_be_starting_where_none_is_ready_whatever_the_speed(starting: int, speed: float, more: int) -> None:
+    have = [claim(f"m{n}", "free", Phase.BOOTING) for n in range(starting)]
+    assert launched(planned(FREE, *have, tasks(100, CPU=1), upscaling_speed=speed)).get("free", 0) == more
+
+
+def test_money_that_a_machine_on_its_way_has_used_up_is_not_spent_twice() -> None:
+    """Nobody needs that machine any more, but it is there until it is gone."""
+    gpu = pool("gpu", 1.0, CPU=4, GPU=1)
+    result = planned(CPU4, gpu, claim("m1", "cpu4", Phase.BOOTING), tasks(1, GPU=1), max_usd_per_hour=1.0)
+    assert (launched(result), unmet(result)) == ({}, [("tasks", 0, 1, ReasonCode.BUDGET)])

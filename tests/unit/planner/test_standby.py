@@ -417,3 +417,11 @@ def test_a_machine_that_makes_room_waits_too_where_too_few_do() -> None:
     assert launched(two) == {"g": 1}
     assert [c.phase for c in two.claims if c.id == "a"] == [Phase.STANDBY]
     assert sound_plan(carried_out(second, two)).actions == ()
+
+
+@pytest.mark.parametrize("drifted", [False, True])
+@pytest.mark.parametrize("phase", [Phase.REQUESTED, Phase.BOOTING])
+def test_what_is_still_being_made_for_standby_is_cancelled_when_its_pool_is_gone(phase: Phase, drifted: bool) -> None:
+    plan = planned(TWO, claim("s", "gone", phase, standby=True, drifted=drifted))
+    assert leaving(plan) == {"s": ReasonCode.POOL_REMOVED}
+    assert found(plan) == [("s", ReasonCode.UNKNOWN_POOL)]

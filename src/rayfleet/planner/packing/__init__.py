@@ -20,7 +20,6 @@ from typing import Final
 
 from rayfleet.planner.market import Variant
 from rayfleet.planner.packing import kernel
-from rayfleet.planner.packing.call import Kernel
 from rayfleet.planner.packing.master import best_mix, distinct, whole_copies
 from rayfleet.planner.packing.neighbours import MODES, improve
 from rayfleet.planner.packing.problem import Problem, Wanted, problem_of
@@ -61,9 +60,8 @@ def pack(
     variants: list[Variant],
     room: Room,
     *,
-    prefer_many: bool = False,
-    effort: int = 0,
-    using: Kernel | None = None,
+    prefer_many: bool,
+    effort: int,
 ) -> Packing:
     """Return the best new machines found for `wanted` within `room`. `prefer_many`: of equals, more machines."""
     packing = Packing(left=[want.count for want in wanted])
@@ -78,7 +76,7 @@ def pack(
             problem, rest = _rest(packing, wanted, some, room, prefer_many=prefer_many)
             if problem is None:
                 break
-            solution = solve(Packer(problem, using or kernel.quickest(), phases), effort)
+            solution = solve(Packer(problem, kernel.quickest(), phases), effort)
             if not _write(packing, room, problem, solution, rest):
                 break
     return packing

@@ -226,7 +226,7 @@ def _big_first(
     key = np.where(suits, -share - 2.0 * accelerated[None, :], np.inf)
     order = np.argsort(key, axis=1, kind="stable")
     fit = suits.sum(axis=1)
-    flat = np.concatenate([order[v, :n] for v, n in enumerate(fit)]) if len(fit) else np.zeros(0)
+    flat = np.concatenate([order[v, :n] for v, n in enumerate(fit)])
     return flat.astype(np.int64), np.cumsum([0, *fit]).astype(np.int64)
 
 
