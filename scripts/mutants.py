@@ -1,6 +1,6 @@
 """A mutation run over the planner (`make mutants`): does a test fail when the planner is changed in a small way?
 
-python scripts/mutants.py [--sample N] [--longest SECONDS] [--diffs] [NAME ...]     NAME: `room.*`, `packing.slow._repeats:12`
+python scripts/mutants.py [--sample N] [--longest SECONDS] [--diffs] [NAME ...]  NAME: `room.*`, `layout._first:12`
 
 mutmut makes the changes; everything else is here, as it costs a hundredth that way: pytest imports and collects once,
 and each mutant is a forked child that puts the changed code into the function and runs, the quickest first, the
@@ -8,6 +8,7 @@ tests that reach it, up to the first failure. What it finds stays in `mutants/`;
 """
 
 import __future__
+
 import argparse
 import ast
 import gc
@@ -29,7 +30,7 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 from types import FrameType, FunctionType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from _pytest.runner import runtestprotocol
@@ -43,11 +44,15 @@ SELECTED = (
     "--deselect=tests/unit/planner/packing/test_gates.py::test_never_dearer_than_rays_own_planner",
     "--deselect=tests/golden/test_plans.py::test_plans_are_the_same_whatever_the_hash_seed",
     *("-m", "not ray and not slow and not guides and not e2e"),
-    *("-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=no", "--assert=plain"),
+    *("-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:faulthandler", "--tb=no", "--assert=plain"),
 )
 # Not as in pyproject: a changed copy of a function beside the function itself is what is to be judged, nothing else.
 MYPY = ("--config-file=", "--strict", "--explicit-package-bases", "--ignore-missing-imports", "--output=json")
-COLUMNS = ("made", "mypy", "sampled", "killed", "timed out", "survived", "no test")
+COLUMNS = ("made", "drawn", "mypy", "run", "killed", "ended", "survived", "no test")
+"""Of the mutants that were `made`, so many were drawn and mypy refused so many of these. `ended`: it did not end in its
+time, or crashed."""
+DRAWN = 4
+"""So many are drawn for each that is to be run: mypy refuses two of three."""
 MEMORY_BYTES = 6 * 2**30
 """What a mutant may take: one that fills memory without end must not take the machine's."""
 
@@ -77,6 +82,11 @@ class Mutant:
         return f"{self.where}:{self.number}"
 
     @property
+    def key(self) -> str:
+        """What it is remembered by."""
+        return _hash(self.file, self.function, self.text)
+
+    @property
     def place(self) -> int:
         """Its place in the order in which a sample is taken: as good as chance, the same each time."""
         return zlib.crc32(self.name.encode())
@@ -91,7 +101,7 @@ def _hash(*texts: str) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12]
 
 
-# ---- what is changed ----------------------------------------------------------------------------------------------------
+# ---- what is changed ------------------------------------------------------------------------------------------------
 
 
 def made(path: Path) -> list[Mutant]:
@@ -99,7 +109,7 @@ def made(path: Path) -> list[Mutant]:
     file, text = path.relative_to(ROOM).as_posix(), path.read_text(encoding="utf-8")
     kept = OUT / "made" / f"{_hash(file, text)}.py"
     if not kept.exists():
-        from mutmut.mutation.file_mutation import mutate_file_contents  # noqa: PLC0415 - takes a second
+        from mutmut.mutation.file_mutation import mutate_file_contents
 
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(mutate_file_contents(str(path), text).code, encoding="utf-8")
@@ -144,28 +154,19 @@ def _first(node: ast.FunctionDef) -> int:
     return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
 
 
-# ---- what strict mypy refuses -------------------------------------------------------------------------------------------
+# ---- what strict mypy refuses ---------------------------------------------------------------------------------------
 
 
 def refused(mutants: list[Mutant]) -> set[str]:
-    """Return the names of those that mypy refuses: they cannot land either. Remembered by the file's mutants."""
-    names: set[str] = set()
-    new: dict[Path, list[Mutant]] = {}
-    for file, those in groupby(mutants, key=lambda mutant: mutant.file):
-        listed = list(those)
-        kept = OUT / "refused" / f"{_hash(file, *(mutant.text for mutant in listed))}.json"
-        if kept.exists():
-            names.update(json.loads(kept.read_text(encoding="utf-8")))
-        else:
-            new[kept] = listed
+    """Return the names of those that mypy refuses: they cannot land either. Remembered by what they are."""
+    path = OUT / "refused.json"
+    known: dict[str, bool] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    new = [mutant for mutant in mutants if mutant.key not in known]
     if new:
-        found = _typed([mutant for listed in new.values() for mutant in listed])
-        for kept, listed in new.items():
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            mine = sorted(mutant.name for mutant in listed if mutant.name in found)
-            kept.write_text(json.dumps(mine), encoding="utf-8")
-        names |= found
-    return names
+        found = _typed(new)
+        known |= {mutant.key: mutant.name in found for mutant in new}
+        path.write_text(json.dumps(known), encoding="utf-8")
+    return {mutant.name for mutant in mutants if known[mutant.key]}
 
 
 def _typed(mutants: list[Mutant]) -> set[str]:
@@ -185,7 +186,9 @@ def _typed(mutants: list[Mutant]) -> set[str]:
         path.write_text("\n".join(line for line, _ in lines) + "\n", encoding="utf-8")
         at.update({(str(path), number): name for number, (_, name) in enumerate(lines, 1) if name})
     command = [sys.executable, "-m", "mypy", *MYPY, str(tree / ROOM.relative_to("src"))]
-    told = subprocess.run(command, env={**os.environ, "MYPYPATH": str(tree)}, capture_output=True, text=True, check=False)
+    told = subprocess.run(
+        command, env={**os.environ, "MYPYPATH": str(tree)}, capture_output=True, text=True, check=False
+    )
     if told.returncode not in (0, 1):
         sys.exit(f"mypy: {told.stderr or told.stdout}")
     errors = [json.loads(line) for line in told.stdout.splitlines()]
@@ -203,12 +206,14 @@ def _name(owner: str, node: ast.FunctionDef) -> str:
     return f"{owner}.{node.name}" if owner else node.name
 
 
-# ---- running ------------------------------------------------------------------------------------------------------------
+# ---- running --------------------------------------------------------------------------------------------------------
 
 
 def put_in(mutant: Mutant) -> None:
     """Give the function the changed code, wherever it has been imported to."""
-    module = sys.modules[f"rayfleet.planner.{mutant.file.removesuffix('.py').replace('/', '.')}".removesuffix(".__init__")]
+    module = sys.modules[
+        f"rayfleet.planner.{mutant.file.removesuffix('.py').replace('/', '.')}".removesuffix(".__init__")
+    ]
     owner, _, plain = mutant.function.rpartition(".")
     text = f"class {owner}:\n{mutant.text}" if owner else mutant.text
     tree = ast.parse(text)
@@ -219,15 +224,14 @@ def put_in(mutant: Mutant) -> None:
     exec(code, dict(vars(module)), made)  # noqa: S102 - our own source, with one small change
     changed = vars(made[owner])[plain] if owner else made[plain]
     target = vars(getattr(module, owner))[plain] if owner else getattr(module, plain)
-    target = getattr(target, "__func__", target)
-    assert isinstance(target, FunctionType)
+    target = cast("FunctionType", getattr(target, "__func__", target))
     target.__code__ = changed.__code__
     target.__defaults__, target.__kwdefaults__ = changed.__defaults__, changed.__kwdefaults__
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How long each test takes, and which tests run each line (`room.py:45`). `key`: which package and tests it is of."""
+    """How long each test takes, and which tests run each line (`room.py:45`). `key`: of which planner and tests."""
 
     seconds: dict[str, float]
     lines: dict[str, list[str]]
@@ -256,9 +260,9 @@ class Run:
         with (OUT / "fates.jsonl").open("a", encoding="utf-8", buffering=1) as out:
             for count, mutant in enumerate(self.mutants, 1):
                 before = known.get(mutant.name, {})
-                told = {"name": mutant.name, "text": _hash(mutant.text), "tests": f"{reach.key} {self.longest_s}"}
-                if before.get("text") == told["text"] and (
-                    before["fate"] in ("killed", "timed out") or before["tests"] == told["tests"]
+                told = {"name": mutant.name, "key": mutant.key, "tests": f"{reach.key} {self.longest_s}"}
+                if before.get("key") == told["key"] and (
+                    before["fate"] in ("killed", "ended") or before["tests"] == told["tests"]
                 ):
                     continue
                 start = time.monotonic()
@@ -271,10 +275,15 @@ class Run:
 
     def _reach(self) -> Reach:
         """Run every test once as it is; remembered, file by file, by the text of the planner and of the tests."""
-        shared = [path.read_text("utf-8") for top in (str(ROOM), *TESTS) for path in sorted(Path(top).rglob("*.py")) if not path.name.startswith("test_")]
+        shared = [
+            path.read_text("utf-8")
+            for top in (str(ROOM), *TESTS)
+            for path in sorted(Path(top).rglob("*.py"))
+            if not path.name.startswith("test_")
+        ]
         seconds: dict[str, float] = {}
         lines: dict[str, list[str]] = {}
-        (OUT / "reach").mkdir(exist_ok=True)
+        (OUT / "reach").mkdir(parents=True, exist_ok=True)
         keys: list[str] = []
         for path, those in groupby(self.items.items(), key=lambda item: item[1].path):
             keys.append(_hash(*shared, path.read_text(encoding="utf-8")))
@@ -291,13 +300,13 @@ class Run:
         tests = reach.tests(mutant, self.longest_s)
 
         def child() -> int:
-            limit = int(15 + 4 * sum(reach.seconds[name] for name in tests))
+            limit = int(3 + 2 * sum(reach.seconds[name] for name in tests))
             resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
             put_in(mutant)
             return int(any(_fails(self.items[name]) for name in tests))
 
-        return {0: "survived", 1: "killed"}.get(_in_child(child), "timed out") if tests else "no test"
+        return {0: "survived", 1: "killed"}.get(_in_child(child), "ended") if tests else "no test"
 
 
 def _measure(items: dict[str, pytest.Item], kept: Path) -> int:
@@ -332,9 +341,8 @@ def _measure(items: dict[str, pytest.Item], kept: Path) -> int:
 
 def _fails(item: pytest.Item) -> bool:
     """Run a test: without pytest's ado, which takes longer than most tests, where it has no fixtures."""
-    assert isinstance(item, pytest.Function)
-    given = item.callspec.params if hasattr(item, "callspec") else {}
-    if not set(item.fixturenames) <= set(given):
+    given = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    if not isinstance(item, pytest.Function) or not set(item.fixturenames) <= set(given):
         return any(report.failed for report in runtestprotocol(item, log=False, nextitem=None))
     try:
         item.obj(**given)
@@ -357,7 +365,7 @@ def _in_child(work: Any) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-# ---- what was found -----------------------------------------------------------------------------------------------------
+# ---- what was found -------------------------------------------------------------------------------------------------
 
 
 def fates() -> dict[str, dict[str, Any]]:
@@ -367,24 +375,25 @@ def fates() -> dict[str, dict[str, Any]]:
     return {told["name"]: told for told in map(json.loads, lines)}
 
 
-def table(mutants: list[Mutant], no: set[str], chosen: list[Mutant]) -> str:
+def table(mutants: list[Mutant], drawn: list[Mutant], no: set[str], chosen: list[Mutant]) -> str:
     """Return counts by file, as Markdown."""
-    rows = ["| file | " + " | ".join(COLUMNS) + " | seconds |", "|---|" + "---:|" * (len(COLUMNS) + 1)]
+    rows = ["| file | " + " | ".join(COLUMNS) + " |", "|---|" + "---:|" * len(COLUMNS)]
     total: Counter[str] = Counter()
     known = fates()
-    for file, those in groupby(mutants, key=lambda mutant: mutant.file):
-        listed = list(those)
-        found = [known[m.name] for m in chosen if m.file == file and known.get(m.name, {}).get("text") == _hash(m.text)]
-        counts = Counter(told["fate"] for told in found)
-        counts.update(made=len(listed), mypy=sum(m.name in no for m in listed), sampled=len(found))
-        counts["ms"] = int(1000 * sum(told["seconds"] for told in found))
+    for file in sorted({mutant.file for mutant in mutants}):
+        told = [known.get(mutant.name, {}) | {"same": mutant.key} for mutant in chosen if mutant.file == file]
+        counts = Counter(each["fate"] for each in told if each.get("key") == each["same"])
+        counts["run"] = counts.total()
+        counts["made"] = sum(mutant.file == file for mutant in mutants)
+        counts["drawn"] = sum(mutant.file == file for mutant in drawn)
+        counts["mypy"] = sum(mutant.file == file and mutant.name in no for mutant in drawn)
         total += counts
         rows.append(_row(f"`{file}`", counts))
     return "\n".join([*rows, _row("all", total)])
 
 
 def _row(name: str, counts: Counter[str]) -> str:
-    return f"| {name} | " + " | ".join(str(counts[column]) for column in COLUMNS) + f" | {counts['ms'] // 1000} |"
+    return f"| {name} | " + " | ".join(str(counts[column]) for column in COLUMNS) + " |"
 
 
 def sample(mutants: Iterable[Mutant], per_file: int | None) -> list[Mutant]:
@@ -397,23 +406,22 @@ def main() -> None:
     """Run what is asked for, and print the table, and with `--diffs` the survivors once more."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=["*"], metavar="NAME")
-    parser.add_argument("--sample", type=int, metavar="N", help="so many of each file (all of them)")
+    parser.add_argument("--sample", type=int, metavar="N", help="so many of each file, as good as chance (all)")
     parser.add_argument("--longest", type=float, default=0.2, metavar="SECONDS", help="leave out longer tests (0.2)")
     parser.add_argument("--diffs", action="store_true", help="run nothing: show what has survived")
     asked = parser.parse_args()
     mutants = [one for path in sorted(ROOM.rglob("*.py")) for one in made(path)]
-    asked_for = {one.file for one in mutants if any(fnmatch(one.name, name) for name in asked.names)}
-    mutants = [one for one in mutants if one.file in asked_for]
-    no = refused(mutants)
-    allowed = [one for one in mutants if one.name not in no and any(fnmatch(one.name, name) for name in asked.names)]
-    chosen = sample(allowed, asked.sample)
+    mutants = [one for one in mutants if any(fnmatch(one.name, name) for name in asked.names)]
+    drawn = sample(mutants, asked.sample and DRAWN * asked.sample)
+    no = refused(drawn)
+    chosen = sample((one for one in drawn if one.name not in no), asked.sample)
     if not asked.diffs:
         pytest.main([*SELECTED], plugins=[Run(chosen, asked.longest)])
     known = fates()
     for mutant in chosen if asked.diffs else ():
         if known.get(mutant.name, {}).get("fate") in ("survived", "no test"):
             print(mutant.told(known[mutant.name]["fate"]))
-    print(table(mutants, no, chosen))
+    print(table(mutants, drawn, no, chosen))
 
 
 if __name__ == "__main__":

@@ -280,7 +280,9 @@ def test_what_is_left_of_the_speed_or_of_the_rate_is_not_named_as_missing() -> N
     assert ReasonCode.LAUNCH_RATE not in named(too_wide)
 
 
-@pytest.mark.parametrize(("starting", "speed", "more"), [(0, 6.0, 5), (0, 1.0, 5), (3, 1.0, 2), (5, 1.0, 0), (7, 1.0, 0)])
+@pytest.mark.parametrize(
+    ("starting", "speed", "more"), [(0, 6.0, 5), (0, 1.0, 5), (3, 1.0, 2), (5, 1.0, 0), (7, 1.0, 0)]
+)
 def test_five_may_be_starting_where_none_is_ready_whatever_the_speed(starting: int, speed: float, more: int) -> None:
     have = [claim(f"m{n}", "free", Phase.BOOTING) for n in range(starting)]
     assert launched(planned(FREE, *have, tasks(100, CPU=1), upscaling_speed=speed)).get("free", 0) == more

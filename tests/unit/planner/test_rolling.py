@@ -30,7 +30,9 @@ def test_the_new_one_satisfies_the_request_before_the_old_one_leaves() -> None:
     assert sound_plan(carried_out(up, then)).actions == ()
 
 
-@pytest.mark.parametrize(("machines", "made", "gone"), [(6, 3, 0), (5, 2, 0), (4, 1, 0), (3, 0, 3), (2, 0, 3), (1, 0, 3)])
+@pytest.mark.parametrize(
+    ("machines", "made", "gone"), [(6, 3, 0), (5, 2, 0), (4, 1, 0), (3, 0, 3), (2, 0, 3), (1, 0, 3)]
+)
 def test_half_of_a_pool_is_replaced_at_a_time(machines: int, made: int, gone: int) -> None:
     """Of six; `machines` of them are requested, and what the others leave without a place is made."""
     result = planned(POOL, *(old(f"m{n}") for n in range(6)), requested(4 * machines, CPU=1))  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from rayfleet.planner.packing.starts import paid
 
 needs_c = pytest.mark.skipif(kernel.NAME != "C", reason="the kernel in C was not built: nothing to compare")
 
+
 @needs_c
 @pytest.mark.parametrize("name", WITH_TASKS)
 @pytest.mark.parametrize("mode", range(4))
