@@ -128,3 +128,12 @@ def test_spread_prefers_machines_of_their_own_also_for_different_bundles() -> No
     result = planned(CPU8, *there, gang("SPREAD", ONE, {"CPU": 2}, {"CPU": 3}))
     assert placed(result) == {"m1": 1, "m2": 1, "m3": 1}
     assert launched(planned(CPU8, *there, gang("SPREAD", *[ONE] * 4))) == {}
+
+
+@pytest.mark.parametrize("bundles", [[ONE, ONE], [ONE, {"CPU": 2}]], ids=["alike", "different"])
+def test_no_machine_with_an_accelerator_is_launched_for_bundles_that_need_none_however_cheap(
+    bundles: list[dict[str, float]],
+) -> None:
+    cheap = pool("gpu", 0.1, CPU=8, GPU=1)
+    assert launched(planned(CPU2, cheap, gang("STRICT_SPREAD", *bundles))) == {"cpu2": 2}
+    assert launched(planned(CPU2, cheap, gang("STRICT_SPREAD", ONE, {"GPU": 1}))) == {"cpu2": 1, "gpu": 1}

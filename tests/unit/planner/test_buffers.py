@@ -159,6 +159,12 @@ def test_a_small_buffer_does_not_hold_an_idle_accelerator() -> None:
     assert launched(planned(CPU4, GPU, busy, buffers=(buffer(1, CPU=1),))) == {}
 
 
+def test_a_small_buffer_goes_to_the_accelerator_that_a_minimum_has_made_anyway() -> None:
+    least, other = pool("least", 10.0, CPU=8, GPU=1, min_workers=1), claim("g1", "gpu", idle_s=99.0)
+    result = planned(CPU4, GPU, least, other, buffers=(buffer(1, CPU=1),))
+    assert (launched(result), placed(result), leaving(result)) == ({"least": 1}, {"new:0": 1}, {"g1": ReasonCode.IDLE})
+
+
 def test_a_buffer_of_accelerators_keeps_one() -> None:
     idle = claim("g1", "gpu", idle_s=99.0)
     result = planned(CPU4, GPU, idle, buffers=(buffer(1, GPU=1),))
