@@ -25,7 +25,7 @@ from rayfleet.model import (
     reason,
 )
 from rayfleet.planner.lifecycle import Sight, advance
-from rayfleet.testing.snapshots import claim, pool, snapshot, tasks, with_host
+from rayfleet.testing.snapshots import NOW, claim, pool, snapshot, tasks, with_host
 
 CPU1 = pool("cpu1", CPU=1, min_workers=0)
 PRESENT, ABSENT, FAILED = MachineFact.PRESENT, MachineFact.ABSENT, MachineFact.FAILED
@@ -471,3 +471,11 @@ def test_a_token_is_not_repeated_by_a_ledger_that_forgot_its_serial() -> None:
     first, later = (planned(CPU1, tasks(1, CPU=1), now=now).launches[0] for now in (1000.0, 2000.0))
     assert first.claims == later.claims
     assert first.batch != later.batch
+
+
+def test_a_claim_of_a_new_launch_is_not_accepted_before_its_provider_has_said_so() -> None:
+    """Its launch may still fail, and until then is asked again under the same token."""
+    result = planned(pool("p", 2.0, CPU=1), tasks(2, CPU=1))
+    assert [(c.phase, c.accepted, c.since, c.created, c.usd_per_hour) for c in result.claims] == [
+        (Phase.REQUESTED, False, NOW, NOW, 2.0)
+    ] * 2
