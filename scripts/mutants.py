@@ -175,7 +175,7 @@ def _typed(mutants: list[Mutant]) -> set[str]:
     shutil.rmtree(tree, ignore_errors=True)
     shutil.copytree("src", tree)
     at: dict[tuple[str, int], str] = {}
-    for file, those in groupby(mutants, key=lambda mutant: mutant.file):
+    for file, those in groupby(sorted(mutants, key=lambda mutant: mutant.file), key=lambda mutant: mutant.file):
         path = tree / ROOM.relative_to("src") / file
         lines = [(line, "") for line in path.read_text(encoding="utf-8").splitlines()]
         ends = {_name(owner, node): node.end_lineno or 0 for owner, node in _owned(ast.parse(path.read_text("utf-8")))}
@@ -397,9 +397,14 @@ def _row(name: str, counts: Counter[str]) -> str:
 
 
 def sample(mutants: Iterable[Mutant], per_file: int | None) -> list[Mutant]:
-    """Return so many of each file; a larger sample holds the smaller one."""
+    """Return so many of each file, turn about, so that a run that is stopped has had as many of each.
+
+    A larger sample holds the smaller one.
+    """
     ordered = sorted(mutants, key=lambda mutant: (mutant.file, mutant.place))
-    return [one for _, those in groupby(ordered, key=lambda mutant: mutant.file) for one in list(those)[:per_file]]
+    ranked = [(n, one) for _, those in groupby(ordered, key=lambda mutant: mutant.file) for n, one in enumerate(those)]
+    chosen = [(n, one) for n, one in ranked if per_file is None or n < per_file]
+    return [one for _, one in sorted(chosen, key=lambda pair: pair[0])]
 
 
 def main() -> None:

@@ -305,3 +305,10 @@ def test_limits_and_prices_of_a_pool_make_no_machine_outdated() -> None:
     before = pool("a", 0.1, CPU=1)
     assert before.make == pool("a", 0.2, CPU=1, max_workers=3, priority=1, idle_timeout_s=5).make
     assert before.make != pool("a", 0.1, CPU=1, labels={"tier": "x"}).make
+
+
+def test_a_minimum_is_made_of_the_cheapest_offer_and_of_one_without_a_price_only_where_there_is_no_other() -> None:
+    unknown, dear, cheap = offer(None, "a"), offer(5.0, "b"), offer(2.0, "c")
+    for offers, zone in [((unknown, dear, cheap), "c"), ((unknown, dear), "b"), ((unknown,), "a")]:
+        (launch,) = planned(pool("p", CPU=1, min_workers=1, offers=offers)).launches
+        assert (launch.offer.zone, launch.count) == (zone, 1)

@@ -62,7 +62,9 @@ def drained(of: Claim, why: object = IDLE, *, voluntary: bool = True) -> DrainNo
 def test_launches_and_claims_belong_together() -> None:
     of, made = whole()
     (launch,), (first, second) = made.launches, made.claims
-    assert rules(of, replace(made, claims=(*made.claims, second))) == [("claims", "ids are unique")]
+    twice_written = replace(made, claims=(*made.claims, second))
+    assert rules(of, twice_written) == [("claims", "ids are unique")]
+    assert check(of, twice_written)[0].reason.text.endswith("a claim is written twice")
     assert rules(of, replace(made, claims=(first,))) == [
         (launch.batch, "claims are saved before they are launched"),
     ]

@@ -293,3 +293,9 @@ def test_money_that_a_machine_on_its_way_has_used_up_is_not_spent_twice() -> Non
     gpu = pool("gpu", 1.0, CPU=4, GPU=1)
     result = planned(CPU4, gpu, claim("m1", "cpu4", Phase.BOOTING), tasks(1, GPU=1), max_usd_per_hour=1.0)
     assert (launched(result), unmet(result)) == ({}, [("tasks", 0, 1, ReasonCode.BUDGET)])
+
+
+def test_every_host_of_a_replica_is_paid_for() -> None:
+    pair = pool("pair", 1.0, CPU=4, hosts_per_replica=2, max_workers=2)
+    busy = claim("r", "pair", hosts=2, used={"CPU": 4})
+    assert launched(planned(CPU4, pair, busy, tasks(20, CPU=1), max_usd_per_hour=4.5)) == {"cpu4": 2}

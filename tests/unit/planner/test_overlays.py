@@ -100,3 +100,10 @@ def test_minimums_and_the_head_take_what_counts_least() -> None:
 def test_an_overlay_that_only_says_why_changes_no_price() -> None:
     cheap, dear = pool("a", 1.0, CPU=4), pool("b", 1.5, CPU=4)
     assert launched(planned(cheap, dear, tasks(1, CPU=1), overlays=overlay("a", why="kept for the audit"))) == {"a": 1}
+
+
+def test_the_reasons_of_several_overlays_are_told_once_each() -> None:
+    several = (*overlay("b", multiply=0.5, why="reserved"), *overlay("b", add=-0.9, why="a credit"))
+    (launch,) = planned(A, B, tasks(4, CPU=1), overlays=(*several, *overlay("b", add=0, why="reserved"))).launches
+    (told,) = [link for link in launch.reason.chain if link.code is ReasonCode.OVERLAY]
+    assert dict(told.details)["why"] == "reserved, a credit"

@@ -163,3 +163,18 @@ def test_whoever_gives_no_name_is_somebody() -> None:
     assert scaled.launches[0].reason.text == "somebody ordered cpu1 to 1"
     drained = plan(snapshot(CPU1, claim("m", "cpu1"), orders=(Order("o", OrderKind.DRAIN, "m"),)))
     assert drained.drains[0].reason.text == "somebody ordered it: drain"
+
+
+@pytest.mark.parametrize(
+    ("target", "value", "why"),
+    [
+        ("max_workers", "many", "'many' is no whole number"),
+        ("max_workers", "1.5", "'1.5' is no whole number"),
+        ("cpu1.priority", "first", "'first' is no whole number"),
+        ("max_usd_per_hour", "much", "'much' is no number"),
+        ("max_usd_per_hour", "x" * 30, f"'{'x' * 20}' is no number"),
+    ],
+)
+def test_what_is_no_number_is_refused_in_the_words_of_its_kind(target: str, value: str, why: str) -> None:
+    made = plan(snapshot(pool("cpu1", CPU=1), orders=(Order("o", OrderKind.SET, target, value),)))
+    assert [finding.reason.text for finding in made.findings if why in finding.reason.text] != []

@@ -101,3 +101,10 @@ def test_each_dearer_machine_takes_its_part_of_the_budget() -> None:
     """Six machines for 0.62: two may cost a cent more than the cheapest."""
     result = planned(CPU4, tasks(24, CPU=1), spot_spread_margin=0.1, max_usd_per_hour=0.62)
     assert (zones(result), result.cost.after) == ({"a": 4, "b": 2}, 0.62)
+
+
+def test_what_a_gang_has_just_been_given_counts_beside_what_was_there() -> None:
+    """Gangs are not spread: four machines of the first offer, then, so that the second offer gets as many."""
+    have = [claim(f"m{n}", SPOT["a"], used={"CPU": 4}) for n in range(3)]
+    result = planned(CPU4, *have, gang("STRICT_PACK", {"CPU": 4}), tasks(16, CPU=1), spot_spread_margin=0.1)
+    assert zones(result) == {"a": 1, "b": 4}
