@@ -312,3 +312,8 @@ def test_a_minimum_is_made_of_the_cheapest_offer_and_of_one_without_a_price_only
     for offers, zone in [((unknown, dear, cheap), "c"), ((unknown, dear), "b"), ((unknown,), "a")]:
         (launch,) = planned(pool("p", CPU=1, min_workers=1, offers=offers)).launches
         assert (launch.offer.zone, launch.count) == (zone, 1)
+
+
+def test_a_machine_that_was_joined_by_hand_is_kept_for_who_has_joined_it() -> None:
+    (why,) = planned(pool("p", CPU=1), claim("f", "p", foreign=True)).kept
+    assert why.reason.text == "kept for whoever joined it by hand"

@@ -99,3 +99,9 @@ def test_an_outdated_replica_that_is_all_of_its_pool_is_replaced_when_it_is_idle
     assert leaving(planned(QUAD, one)) == {"q0": ReasonCode.DRIFTED}
     three = [claim(f"q{n}", "quad", hosts=4, drifted=True, idle_s=99.0 - n) for n in range(3)]
     assert leaving(planned(QUAD, *three)) == {"q0": ReasonCode.DRIFTED}
+
+
+@pytest.mark.parametrize(("after_s", "gone"), [(500.0, ["b"]), (501.0, [])])
+def test_a_machine_is_left_alone_until_it_has_been_up_for_so_long(after_s: float, gone: list[str]) -> None:
+    have = running("a", 3), running("b", 1, since=500.0)
+    assert list(leaving(planned(CPU4, *have, consolidate_after_s=after_s, **ON))) == gone

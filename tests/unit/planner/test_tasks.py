@@ -273,3 +273,10 @@ def test_tasks_that_need_nothing_take_the_cheapest_machine_when_there_is_none() 
     pools = [pool("small", 1.0, CPU=1), pool("big", 5.0, CPU=16)]
     assert launched(planned(*pools, tasks(3))) == {"small": 1}
     assert launched(planned(*pools, claim("m1", "big", used={"CPU": 16}), tasks(3))) == {}
+
+
+def test_work_that_needs_an_accelerator_is_placed_before_work_that_would_fill_its_machine() -> None:
+    gpu, cpu = pool("gpu", 10.0, CPU=8, GPU=1, max_workers=1), pool("cpu4", 1.0, CPU=4)
+    for wanted in ((tasks(8, CPU=1), tasks(1, CPU=8, GPU=1)), (tasks(1, CPU=8, GPU=1), tasks(8, CPU=1))):
+        result = planned(gpu, cpu, claim("g1", "gpu"), *wanted)
+        assert (launched(result), unmet(result)) == ({"cpu4": 2}, [])
