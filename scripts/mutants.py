@@ -40,8 +40,8 @@ OUT = Path("mutants")
 TESTS = ("tests/unit/planner", "tests/golden")
 SELECTED = (
     *TESTS,
-    # Ray's time, not ours; and plans made by another process, which the change does not reach.
-    "--deselect=tests/unit/planner/packing/test_gates.py::test_never_dearer_than_rays_own_planner",
+    # Some seconds each on the standing set; and plans made by another process, which the change does not reach.
+    "--ignore=tests/unit/planner/packing/test_gates.py",
     "--deselect=tests/golden/test_plans.py::test_plans_are_the_same_whatever_the_hash_seed",
     *("-m", "not ray and not slow and not guides and not e2e"),
     *("-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:faulthandler", "--tb=no", "--assert=plain"),

@@ -146,6 +146,7 @@ def test_priority_goes_above_price() -> None:
 def test_of_equals_one_goes_first() -> None:
     answer = ask(SMALL, replace(SMALL, name="twin"), tasks(1, CPU=1))
     assert verdicts(answer) == {"small": ReasonCode.CHOSEN, "twin": ReasonCode.EQUALLY_DEAR}
+    assert answer.offers[1].reason.text.startswith("as dear as small (")
 
 
 def test_offers_without_a_price_are_said_to_be_compared_by_resources() -> None:
