@@ -82,7 +82,7 @@ test-guides: setup ## Type in what the users' guides show, and compare
 # The programs of the control plane are in a cache outside of the tree; only the first run on a machine builds them.
 .PHONY: test-kubernetes
 test-kubernetes: setup ## On a real Kubernetes control plane (the first run on a machine builds it: seven minutes)
-	@scripts/need_debian.sh openssl ip=iproute2
+	@scripts/need_debian.sh openssl ip=iproute2 pgrep=procps redis-server
 	@programs="$$(scripts/kubernetes_plane.sh)" && RAYFLEET_KUBERNETES="$$programs" \
 		$(PYTEST) tests/kubernetes tests/unit/deploy -q -m 'kubernetes and not slow' $(ARGS)
 

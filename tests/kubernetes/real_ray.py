@@ -104,7 +104,11 @@ class Head:
 
     def until_ready(self) -> str:
         """Wait until all its containers are ready; return its name."""
-        eventually(lambda: all(one["ready"] for one in self.status()["containerStatuses"]), within_s=BOOT_S)
+        try:
+            eventually(lambda: all(one["ready"] for one in self.status()["containerStatuses"]), within_s=BOOT_S)
+        except AssertionError as late:
+            said = self.desk.kubectl("logs", self.name, "-c", "ray-head", "--tail=20")
+            raise AssertionError(f"{self.status()['containerStatuses']}\n{said}") from late
         return self.name
 
     def types(self, *words: str) -> str:

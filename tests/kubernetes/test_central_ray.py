@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.kubernetes.operating import Desk, apply_crds, operator
@@ -35,7 +36,7 @@ def test_actors_scale_a_cluster_that_the_operator_scales_itself(
     """A token is asked for, and the operator is started again in between."""
     head = Head(desk)
     with operator(plane, tmp_path, "--autoscaling", "central"):
-        autoscaled = {"enableInTreeAutoscaling": True, "autoscalerOptions": {"idleTimeoutSeconds": 8}}
+        autoscaled: dict[str, Any] = {"enableInTreeAutoscaling": True, "autoscalerOptions": {"idleTimeoutSeconds": 8}}
         desk.apply(raycluster(group(3), authOptions={"mode": "token"}, **autoscaled))
         eventually(head.until_ready, within_s=BOOT_S)
         assert [one["name"] for one in head.status()["containerStatuses"]] == ["ray-head"]
