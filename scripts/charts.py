@@ -78,9 +78,9 @@ def rule_files() -> dict[Path, str]:
     }
 
 
-def crd_file() -> str:
-    """Return all CustomResourceDefinitions as one stream."""
-    return MADE_BY + "\n" + "".join(f"---\n{_yaml(definition)}" for definition in definitions())
+def crd_file(*, rules: bool = False) -> str:
+    """Return all CustomResourceDefinitions as one stream; `rules`: for API servers that know CEL."""
+    return MADE_BY + "\n" + "".join(f"---\n{_yaml(definition)}" for definition in definitions(rules=rules))
 
 
 def operator_file() -> str:
@@ -93,7 +93,11 @@ def operator_file() -> str:
 
 def manifest_files() -> dict[Path, str]:
     """Return the text of the plain manifests that are made, by file."""
-    return {MANIFESTS / "crds.yaml": crd_file(), MANIFESTS / "operator.yaml": operator_file()}
+    return {
+        MANIFESTS / "crds.yaml": crd_file(),
+        MANIFESTS / "crds-with-rules.yaml": crd_file(rules=True),
+        MANIFESTS / "operator.yaml": operator_file(),
+    }
 
 
 def package(folder: Path, url: str) -> None:

@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from rayfleet.contracts import Engine, KeepsStandby, Ledger, Provider, ProviderContext, ProviderKind
+from rayfleet.contracts import Drivers, Engine, KeepsStandby, Ledger, Provider, ProviderContext, ProviderKind
 from rayfleet.loop import EngineSink, Parts, Reconciler, close_parts
 from rayfleet.model import Policy
 
@@ -86,6 +86,13 @@ def build(spec: ClusterSpec, folder: Path, ray: RaySettings) -> Assembly:
         standby={spec.provider: cast("KeepsStandby", provider)} if registry()[spec.provider].standby else {},
     )
     return Assembly(Reconciler(parts), parts)
+
+
+def drivers(ray: RaySettings) -> Drivers:
+    """Return who is attached to the cluster whose Ray is reached so. Does no I/O."""
+    from rayfleet.engines.ray.drivers import RayDrivers
+
+    return RayDrivers(ray)
 
 
 def _provider(spec: ClusterSpec, folder: Path, engine: Engine) -> Provider:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 from tests.kubernetes.operating import Desk, apply_crds, operator
 from tests.kubernetes.test_operator import raycluster
 from tests.kubernetes.waiting import eventually
@@ -118,3 +119,24 @@ def test_a_namespace_goes_with_a_cluster_that_has_keys_in_redis(desk: Desk) -> N
     desk.until_state("ready")
     desk.kubectl("delete", "namespace", desk.namespace, "--wait=false")
     eventually(lambda: desk.names("rayclusters") == [])
+
+
+def test_certificates_are_made_and_name_every_pod_and_go_with_their_cluster(desk: Desk) -> None:
+    """KubeRay's scenario 27, but for Ray itself."""
+    desk.apply(raycluster(group("small", 2), group("other", 1), tlsOptions={"enabled": True}))
+    desk.until_state("ready")
+    pods = desk.get("pods")["items"]
+    kinds = {"head": 1, "worker": 3}
+    for kind, count in kinds.items():
+        data = desk.get("secret", f"ray-{kind}-secret-demo")["data"]
+        assert {"tls.crt", "tls.key", "ca.crt", "addresses"} == data.keys()
+        certificate = x509.load_pem_x509_certificate(base64.b64decode(data["tls.crt"]))
+        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(base64.b64decode(data["ca.crt"])))
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        addresses = set(map(str, names.get_values_for_type(x509.IPAddress)))
+        mine = [pod for pod in pods if pod["metadata"]["labels"]["ray.io/node-type"] == kind]
+        assert len(mine) == count
+        assert {pod["status"]["podIP"] for pod in mine} <= addresses
+    assert len([name for name in desk.names("secrets") if name.startswith("demo-ca-secret-")]) == 1
+    desk.kubectl("delete", "raycluster", "demo", "--timeout=60s")
+    eventually(lambda: not [name for name in desk.names("secrets") if "-secret-" in name])

@@ -75,10 +75,11 @@ async def change(stage: Stage, kind: Kind, key: Key, **spec: Any) -> None:
 
 
 async def run_clusters(stage: Stage) -> None:
-    """A cluster with an autoscaler loses a worker and is suspended; another one is wrong."""
+    """A cluster with an autoscaler is to delete itself one day, and is suspended; another one is wrong."""
     await stage.apply(group(replicas=2, numOfHosts=2), enableInTreeAutoscaling=True)
     await asyncio.sleep(60)
     cluster = Key("team", "demo")
+    await change(stage, RAY_CLUSTER, cluster, idleTerminationOptions={"timeoutSeconds": 3600, "policy": "Delete"})
     await change(stage, RAY_CLUSTER, cluster, suspend=True)
     await make(stage, RAY_CLUSTER, "wrong", {"headGroupSpec": {"template": {}}, "workerGroupSpecs": 3})
     await stage.kube.delete(RAY_CLUSTER, cluster)
@@ -90,6 +91,7 @@ async def run_guarded_clusters(stage: Stage) -> None:
         "authOptions": {"mode": "token"},
         "networkPolicy": {"mode": "DenyAll"},
         "gcsFaultToleranceOptions": {"backend": "rocksdb"},
+        "tlsOptions": {"enabled": True},
     }
     spec["headGroupSpec"] |= {"enableIngress": True}
     cluster = await make(stage, RAY_CLUSTER, "guarded", spec)

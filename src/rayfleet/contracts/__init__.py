@@ -1,6 +1,7 @@
 """The edges of the system as Protocols, each with its errors in the same file."""
 
 from rayfleet.contracts.clock import Clock
+from rayfleet.contracts.drivers import Attachment, Drivers
 from rayfleet.contracts.engine import (
     DrainRefused,
     Engine,
@@ -9,6 +10,7 @@ from rayfleet.contracts.engine import (
     EngineRefuses,
     EngineView,
     Node,
+    Resizable,
     StartScript,
     fingerprint,
 )
@@ -33,9 +35,11 @@ from rayfleet.contracts.provider import (
 from rayfleet.contracts.sink import Sink
 
 __all__ = [
+    "Attachment",
     "Clock",
     "Denied",
     "DrainRefused",
+    "Drivers",
     "Engine",
     "EngineDown",
     "EngineError",
@@ -62,6 +66,7 @@ __all__ = [
     "ProviderKind",
     "QuotaReached",
     "Record",
+    "Resizable",
     "Sink",
     "StandbyProvider",
     "StartScript",

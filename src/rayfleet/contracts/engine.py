@@ -139,3 +139,15 @@ class Engine(Protocol):
     async def close(self) -> None:
         """Let go of connections."""
         ...
+
+
+class Resizable(Engine, Protocol):
+    """An engine whose nodes can become larger or smaller while they run."""
+
+    async def resize(self, node_id: str, size: Resources) -> None:
+        """Have a node offer as much from now on, of what `size` names; it must have it already.
+
+        Raises:
+            EngineError: the node is unknown, or it cannot be told.
+        """
+        ...

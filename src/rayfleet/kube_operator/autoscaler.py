@@ -10,23 +10,27 @@ import contextlib
 import json
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import structlog
 
 from rayfleet.config import ClusterSpec
+from rayfleet.config.rayio.growth import ANNOTATION, Growth, growth_of
 from rayfleet.config.rayio.policy import PROVIDER, policy_of
 from rayfleet.config.rayio.raycluster import RayClusterSpec
+from rayfleet.contracts import Resizable
 from rayfleet.engines.ray.settings import Ports, RaySettings
-from rayfleet.loop import Reconciler
+from rayfleet.kube_operator.growing.engine import GrowingEngine
+from rayfleet.kube_operator.idleness import follow_use
+from rayfleet.loop import Parts, Reconciler
 from rayfleet.model import Policy
-from rayfleet.providers.kuberay import Settings
+from rayfleet.providers.kuberay import KubeRayProvider, Settings
 from rayfleet.wire.kube.errors import KubeError
 from rayfleet.wire.kube.kube import Kube
-from rayfleet.wire.kube.objects import RAY_CLUSTER, Key
-from rayfleet.wiring import build
+from rayfleet.wire.kube.objects import RAY_CLUSTER, Key, Object, annotations_of
+from rayfleet.wiring import Assembly, build, drivers
 
 log = structlog.get_logger()
 
@@ -43,18 +47,22 @@ class Head:
     """Where a RayCluster's head is reached.
 
     `gcs_port` 0: as the RayCluster says. `shared`: the folder in which its Ray writes, "" when that is elsewhere.
+    `token_file`: where a token of Kubernetes is kept, which changes every hour; "": `token` is the cluster's, if any.
     """
 
     host: str
     gcs_port: int
     shared: str
     token: str
+    token_file: str = ""
 
     @classmethod
     def beside(cls, environment: Mapping[str, str]) -> Head:
         """Return the head that this container runs beside, from the container's variables."""
         port = environment.get("RAY_PORT", "0")  # KubeRay's operator does not tell
-        return cls("127.0.0.1", int(port), "/tmp/ray", environment.get("RAY_AUTH_TOKEN", ""))  # noqa: S108 - the pod's
+        token, file = environment.get("RAY_AUTH_TOKEN", ""), environment.get("RAY_AUTH_TOKEN_PATH", "")
+        shared = "/tmp/ray"  # noqa: S108 - the pod's
+        return cls("127.0.0.1", int(port), shared, token, "" if token else file)
 
 
 async def autoscale(kube: Kube, cluster: Key, head: Head, folder: Path) -> None:
@@ -71,7 +79,7 @@ async def autoscale(kube: Kube, cluster: Key, head: Head, folder: Path) -> None:
         if spec is None:
             break
         try:
-            await _scale(kube, cluster, _ray(cluster, head, spec, folder), policy_of(spec), stop)
+            await _scale(kube, cluster, ray_settings(cluster, head, spec, folder), policy_of(spec), stop)
         except Exception:
             log.exception("autoscaler_failed", cluster=str(cluster), again_s=AGAIN_S)
             await _pause(stop)
@@ -96,14 +104,22 @@ async def first_spec(kube: Kube, cluster: Key, stop: asyncio.Event) -> RayCluste
 
 
 async def _scale(kube: Kube, cluster: Key, ray: RaySettings, policy: Policy, stop: asyncio.Event) -> None:
-    assembly = build(_spec(cluster, policy), Path(ray.folder), ray)
+    built, attached = build(_spec(cluster, policy), Path(ray.folder), ray), drivers(ray)
+    engine = growing_engine(kube, built.parts)
+    parts = replace(built.parts, engine=engine)
+    assembly = Assembly(Reconciler(parts), parts)
     log.info("autoscaler_started", cluster=str(cluster), groups=[pool.name for pool in policy.pools])
     try:
         async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(follow_policy(kube, cluster, assembly.reconciler))
+            following = [
+                tasks.create_task(follow_policy(kube, cluster, assembly.reconciler, engine)),
+                tasks.create_task(follow_use(kube, cluster, attached, asyncio.get_running_loop().time)),
+            ]
             await assembly.reconciler.run(stop)
-            following.cancel()
+            for task in following:
+                task.cancel()
     finally:
+        await attached.close()
         await assembly.close()
 
 
@@ -112,19 +128,41 @@ async def _pause(stop: asyncio.Event) -> None:
         await asyncio.wait_for(stop.wait(), AGAIN_S)
 
 
-async def follow_policy(kube: Kube, cluster: Key, reconciler: Reconciler) -> None:
-    """Have the loop plan by what the RayCluster says now; what cannot be read or used leaves it as it was."""
+async def follow_policy(kube: Kube, cluster: Key, reconciler: Reconciler, engine: GrowingEngine | None = None) -> None:
+    """Have the loop plan by what the RayCluster says now; what cannot be read or used leaves it as it was.
+
+    `engine`: whose pods may grow as the RayCluster says.
+    """
     while True:
-        await asyncio.sleep(POLICY_EVERY_S)
         try:
-            policy = policy_of(await _spec_of(kube, cluster))
+            thing = await kube.get(RAY_CLUSTER, cluster)
+            spec = RayClusterSpec.model_validate(thing["spec"])
+            policy = policy_of(spec)
+            if engine is not None:
+                engine.allowed = _growth(spec, thing)
         except (KubeError, ValueError) as error:
             log.warning("policy_kept", cluster=str(cluster), error=str(error))
-            continue
-        if policy != reconciler.policy:
-            log.info("policy_changed", cluster=str(cluster))
-            reconciler.policy = policy
-            reconciler.wake("policy")
+        else:
+            if policy != reconciler.policy:
+                log.info("policy_changed", cluster=str(cluster))
+                reconciler.policy = policy
+                reconciler.wake("policy")
+        await asyncio.sleep(POLICY_EVERY_S)
+
+
+def _growth(spec: RayClusterSpec, thing: Object) -> Mapping[str, Growth]:
+    """Return which groups may grow: none, where that cannot be read; its operator tells people."""
+    try:
+        return growth_of(spec, annotations_of(thing).get(ANNOTATION, ""))
+    except ValueError as error:
+        log.warning("nothing_grows", error=str(error))
+        return {}
+
+
+def growing_engine(kube: Kube, parts: Parts) -> GrowingEngine:
+    """Return the engine of an autoscaler with pods that may grow; it answers once it was told which."""
+    provider = cast("KubeRayProvider", parts.providers[PROVIDER])
+    return GrowingEngine(cast("Resizable", parts.engine), kube, provider.pods, parts.clock.now)
 
 
 async def _spec_of(kube: Kube, cluster: Key) -> RayClusterSpec:
@@ -137,7 +175,7 @@ def _spec(cluster: Key, policy: Policy) -> ClusterSpec:
     return ClusterSpec(cluster.name, policy, PROVIDER, settings)
 
 
-def _ray(cluster: Key, head: Head, spec: RayClusterSpec, folder: Path) -> RaySettings:
+def ray_settings(cluster: Key, head: Head, spec: RayClusterSpec, folder: Path) -> RaySettings:
     """Return how the head is reached, and leave in `folder` what the engine expects of a head that others started."""
     asked = spec.head_group_spec.ray_start_params.get("port", "")
     port = head.gcs_port or (int(asked) if asked.isdecimal() else GCS_PORT)
@@ -147,7 +185,8 @@ def _ray(cluster: Key, head: Head, spec: RayClusterSpec, folder: Path) -> RaySet
         host=head.host,
         ports=Ports(port, 10001, 8265),
         temp_dir=head.shared,
-        token_auth=bool(head.token),
+        token_auth=bool(head.token or head.token_file),
+        token_file=head.token_file,
     )
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if head.token:

@@ -17,7 +17,10 @@ from typing import Final
 
 import structlog
 
+from rayfleet.config import ConfigInvalid
+from rayfleet.config.problems import Problem
 from rayfleet.kube_operator.autoscaler import STATE_FOLDER, Head, autoscale
+from rayfleet.kube_operator.raycluster.scheduling import SCHEDULERS
 from rayfleet.kube_operator.runtime.endpoint import Address, answering
 from rayfleet.kube_operator.runtime.operator import Edges, Operator
 from rayfleet.kube_operator.runtime.tally import Tally
@@ -68,7 +71,11 @@ def run_operator(started: Started) -> None:
 
 
 def operator_settings(environment: Mapping[str, str], started: Started) -> OperatorSettings:
-    """Return the settings that an operator's environment, and before it those who started it, ask for."""
+    """Return the settings that an operator's environment, and before it those who started it, ask for.
+
+    Raises:
+        ConfigInvalid: it asks for a scheduler that is not known here.
+    """
     given = {
         ours: environment[theirs].strip().lower() == "true"
         for theirs, ours in _SWITCHES.items()
@@ -76,9 +83,18 @@ def operator_settings(environment: Mapping[str, str], started: Started) -> Opera
     }
     settings = OperatorSettings(**given)  # type: ignore[arg-type]  # all switches are booleans
     domain = environment.get("CLUSTER_DOMAIN") or settings.cluster_domain
-    image = started.image or environment.get("RAYFLEET_IMAGE") or settings.image
-    namespace = environment.get("POD_NAMESPACE", "")
-    return replace(settings, cluster_domain=domain, image=image, namespace=namespace, autoscaling=started.autoscaling)
+    scheduler = environment.get("BATCH_SCHEDULER", "").strip()
+    if scheduler not in SCHEDULERS:
+        known = ", ".join(filter(None, SCHEDULERS))
+        raise ConfigInvalid([Problem(f"BATCH_SCHEDULER {scheduler} is not supported", hint=f"{known}, or none")])
+    return replace(
+        settings,
+        cluster_domain=domain,
+        image=started.image or environment.get("RAYFLEET_IMAGE") or settings.image,
+        namespace=environment.get("POD_NAMESPACE", ""),
+        autoscaling=started.autoscaling,
+        batch_scheduler=scheduler,
+    )
 
 
 async def _operate(started: Started) -> None:

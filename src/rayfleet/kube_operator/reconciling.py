@@ -118,7 +118,26 @@ class Call:
     secret: Key | None = None
 
 
-Action = Create | Delete | Patch | Emit | Call
+@dataclass(frozen=True, slots=True)
+class Certify:
+    """Have a Secret hold a key, a certificate, and that of who vouches for it; the key that it has is kept.
+
+    `thing` is the Secret without what is made up (keys and certificates); `before` is how it is there, None: not yet.
+    `issuer`: the Secret of who vouches, None: it vouches for itself, and for others. `names` and `addresses`: as whom
+    its holder may be called. `until`: seconds since the epoch.
+    """
+
+    thing: Object = field(repr=False)
+    subject: str
+    until: float
+    before: Object | None = field(default=None, repr=False)
+    issuer: Object | None = field(default=None, repr=False)
+    names: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    failure: str = "FailedCreateCertificate"
+
+
+Action = Create | Delete | Patch | Emit | Call | Certify
 
 
 @dataclass(frozen=True, slots=True)

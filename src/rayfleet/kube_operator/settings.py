@@ -24,6 +24,7 @@ class OperatorSettings:
 
     `image`: of the containers that the operator adds. `cluster_domain`: of the names of services. `namespace`: of the
     operator's own pod, "" where it is none. `autoscaling`: of clusters that do not say themselves.
+    `batch_scheduler`: who places pods, "": Kubernetes' own.
     """
 
     image: str = DEFAULT_IMAGE
@@ -36,3 +37,4 @@ class OperatorSettings:
     redis_cleanup: bool = True
     namespace: str = ""
     autoscaling: Autoscaling = Autoscaling.SIDECAR
+    batch_scheduler: str = ""

@@ -130,6 +130,12 @@ class FakeEngine:
         self._answer_or_raise()
         self.reports.append(report)
 
+    async def resize(self, node_id: str, size: Resources) -> None:
+        """Have a node offer as much."""
+        self._answer_or_raise()
+        node = self.nodes[node_id]
+        node.total = Resources({**node.total, **size})
+
     def start_script(self, pool: Pool, *, head: bool) -> StartScript:
         """Return a command that names the pool; pretend machines do not run it."""
         return StartScript(("fake-node", pool.name, "head" if head else "worker"))

@@ -26,12 +26,14 @@ class FakeKube:
     """All objects of one pretended API server.
 
     `now` is the time that new objects get. `pods_linger`: a deleted pod stays, leaving, until `finish` says that its
-    kubelet is done; else it goes at once. `refuse` may fail any call. `calls` counts them by verb and kind.
+    kubelet is done; else it goes at once. `refuse` may fail any call. `subresources` are those that it tells of.
+    `calls` counts calls by verb and kind.
     """
 
     now: Callable[[], float] = lambda: 0.0
     pods_linger: bool = False
     refuse: Refuse = lambda _verb, _kind, _thing: None
+    subresources: frozenset[str] = frozenset({"pods/log", "pods/resize"})
     calls: Counter[str] = field(default_factory=Counter)
     _things: dict[tuple[Kind, Key], Object] = field(default_factory=dict)
     _history: list[tuple[int, Kind, Seen]] = field(default_factory=list)
@@ -104,6 +106,10 @@ class FakeKube:
             leaving = copy.deepcopy(thing)
             leaving["metadata"]["deletionTimestamp"] = _timestamp(self.now())
             self._store(kind, leaving, Change.MODIFIED)
+
+    async def serves(self, kind: Kind, subresource: str) -> bool:
+        """Say what `subresources` says."""
+        return f"{kind.plural}/{subresource}" in self.subresources
 
     async def log(self, pod: Key, container: str = "", *, tail: int | None = None) -> str:
         """Return nothing: no container runs here."""

@@ -70,6 +70,10 @@ class RecordingKube:
         self._use("delete", kind)
         await self.kube.delete(kind, key, uid=uid, grace_s=grace_s)
 
+    async def serves(self, kind: Kind, subresource: str) -> bool:
+        """Pass it on: everybody may ask."""
+        return await self.kube.serves(kind, subresource)
+
     async def log(self, pod: Key, container: str = "", *, tail: int | None = None) -> str:
         """Record, and pass on."""
         self._use("get", POD, "log")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.engine.real_cluster import (
+    OLDEST,
     PATIENCE_S,
     RealCluster,
     eventually,
@@ -22,7 +23,7 @@ from tests.e2e.engine.real_cluster import (
     view_where,
 )
 
-from rayfleet.contracts import DrainRefused, EngineError, Node
+from rayfleet.contracts import DrainRefused, EngineError, EngineView, Node
 from rayfleet.engines.ray.engine import RayEngine
 from rayfleet.model import Bundle, NodeFact, Pool, Resources, Strategy
 
@@ -331,3 +332,18 @@ def test_the_token_is_nowhere_in_command_lines(cluster: RealCluster) -> None:
                 continue
     assert token not in json.dumps(cluster.environment())
     assert cluster.settings.token_path.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.skipif(OLDEST, reason="Ray 2.52 cannot resize a node that runs")
+async def test_a_node_offers_more_when_its_pod_has_grown(engine: RayEngine, start: Start) -> None:
+    start("grows", pool("grows", CPU=1, memory=10**9))
+    node = await node_where(engine, "grows")
+    await engine.resize(node.id, Resources.of({"CPU": 3, "memory": 2 * 10**9}))
+    grown = await eventually(engine.look, lambda view: _total(view, node.id).get("CPU") == 3)
+    assert _total(grown, node.id)["memory"] == 2 * 10**9
+    with pytest.raises(EngineError):
+        await engine.resize("00" * 28, Resources.of({"CPU": 3}))
+
+
+def _total(view: EngineView, node_id: str) -> dict[str, float]:
+    return next(node.total.amounts() for node in view.nodes if node.id == node_id)

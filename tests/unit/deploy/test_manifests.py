@@ -239,6 +239,9 @@ class TestFiles:
         assert {path: path.read_text(encoding="utf-8") for path in crds.FOLDER.iterdir()} == wanted
         made = charts.MANIFESTS / "crds.yaml"
         assert documents(made.read_text(encoding="utf-8")) == list(definitions())
+        ruled = charts.MANIFESTS / "crds-with-rules.yaml"
+        assert documents(ruled.read_text(encoding="utf-8")) == list(definitions(rules=True))
+        assert "x-kubernetes-validations" not in made.read_text(encoding="utf-8")
 
     def test_the_charts_rules_are_those_of_the_table(self) -> None:
         wanted = charts.rule_files()

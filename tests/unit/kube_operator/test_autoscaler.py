@@ -1,10 +1,12 @@
 """The autoscaler beside a head: what it waits for before it begins."""
 
 import asyncio
+from pathlib import Path
 
 from tests.unit.kube_operator.raycluster.clusters import group, raycluster
 
-from rayfleet.kube_operator.autoscaler import Head, first_spec
+from rayfleet.config.rayio.raycluster import RayClusterSpec
+from rayfleet.kube_operator.autoscaler import Head, first_spec, ray_settings
 from rayfleet.testing.fake_kube import FakeKube
 from rayfleet.testing.virtual_time import run_virtual
 from rayfleet.wire.kube.errors import Forbidden
@@ -49,3 +51,26 @@ def test_told_to_stop_it_stops_waiting() -> None:
 def test_the_port_is_the_container_s_or_else_the_cluster_s() -> None:
     assert Head.beside({"RAY_PORT": "6400"}).gcs_port == 6400
     assert Head.beside({}).gcs_port == 0
+
+
+def test_the_token_is_the_cluster_s_or_that_of_kubernetes_in_its_file() -> None:
+    path = {"RAY_AUTH_TOKEN_PATH": "/var/run/secrets/ray.io/serviceaccount/token"}
+    of_kubernetes = Head.beside(path)
+    assert (of_kubernetes.token, of_kubernetes.token_file) == ("", path["RAY_AUTH_TOKEN_PATH"])
+    own = Head.beside({**path, "RAY_AUTH_TOKEN": "guess me"})
+    assert (own.token, own.token_file) == ("guess me", "")
+    none = Head.beside({})
+    assert (none.token, none.token_file) == ("", "")
+
+
+def test_a_token_of_kubernetes_is_read_where_it_is_and_left_alone(tmp_path: Path) -> None:
+    """The folder of the token is read-only."""
+    file = tmp_path / "mounted" / "token"
+    file.parent.mkdir()
+    file.write_text("of this hour")
+    spec = RayClusterSpec.model_validate(raycluster(group())["spec"])
+    ray = ray_settings(DEMO, Head("127.0.0.1", 0, "", "", str(file)), spec, tmp_path / "state")
+    assert ray.token() == "of this hour"
+    file.write_text("of the next")
+    assert ray.token() == "of the next"
+    assert list((tmp_path / "state").iterdir()) == []

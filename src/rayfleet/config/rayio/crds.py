@@ -16,6 +16,7 @@ from rayfleet.config.rayio.raycluster import RayClusterSpec
 from rayfleet.config.rayio.raycronjob import RayCronJobSpec
 from rayfleet.config.rayio.rayjob import RayJobSpec
 from rayfleet.config.rayio.rayservice import RayServiceSpec
+from rayfleet.config.rayio.rules import RULES
 
 OLD_VERSION: Final = "v1alpha1"
 _KEPT: Final = (
@@ -29,6 +30,8 @@ _KEPT: Final = (
     "pattern",
     "minimum",
 )
+VALIDATIONS: Final = "x-kubernetes-validations"
+_RULES: Final = {form.__name__: rules for form, rules in RULES.items()}
 _ANYTHING: Final = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
@@ -116,8 +119,11 @@ DEFINITIONS: Final = (
 )
 
 
-def definitions() -> Iterator[Object]:
-    """Yield the CustomResourceDefinition of every kind."""
+def definitions(*, rules: bool = False) -> Iterator[Object]:
+    """Yield the CustomResourceDefinition of every kind.
+
+    `rules`: with those in CEL, which `kubectl apply` refuses where the API server does not know them (before 1.25).
+    """
     for definition in DEFINITIONS:
         versions = [(VERSION, True), *([(OLD_VERSION, False)] if definition.old else [])]
         yield {
@@ -134,18 +140,25 @@ def definitions() -> Iterator[Object]:
                     "singular": definition.kind.lower(),
                     "categories": ["all"],
                 },
-                "versions": [_version(definition, name, stored) for name, stored in versions],
+                "versions": [_version(definition, name, stored, rules) for name, stored in versions],
             },
         }
 
 
-def schema(spec: type[Spec]) -> Object:
-    """Return the structural schema of a spec."""
+def schema(spec: type[Spec], *, rules: bool = False) -> Object:
+    """Return the structural schema of a spec, without its rules unless they are asked for."""
     whole = spec.model_json_schema(by_alias=True, mode="validation")
-    return _structural(whole, whole.get("$defs", {}))
+    made = _structural(whole, whole.get("$defs", {}))
+    return made if rules else _without_rules(made)
 
 
-def _version(definition: Definition, name: str, stored: bool) -> Object:  # noqa: FBT001 - as it stands in the resource
+def _without_rules(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {key: _without_rules(value) for key, value in part.items() if key != VALIDATIONS}
+    return [_without_rules(value) for value in part] if isinstance(part, list) else part
+
+
+def _version(definition: Definition, name: str, stored: bool, rules: bool) -> Object:  # noqa: FBT001 - as it stands there
     columns = [
         {"name": one.name, "jsonPath": one.path, "type": one.type, **({"priority": 1} if one.wide else {})}
         for one in definition.columns
@@ -154,7 +167,7 @@ def _version(definition: Definition, name: str, stored: bool) -> Object:  # noqa
         "apiVersion": {"type": "string"},
         "kind": {"type": "string"},
         "metadata": {"type": "object"},
-        "spec": schema(definition.spec),
+        "spec": schema(definition.spec, rules=rules),
         "status": dict(_ANYTHING),
     }
     return {
@@ -203,4 +216,6 @@ def _plain(part: Mapping[str, Any], known: Mapping[str, Any]) -> Object:
         kept["additionalProperties"] = _structural(values, known)
     if "items" in kept:
         kept["items"] = _structural(kept["items"], known)
+    if rules := _RULES.get(part.get("title", "")):
+        kept[VALIDATIONS] = [{"rule": one.holds, "message": one.message} for one in rules]
     return kept

@@ -34,6 +34,8 @@ _CLUSTERS: Final[Mapping[str, Path]] = {
     "RayCronJob": ("spec", "jobTemplate", "rayClusterSpec"),
 }
 """Where a resource says what its cluster is like."""
+_MAKERS: Final = {"RayJob": "RayJob", "RayService": "RayService", "RayCronJob": "RayJob"}
+"""Whose RayCluster it will be."""
 _NAME_MAX: Final = {"RayCluster": 53, "RayJob": 47, "RayService": 47, "RayCronJob": 36}
 """What is left of a name's 63 characters once everything that is made from it has its ending."""
 _NAME: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -73,7 +75,7 @@ def resource(document: Document) -> Resource:
     if spec is not None:
         problems += _whose_cluster(document, spec)
     if cluster is not None:
-        wrong, odd = cluster_sense(cluster, document, _CLUSTERS[kind])
+        wrong, odd = cluster_sense(cluster, document, _CLUSTERS[kind], _MAKERS.get(kind, ""))
         problems += wrong
         notices += odd
     meta = at(document.value, ("metadata",))

@@ -9,14 +9,29 @@ from rayfleet.config.document import Document
 from rayfleet.config.forms import at
 from rayfleet.config.problems import Path, Problem, shown
 from rayfleet.config.rayio.base import INT32_MAX
+from rayfleet.config.rayio.checks import findings
+from rayfleet.config.rayio.finding import Manifest
 from rayfleet.config.rayio.policy import group_resources
 from rayfleet.config.rayio.raycluster import GroupSpec, RayClusterSpec, WorkerGroupSpec
 
 _CONTAINERS = ("template", "spec", "containers")
 
 
-def cluster_sense(cluster: RayClusterSpec, document: Document, path: Path) -> tuple[list[Problem], list[Problem]]:
-    """Return problems and notices of the cluster that a document describes at `path`."""
+def cluster_sense(
+    cluster: RayClusterSpec, document: Document, path: Path, made_by: str = ""
+) -> tuple[list[Problem], list[Problem]]:
+    """Return problems and notices of the cluster that a document describes at `path`. `made_by`: as of a Manifest."""
+    problems, notices = _sense(cluster, document, path)
+    told = {problem.path for problem in problems}
+    annotations = {} if made_by else at(document.value, ("metadata", "annotations"))
+    for finding in findings(Manifest(cluster, annotations=annotations or {}, made_by=made_by)):
+        problem = document.problem(finding.within(path), finding.message, finding.hint)
+        if not any(problem.path.startswith(known) for known in told):
+            problems.append(problem)
+    return problems, notices
+
+
+def _sense(cluster: RayClusterSpec, document: Document, path: Path) -> tuple[list[Problem], list[Problem]]:
     problems = [*_group(cluster.head_group_spec, document, (*path, "headGroupSpec"))]
     notices = [*_autoscaling(cluster, document, path)]
     names = Counter(group.group_name for group in cluster.worker_group_specs)

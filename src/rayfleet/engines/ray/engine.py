@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from rayfleet.engines.ray.report_state import Attempts, attempts, autoscaling_st
 from rayfleet.engines.ray.session_logs import append_events, append_status
 from rayfleet.engines.ray.settings import RaySettings
 from rayfleet.engines.ray.status_block import status_block
+from rayfleet.engines.ray.tls import credentials
 from rayfleet.engines.ray.view import FirstSeen, engine_view, task_key, with_ages
 from rayfleet.model import NodeFact, Pool, Resources, Selectors, TickReport
 
@@ -56,7 +58,7 @@ class RayEngine:
         self._settings = settings
         self._clock = clock
         self._head = head
-        self._gcs = Gcs(settings.gcs_address, token or settings.token)
+        self._gcs = Gcs(settings.gcs_address, token or settings.token, tls=partial(credentials, settings))
         self._answer: _Answer | None = None
         self._draining: frozenset[str] = frozenset()
         self._settled_at = 0.0
@@ -132,6 +134,14 @@ class RayEngine:
             await asyncio.to_thread(self._write_files, report, now)
         finally:  # also with a full disk, whose error goes on
             await self._report(report, now)
+
+    async def resize(self, node_id: str, size: Resources) -> None:
+        """Have a node offer as much from now on; its machine must have it already.
+
+        Raises:
+            EngineError: the node is unknown, does not answer, or Ray is too old for it.
+        """
+        await self._gcs.resize(node_id, size.amounts())
 
     async def close(self) -> None:
         """Let go of connections."""

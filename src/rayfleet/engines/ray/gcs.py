@@ -1,19 +1,20 @@
-"""Calls to Ray's GCS: the autoscaler service over plain gRPC, with the cluster's token. Knows no policy."""
+"""Calls to Ray's GCS: the autoscaler service over gRPC, with the cluster's token and certificates. Knows no policy."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import grpc
 import grpc.aio
 
 from rayfleet.contracts import EngineDown, EngineError, EngineRefuses
-from rayfleet.engines.ray.protobufs import autoscaler
+from rayfleet.engines.ray.protobufs import autoscaler, generated
 
 T = TypeVar("T")
 
 _SERVICE: Final = "/ray.rpc.autoscaler.AutoscalerStateService"
+_JOBS: Final = "/ray.rpc.JobInfoGcsService"
 _OPTIONS: Final = (
     # A cluster's state has no bound; the default limit of 4 MiB would make a large one unreadable.
     ("grpc.max_receive_message_length", -1),
@@ -28,16 +29,26 @@ _WORDS: Final = "grpc-status-details-bin"
 _GONE: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED})
 
 
+def no_tls() -> None:
+    """Return that nothing is encrypted."""
+
+
 class Gcs:
     """One GCS. The connection is made at the first call and survives restarts of the GCS."""
 
-    def __init__(self, address: str, token: Callable[[], str], timeout_s: float = 5.0) -> None:
-        """Take host:port, and where the token comes from ("" = none) when the connection is made."""
+    def __init__(
+        self,
+        address: str,
+        token: Callable[[], str],
+        timeout_s: float = 5.0,
+        tls: Callable[[], grpc.ChannelCredentials | None] = no_tls,
+    ) -> None:
+        """Take host:port; where the token ("" = none) of each call and the certificates of a connection come from."""
+        self._tls = tls
         self._address = address
         self._token = token
         self._timeout_s = timeout_s
         self._channel: grpc.aio.Channel | None = None
-        self._metadata: tuple[tuple[str, str], ...] = ()
 
     async def state(self) -> Any:
         """Return the ClusterResourceState. Raises EngineDown."""
@@ -76,28 +87,52 @@ class Gcs:
         reply = await self._call("DrainNode", request, autoscaler.DrainNodeReply)
         return bool(reply.is_accepted), str(reply.rejection_reason_message)
 
+    async def resize(self, node_id: str, amounts: Mapping[str, float]) -> None:
+        """Have a node offer as much. Raises EngineDown; EngineError for a node that is not there, and an older Ray."""
+        if not hasattr(autoscaler, "ResizeRayletResourceInstancesRequest"):
+            raise EngineError("this Ray is too old for nodes that grow")
+        request = autoscaler.ResizeRayletResourceInstancesRequest(node_id=bytes.fromhex(node_id), resources=amounts)
+        reply = autoscaler.ResizeRayletResourceInstancesReply
+        await self._call("ResizeRayletResourceInstances", request, reply)
+
+    async def jobs(self) -> Any:
+        """Return all jobs (JobTableData), ended ones too, without what their submitters said. Raises EngineDown."""
+        service = generated("gcs_service_pb2")  # 2 MiB that only this call needs
+        request = service.GetAllJobInfoRequest(skip_submission_job_info_field=True, skip_is_running_tasks_field=True)
+        reply = await self._call("GetAllJobInfo", request, service.GetAllJobInfoReply, _JOBS)
+        return reply.job_info_list
+
     async def close(self) -> None:
         """Let go of the connection; the next call makes a new one."""
         channel, self._channel = self._channel, None
         if channel is not None:
             await channel.close()
 
-    async def _call(self, method: str, request: Any, reply: Any) -> Any:
-        call = self._connected().unary_unary(
-            f"{_SERVICE}/{method}",
+    async def _call(self, method: str, request: Any, reply: Any, service: str = _SERVICE) -> Any:
+        try:
+            metadata, channel = self._credentials(), self._connected()
+        except OSError as error:
+            raise EngineDown(f"the cluster's token or certificates cannot be read: {error}") from error
+        call = channel.unary_unary(
+            f"{service}/{method}",
             request_serializer=type(request).SerializeToString,
             response_deserializer=reply.FromString,
         )
-        return await _translated(call(request, timeout=self._timeout_s, metadata=self._metadata), self._address)
+        return await _translated(call(request, timeout=self._timeout_s, metadata=metadata), self._address)
+
+    def _credentials(self) -> tuple[tuple[str, str], ...]:
+        """Return what each call shows: the token as it is now, since tokens of Kubernetes last an hour. OSError."""
+        token = self._token()
+        return (("authorization", f"Bearer {token}"),) if token else ()
 
     def _connected(self) -> grpc.aio.Channel:
+        """Return the connection. OSError."""
         if self._channel is None:
-            try:
-                token = self._token()
-            except OSError as error:
-                raise EngineDown(f"the cluster's token cannot be read: {error}") from error
-            self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
-            self._channel = grpc.aio.insecure_channel(self._address, options=_OPTIONS)
+            credentials = self._tls()
+            if credentials is None:
+                self._channel = grpc.aio.insecure_channel(self._address, options=_OPTIONS)
+            else:
+                self._channel = grpc.aio.secure_channel(self._address, credentials, options=_OPTIONS)
         return self._channel
 
 

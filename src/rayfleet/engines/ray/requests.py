@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from rayfleet.engines.ray.gcs import Gcs
 from rayfleet.engines.ray.protobufs import autoscaler, common
 from rayfleet.engines.ray.settings import RaySettings
+from rayfleet.engines.ray.tls import credentials
 from rayfleet.model import LabelSelector, RequestedDemand
 
 
@@ -17,7 +19,7 @@ async def request_resources(settings: RaySettings, wishes: Iterable[RequestedDem
     Raises:
         EngineDown: no answer.
     """
-    gcs = Gcs(settings.gcs_address, settings.token)
+    gcs = Gcs(settings.gcs_address, settings.token, tls=partial(credentials, settings))
     try:
         await gcs.request_resources(constraint(wishes))
     finally:

@@ -37,6 +37,15 @@ class Ports:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Where certificate, key and the certificates of those who vouch for others are: paths."""
+
+    certificate: str
+    key: str
+    authority: str
+
+
+@dataclass(frozen=True, slots=True)
 class RaySettings:
     """How one cluster's Ray is reached and tuned.
 
@@ -47,6 +56,8 @@ class RaySettings:
     `object_store_bytes`: size of a node's object store where its pool does not say.
     `own_addresses`: each node gets a loopback address of its own; only where all nodes are on one Linux machine.
     `persistent`: the GCS keeps its tables on disk and survives its own death (where Ray can do that).
+    `tls`: the files by which this machine speaks TLS with the cluster; None: as Ray's own variables say, if at all.
+    `token_file`: where somebody else keeps the token, and changes it now and then; "": it is our own.
     """
 
     cluster: str
@@ -62,6 +73,8 @@ class RaySettings:
     max_shapes_per_report: int = 5000
     persistent: bool = True
     token_auth: bool = True
+    tls: TlsFiles | None = None
+    token_file: str = ""
 
     @property
     def gcs_address(self) -> str:
@@ -81,7 +94,7 @@ class RaySettings:
     @property
     def token_path(self) -> Path:
         """Return the file that holds the cluster's token."""
-        return Path(self.folder) / TOKEN_FILE_NAME
+        return Path(self.token_file) if self.token_file else Path(self.folder) / TOKEN_FILE_NAME
 
     @property
     def head_path(self) -> Path:
@@ -96,7 +109,7 @@ class RaySettings:
         """Write the settings and, the first time, a fresh token into the cluster's folder, for the user alone."""
         folder = Path(self.folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self.token_auth and not self.token_path.exists():
+        if self.token_auth and not self.token_file and not self.token_path.exists():
             _write_private(self.token_path, secrets.token_hex(32))
         _write_private(folder / FILE_NAME, json.dumps(asdict(self), indent=1))
 
@@ -105,6 +118,7 @@ class RaySettings:
         """Read what `save` wrote; FileNotFoundError when there is nothing. Keys of a newer version are ignored."""
         stored = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
         stored["ports"] = Ports(**stored["ports"])
+        stored["tls"] = TlsFiles(**stored["tls"]) if stored.get("tls") else None
         known = {field.name for field in fields(cls)}
         return cls(**{key: value for key, value in stored.items() if key in known})
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from rayfleet.config.rayio.growth import ANNOTATION as GROWTH_ANNOTATION
 from rayfleet.config.rayio.raycluster import AuthMode, GcsBackend, GroupSpec, HeadGroupSpec, RayClusterSpec
 from rayfleet.kube_operator.raycluster.names import (
     AUTOSCALER_ANNOTATION,
@@ -112,7 +113,20 @@ class Cluster:
     def autoscaled_centrally(self) -> bool:
         """Say whether a head that is made now is scaled by the operator, and has no autoscaler beside it."""
         asked = self.annotations.get(AUTOSCALER_ANNOTATION) or self.settings.autoscaling
-        return self.autoscaled and not self.brings_autoscaler and asked == Autoscaling.CENTRAL
+        beside = self.brings_autoscaler or bool(self.only_beside_the_head)
+        return self.autoscaled and not beside and asked == Autoscaling.CENTRAL
+
+    @property
+    def only_beside_the_head(self) -> tuple[str, ...]:
+        """Return what the cluster asks for that only an autoscaler beside its head can do."""
+        spec, auth = self.spec, self.spec.auth_options
+        asked = {
+            "tlsOptions": spec.tls_options is not None and spec.tls_options.enabled,
+            "idleTerminationOptions": spec.idle_termination_options is not None,
+            "authOptions.enableK8sTokenAuth": auth is not None and auth.enable_k8s_token_auth,
+            GROWTH_ANNOTATION: GROWTH_ANNOTATION in self.annotations,
+        }
+        return tuple(name for name, is_asked in asked.items() if is_asked)
 
     @property
     def restarts_by_pod(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from rayfleet.config.rayio.raycluster import AuthMode, AuthOptions
+from rayfleet.kube_operator.raycluster.certificates import tls_environment
 from rayfleet.kube_operator.raycluster.cluster import Cluster
 from rayfleet.kube_operator.raycluster.names import CLUSTER_LABEL, GROUP_LABEL
 from rayfleet.kube_operator.raycluster.storage import storage_environment
@@ -30,6 +31,7 @@ def node_environment(cluster: Cluster, container: Object, start: str, *, head: b
         _value("RAY_DASHBOARD_ENABLE_K8S_DISK_USAGE", "1"),
         *_autoscaler(cluster, head=head),
         *authentication(cluster),
+        *tls_environment(cluster),
         *storage_environment(cluster, head=head),
         *(_value(name, value) for name, value in _SERVING.items() if cluster.of_service),
     ]
@@ -45,7 +47,8 @@ def node_environment(cluster: Cluster, container: Object, start: str, *, head: b
 
 def init_environment(cluster: Cluster, container: Object) -> list[Object]:
     """Return the variables of a worker's init container."""
-    return merged(container.get("env") or [], [], [*_head_address(cluster, head=False), *authentication(cluster)])
+    defaults = [*_head_address(cluster, head=False), *authentication(cluster), *tls_environment(cluster)]
+    return merged(container.get("env") or [], [], defaults)
 
 
 def authentication(cluster: Cluster) -> list[Object]:

@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
+from rayfleet.config.rayio import names as written
+
 CLUSTER_LABEL: Final = "ray.io/cluster"
 NODE_TYPE_LABEL: Final = "ray.io/node-type"
 GROUP_LABEL: Final = "ray.io/group"
@@ -20,26 +22,26 @@ ORIGIN_KIND_LABEL: Final = "ray.io/originated-from-crd"
 APP_LABELS: Final = {"app.kubernetes.io/name": "kuberay", "app.kubernetes.io/created-by": "kuberay-operator"}
 
 SERVE_ANNOTATION: Final = "ray.io/enable-serve-service"
-FT_ANNOTATION: Final = "ray.io/ft-enabled"
-STORAGE_NAMESPACE_ANNOTATION: Final = "ray.io/external-storage-namespace"
+FT_ANNOTATION: Final = written.FT_ANNOTATION
+STORAGE_NAMESPACE_ANNOTATION: Final = written.STORAGE_NAMESPACE_ANNOTATION
 OVERWRITE_COMMAND_ANNOTATION: Final = "ray.io/overwrite-container-cmd"
 RECREATE_HASH_ANNOTATION: Final = "ray.io/upgrade-strategy-recreate-hash"
 NO_HEAD_RESTART_ANNOTATION: Final = "ray.io/disable-provisioned-head-restart"
 AUTOSCALER_ANNOTATION: Final = "rayfleet.io/autoscaler"
 """On a RayCluster: where its autoscaler is to work (`Autoscaling`); on a head's pod: where it does."""
-DELETION_TIMEOUT_ANNOTATION: Final = "ray.io/gcs-ft-deletion-timeout"
+DELETION_TIMEOUT_ANNOTATION: Final = written.DELETION_TIMEOUT_ANNOTATION
 
 REDIS_FINALIZER: Final = "ray.io/gcs-ft-redis-cleanup-finalizer"
 """Holds a cluster until its keys are gone from Redis."""
 IDLE_FINALIZER: Final = "ray.io/idle-termination-cleanup-finalizer"
 """Holds a cluster that its own autoscaler deletes until its pods are gone."""
 
-HEAD_GROUP: Final = "headgroup"
+HEAD_GROUP: Final = written.HEAD_GROUP
 HEAD, WORKER, CLEANUP = "head", "worker", "redis-cleanup"
 
 POD_NAME_MAX: Final = 63
 """A pod's name is its host name, which has this limit; beyond it Kubernetes would cut it."""
-LABEL_MAX: Final = 63
+LABEL_MAX: Final = written.LABEL_MAX
 SERVICE_NAME_MAX: Final = 50
 _HASH_LENGTH: Final = 5
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"

@@ -13,10 +13,12 @@ from typing import Final
 from rayfleet.config.rayio.raycluster import GroupSpec, WorkerGroupSpec
 from rayfleet.kube_operator.raycluster import names
 from rayfleet.kube_operator.raycluster.authentication import mount_kubernetes_token
+from rayfleet.kube_operator.raycluster.certificates import mount_certificate, wait_for_certificate
 from rayfleet.kube_operator.raycluster.cluster import Cluster, group_name
 from rayfleet.kube_operator.raycluster.environment import init_environment, node_environment
 from rayfleet.kube_operator.raycluster.names import HEAD_SLOT, Slot
 from rayfleet.kube_operator.raycluster.probes import node_probes
+from rayfleet.kube_operator.raycluster.scheduling import hand_over
 from rayfleet.kube_operator.raycluster.sidecar import CONTAINER as AUTOSCALER
 from rayfleet.kube_operator.raycluster.sidecar import autoscaler_container
 from rayfleet.kube_operator.raycluster.start_command import (
@@ -47,6 +49,7 @@ def head_pod(cluster: Cluster, *token: object) -> Object:
         pod["spec"].setdefault("serviceAccountName", names.trimmed(cluster.name, names.LABEL_MAX))
         share(pod, RAY_LOGS, {"mountPath": LOGS_PATH}, {"emptyDir": {}})
         pod["spec"]["containers"].append(autoscaler_container(cluster, pod["metadata"]["name"]))
+    wait_for_certificate(cluster, pod)
     return _seeing_logs(pod)
 
 
@@ -61,6 +64,7 @@ def worker_pod(cluster: Cluster, group: WorkerGroupSpec, slot: Slot, *token: obj
             *pod["spec"].get("initContainers", ()),
             _wait_for_head(cluster, pod["spec"]["containers"][0]),
         ]
+    wait_for_certificate(cluster, pod)
     return pod
 
 
@@ -83,6 +87,7 @@ def _pod(cluster: Cluster, group: GroupSpec, slot: Slot, *token: object) -> Obje
     if cluster.restarts_by_pod:
         spec.setdefault("restartPolicy", "Never")
     _make_node(cluster, group, pod, head=slot == HEAD_SLOT)
+    hand_over(cluster, group, pod)
     return pod
 
 
@@ -145,6 +150,7 @@ def _make_node(cluster: Cluster, group: GroupSpec, pod: Object, *, head: bool) -
     if "plasma-directory" not in params:
         share_memory(pod)
     mount_kubernetes_token(cluster, pod)
+    mount_certificate(cluster, pod, names.HEAD if head else names.WORKER)
 
 
 def _ports(container: Object) -> list[Object]:

@@ -17,6 +17,7 @@ from typing import Final
 from rayfleet.config.rayio.raycluster import WorkerGroupSpec
 from rayfleet.kube_operator.conditions import Condition, holds
 from rayfleet.kube_operator.raycluster.authentication import auth_secret
+from rayfleet.kube_operator.raycluster.certificates import certificates, certified
 from rayfleet.kube_operator.raycluster.checks import problems
 from rayfleet.kube_operator.raycluster.cluster import Cluster
 from rayfleet.kube_operator.raycluster.deletion import hold, leaving
@@ -34,7 +35,7 @@ from rayfleet.kube_operator.raycluster.names import (
 )
 from rayfleet.kube_operator.raycluster.network import network_policies
 from rayfleet.kube_operator.raycluster.pods import head_pod, worker_pod
-from rayfleet.kube_operator.raycluster.rights import rights
+from rayfleet.kube_operator.raycluster.rights import rights, rights_in_step
 from rayfleet.kube_operator.raycluster.scaling import scaling
 from rayfleet.kube_operator.raycluster.services import head_service, headless_service, serve_service
 from rayfleet.kube_operator.raycluster.status import (
@@ -89,6 +90,8 @@ def _running(cluster: Cluster, seen: Observed) -> Reconciled:
     if held := tuple(hold(cluster)):
         return Reconciled(held)  # before there is anything to clean up; the change brings us back
     resumed = [Condition(SUSPENDED, holds=False, reason="Resumed")] if holds(cluster.thing, SUSPENDED) else []
+    if not certified(cluster, seen):
+        return Reconciled(tuple(_belongings(cluster, seen)), status_of(cluster, seen, resumed))  # pods mount them
     if old := outdated(cluster, seen.all(POD)):
         return Reconciled(tuple(old), status_of(cluster, seen, resumed))
     changes = [*_workers(cluster, seen)]
@@ -152,7 +155,9 @@ def _belongings(cluster: Cluster, seen: Observed) -> Iterator[Action]:
     """Yield what makes a cluster's objects be there, but for its pods, which need them."""
     yield from missing(seen, _services(cluster))
     yield from missing(seen, rights(cluster))
+    yield from rights_in_step(cluster, seen)
     yield from missing(seen, auth_secret(cluster, seen.fresh_secret))
+    yield from certificates(cluster, seen)
     yield from missing(seen, volume_claim(cluster))
     yield from claim_differs(cluster, seen)
     yield from in_step(seen, INGRESS, dashboard_ingress(cluster))

@@ -8,7 +8,8 @@ from typing import Final
 from rayfleet.config.rayio.raycluster import IdlePolicy
 from rayfleet.kube_operator.raycluster.cluster import Cluster
 from rayfleet.kube_operator.raycluster.names import LABEL_MAX, trimmed
-from rayfleet.wire.kube.objects import ROLE, ROLE_BINDING, SERVICE_ACCOUNT, Kind, Object
+from rayfleet.kube_operator.reconciling import Action, Observed, Patch
+from rayfleet.wire.kube.objects import ROLE, ROLE_BINDING, SERVICE_ACCOUNT, Kind, Object, key_of
 
 RBAC: Final = "rbac.authorization.k8s.io"
 
@@ -24,6 +25,16 @@ def rights(cluster: Cluster) -> Iterator[tuple[Kind, Object]]:
     subject = {"kind": "ServiceAccount", "name": name, "namespace": cluster.namespace}
     role = {"apiGroup": RBAC, "kind": "Role", "name": _default_name(cluster)}
     yield ROLE_BINDING, _named(cluster, {"subjects": [subject], "roleRef": role})
+
+
+def rights_in_step(cluster: Cluster, seen: Observed) -> Iterator[Action]:
+    """Yield the change of a role that was made for an older spec: what is added to a cluster may need other rights."""
+    wanted = {key_of(thing): thing for kind, thing in rights(cluster) if kind == ROLE}
+    for there in seen.all(ROLE):
+        role = wanted.get(key_of(there))
+        if role is not None and there.get("rules") != role["rules"]:
+            patch: list[dict[str, object]] = [{"op": "add", "path": "/rules", "value": role["rules"]}]
+            yield Patch(ROLE, key_of(there), patch, failure="FailedUpdateRole")
 
 
 def account(cluster: Cluster) -> str:

@@ -6,6 +6,7 @@ from typing import Final
 
 from rayfleet.config.rayio.raycluster import AutoscalerOptions
 from rayfleet.kube_operator.raycluster.authentication import TOKEN_MOUNT, TOKEN_VOLUME, takes_kubernetes_token
+from rayfleet.kube_operator.raycluster.certificates import MOUNT, VOLUME, encrypts, tls_environment
 from rayfleet.kube_operator.raycluster.cluster import Cluster
 from rayfleet.kube_operator.raycluster.environment import authentication, merged
 from rayfleet.wire.kube.objects import Object
@@ -29,9 +30,11 @@ def autoscaler_container(cluster: Cluster, head_pod: str) -> Object:
         "imagePullPolicy": options.image_pull_policy or "IfNotPresent",
         "command": options.command or ["/bin/bash", "-c", "--"],
         "args": options.args or [COMMAND],
-        "env": merged(options.env, [], [*_environment(cluster, head_pod), *authentication(cluster)]),
+        "env": merged(
+            options.env, [], [*_environment(cluster, head_pod), *authentication(cluster), *tls_environment(cluster)]
+        ),
         "resources": options.resources or {"limits": dict(_RESOURCES), "requests": dict(_RESOURCES)},
-        "volumeMounts": [_LOGS, *_token_mount(cluster), *options.volume_mounts],
+        "volumeMounts": [_LOGS, *_token_mount(cluster), *_certificate_mount(cluster), *options.volume_mounts],
     }
     if options.env_from:
         container["envFrom"] = options.env_from
@@ -42,6 +45,10 @@ def autoscaler_container(cluster: Cluster, head_pod: str) -> Object:
 
 def _token_mount(cluster: Cluster) -> list[Object]:
     return [{"name": TOKEN_VOLUME, **TOKEN_MOUNT}] if takes_kubernetes_token(cluster) else []
+
+
+def _certificate_mount(cluster: Cluster) -> list[Object]:
+    return [{"name": VOLUME, **MOUNT}] if encrypts(cluster) else []
 
 
 def _environment(cluster: Cluster, head_pod: str) -> list[Object]:

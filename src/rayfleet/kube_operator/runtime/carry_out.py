@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
 
-from rayfleet.kube_operator.reconciling import Action, Call, Create, Delete, Emit, EventType, Failure, Patch
+from rayfleet.kube_operator.reconciling import Action, Call, Certify, Create, Delete, Emit, EventType, Failure, Patch
 from rayfleet.kube_operator.runtime.events import EventWriter
 from rayfleet.kube_operator.runtime.servers import ServerError, Servers
-from rayfleet.wire.kube.errors import AlreadyExists, Conflict, KubeError, NotFound, Unavailable
+from rayfleet.wire.kube.errors import AlreadyExists, Conflict, Invalid, KubeError, NotFound, Unavailable
 from rayfleet.wire.kube.kube import Kube
-from rayfleet.wire.kube.objects import Kind, Object, key_of
+from rayfleet.wire.kube.objects import SECRET, Kind, Object, annotations_of, key_of
 
 log = structlog.get_logger()
 
@@ -27,9 +29,10 @@ class Done:
 class Hand:
     """Carries out actions for one operator."""
 
-    def __init__(self, kube: Kube, events: EventWriter, servers: Servers) -> None:
-        """Take the ways to the API server, to people, and to the clusters' own servers."""
+    def __init__(self, kube: Kube, events: EventWriter, servers: Servers, now: Callable[[], float]) -> None:
+        """Take the ways to the API server, to people, and to the clusters' own servers. `now`: since the epoch."""
         self._kube = kube
+        self._now = now
         self._events = events
         self._servers = servers
 
@@ -88,3 +91,20 @@ class Hand:
                 await self._events.tell(thing, action)
             case Call():
                 await self._servers.call(action)
+            case Certify():
+                await self._certify(action)
+
+    async def _certify(self, action: Certify) -> None:
+        """Make the key and the certificates, and put them into the Secret, unless it has changed since it was seen."""
+        from rayfleet.kube_operator.runtime.certificates import certified  # noqa: PLC0415 - 8 MiB that few need
+
+        try:
+            data = await asyncio.to_thread(certified, action, self._now())
+        except ValueError as error:
+            raise Invalid(str(error)) from error
+        if action.before is None:
+            await self._do(action.thing, Create(SECRET, {**action.thing, "data": data}))
+            return
+        annotations = annotations_of(action.thing)
+        metadata = {"resourceVersion": action.before["metadata"]["resourceVersion"], "annotations": annotations}
+        await self._kube.patch(SECRET, key_of(action.thing), {"metadata": metadata, "data": data})

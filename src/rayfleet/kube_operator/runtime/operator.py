@@ -106,7 +106,7 @@ class Operator:
         self._events = EventWriter(edges.kube, edges.now)
         tokens = Tokens(edges.kube, edges.now)
         servers = edges.servers or HttpServers(tokens)
-        self._hand = Hand(edges.kube, self._events, servers)
+        self._hand = Hand(edges.kube, self._events, servers, edges.now)
         self._prober = Prober(servers, self.queue.add)
         self.fleet = Fleet(Workshop(edges.kube, self.caches, self._events, tokens, edges.engine, edges))
 

@@ -174,6 +174,10 @@ class KubeRayProvider:
             await self._pods.close()
             await self._kube.close()
 
+    def pods(self) -> tuple[Object, ...] | None:
+        """Return all pods, the head's too; None: they are not known (`list` asks). Do not change them."""
+        return self._pods.now() if self._pods.current else None
+
     def _workers(self) -> tuple[Object, ...]:
         return tuple(pod for pod in self._pods.now() if is_worker(pod))
 

@@ -109,6 +109,12 @@ class KubeClient:
             body["gracePeriodSeconds"] = grace_s
         await self._call("DELETE", _url(kind, key.namespace, key.name), body=body)
 
+    async def serves(self, kind: Kind, subresource: str) -> bool:
+        """Ask the server what it has."""
+        root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
+        resources = _decoded(await self._call("GET", root)).get("resources") or ()
+        return any(one.get("name") == f"{kind.plural}/{subresource}" for one in resources)
+
     async def log(self, pod: Key, container: str = "", *, tail: int | None = None) -> str:
         """Return what a container has printed."""
         query = ({"container": container} if container else {}) | ({"tailLines": str(tail)} if tail is not None else {})

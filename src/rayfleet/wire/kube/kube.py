@@ -91,6 +91,10 @@ class Kube(Protocol):
         """
         ...
 
+    async def serves(self, kind: Kind, subresource: str) -> bool:
+        """Say whether this server knows a part of a kind, such as `resize` of pods."""
+        ...
+
     async def log(self, pod: Key, container: str = "", *, tail: int | None = None) -> str:
         """Return what a container of the pod has printed.
 

@@ -13,11 +13,7 @@ TOKEN = {"mode": "token"}
 
 
 def start(*things: Any, **options: Any) -> Reconciled:
-    scaling: dict[str, Any] = {
-        "enableInTreeAutoscaling": True,
-        "autoscalerOptions": {"command": ["ray", "kuberay-autoscaler"]},
-    }
-    cluster = raycluster(group(), authOptions={**TOKEN, **options}, **scaling)
+    cluster = raycluster(group(), authOptions={**TOKEN, **options}, enableInTreeAutoscaling=True)
     return look(cluster, *things, fresh_secret="guess me")
 
 

@@ -20,9 +20,11 @@ from rayfleet.kube_operator.reconciling import Emit
 from rayfleet.wire.kube.objects import NETWORK_POLICY, Object
 
 OF_JOB = {"labels": {"ray.io/originated-from-crd": "RayJob"}}
+OF_SERVICE = {"labels": {"ray.io/originated-from-crd": "RayService"}}
 REDIS = {"redisAddress": "redis:6379"}
 TOKEN = {"mode": "token"}
 CENTRAL = {"annotations": {"rayfleet.io/autoscaler": "central"}}
+TLS = {"tlsOptions": {"enabled": True}}
 V2 = {"enableInTreeAutoscaling": True, "autoscalerOptions": {"version": "v2"}}
 
 
@@ -64,7 +66,6 @@ def variable(name: str) -> Object:
         ({"authOptions": {**TOKEN, "enableK8sTokenAuth": True}, "rayVersion": "2.54.0"}, "Ray 2.55"),
         ({"authOptions": {**TOKEN, "enableK8sTokenAuth": True, "secretName": "mine"}}, "leave secretName out"),
         ({"authOptions": {**TOKEN, "enableK8sTokenAuth": True}, "meta": OF_JOB}, "RayJob"),
-        ({"authOptions": {**TOKEN, "enableK8sTokenAuth": True}, **V2}, "beside the head"),
         ({"gcsFaultToleranceOptions": {}}, "redisAddress is missing"),
         ({"gcsFaultToleranceOptions": {**REDIS, "storage": {}}}, "backend: rocksdb"),
         ({"gcsFaultToleranceOptions": {**REDIS, "backend": "rocksdb"}}, "redisAddress is for backend: redis"),
@@ -102,7 +103,10 @@ def variable(name: str) -> Object:
         ({"autoscalerOptions": {"version": "v3"}}, "v1 or v2"),
         ({"autoscalerOptions": {"idleTimeoutSeconds": -1}}, "must not be negative"),
         ({"idleTerminationOptions": {"timeoutSeconds": 60}}, "enableInTreeAutoscaling"),
-        ({"idleTerminationOptions": {"timeoutSeconds": 60}, **V2}, "Ray's own autoscaler"),
+        (
+            {"idleTerminationOptions": {"timeoutSeconds": 60}, **V2, "meta": OF_SERVICE},
+            "without any driver",
+        ),
         ({"idleTerminationOptions": {}, **V2}, "timeoutSeconds is missing"),
         ({"networkPolicy": {"workerGroups": [{"groupName": "none"}]}}, "no worker group"),
         ({"meta": {"annotations": {"rayfleet.io/autoscaler": "beside"}}}, "use sidecar or central"),
@@ -110,7 +114,12 @@ def variable(name: str) -> Object:
             {"meta": CENTRAL, "enableInTreeAutoscaling": True, "autoscalerOptions": {"command": ["ray"]}},
             "remove one of them",
         ),
-        ({"tlsOptions": {"enabled": True}}, "not supported"),
+        ({**TLS, "headGroupSpec": variable("RAY_USE_TLS")}, "headGroupSpec sets RAY_USE_TLS"),
+        (
+            {**TLS, "autoscalerOptions": {"volumeMounts": [{"name": "mine", "mountPath": "/etc/ray/tls"}]}},
+            "autoscalerOptions mounts mine at /etc/ray/tls",
+        ),
+        ({**TLS, "meta": CENTRAL, "enableInTreeAutoscaling": True}, "does not work with tlsOptions"),
         ({"historyServerOptions": {}}, "not supported"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from rayfleet.config import ConfigInvalid
 from rayfleet.kube_operator.main import Started, operator_settings
 from rayfleet.kube_operator.settings import Autoscaling, OperatorSettings
 
@@ -33,3 +34,9 @@ def test_it_knows_its_namespace_and_the_image_of_what_it_adds() -> None:
 def test_where_clusters_are_scaled_is_said_on_the_command_line() -> None:
     assert operator_settings({}, Started()).autoscaling is Autoscaling.SIDECAR
     assert operator_settings({}, Started(autoscaling=Autoscaling.CENTRAL)).autoscaling is Autoscaling.CENTRAL
+
+
+def test_a_scheduler_that_is_not_known_is_refused_at_once() -> None:
+    assert operator_settings({"BATCH_SCHEDULER": "yunikorn"}, Started()).batch_scheduler == "yunikorn"
+    with pytest.raises(ConfigInvalid, match="BATCH_SCHEDULER volcano is not supported"):
+        operator_settings({"BATCH_SCHEDULER": "volcano"}, Started())
