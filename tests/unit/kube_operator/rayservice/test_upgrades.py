@@ -312,7 +312,8 @@ class TestSuspend:
         (rayservice(config="a: ["), "serveConfigV2 is no YAML"),
         (rayservice(config="a: 1"), "a list of applications"),
         (rayservice(meta={"name": "s" * 48}), "at most 47"),
-        (rayservice(upgradeStrategy={"type": "NewClusterWithIncrementalUpgrade"}), "use NewCluster"),
+        (rayservice(rayClusterDeletionDelaySeconds=-1), "must not be negative"),
+        (rayservice(meta={"annotations": {"ray.io/initializing-timeout": "soon"}}), "give a time such as 30m"),
     ],
 )
 def test_what_cannot_work_is_said(thing: Object, says: str) -> None:
