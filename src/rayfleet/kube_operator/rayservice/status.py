@@ -33,7 +33,9 @@ _SERVED: Final = (_SERVES, "ZeroServeEndpoints")
 def status_of(service: Service, wanted: Clusters) -> Object:
     """Return the whole status."""
     active, pending = service.cluster(wanted.active), service.cluster(wanted.pending)
-    answering = endpoints(service, wanted.active) + (endpoints(service, wanted.pending) if service.incremental else 0)
+    answering = endpoints(service, wanted.active)
+    if service.incremental and wanted.active:  # both get requests
+        answering += endpoints(service, wanted.pending)
     shares = _shares(service, wanted)
     fields = {
         "activeServiceStatus": _cluster_status(service, wanted.active, active, shares[0]),
