@@ -22,6 +22,8 @@ LISTENER: Final = "http"
 PORT: Final = 80
 NO_GATEWAY: Final = "FailedCreateGateway"
 NO_ROUTE: Final = "FailedCreateHTTPRoute"
+CHANGING: Final = "RouteChanging"
+"""All is well, but for the moment that other weights take to become known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +82,18 @@ def trouble(service: Service, weights: Mapping[str, int]) -> Trouble | None:
     if gateway is None:
         return _no_gateway(service)
     class_name = service.upgrade_options.gateway_class_name
-    if lacking := _lacking(gateway, (gateway.get("status") or {}).get("conditions") or (), ("Accepted", "Programmed")):
+    if lacking := _lacking((gateway.get("status") or {}).get("conditions") or (), ("Accepted", "Programmed")):
         said = f"Gateway {gateway_name(service)} is not {lacking}; is there a controller for class {class_name}?"
         return Trouble("GatewayNotReady", said)
-    if route is None or not covers(route["spec"], route_of(service, weights)["spec"]):
-        return Trouble("RouteNotReady", f"HTTPRoute {service.name}-httproute has not the weights that are wanted yet")
-    if lacking := _lacking(route, _of_parent(route, gateway), ("Accepted", "ResolvedRefs")):
+    if route is None:
+        return Trouble("RouteNotReady", f"HTTPRoute {service.name}-httproute is being made")
+    conditions = [*_of_parent(route, gateway)]
+    if lacking := _lacking(conditions, ("Accepted", "ResolvedRefs")):
         return Trouble("RouteNotReady", f"HTTPRoute {key_of(route).name} is not {lacking} by its Gateway")
+    generation = route["metadata"].get("generation")
+    seen = all(one.get("observedGeneration", generation) == generation for one in conditions)
+    if not (seen and covers(route["spec"], route_of(service, weights)["spec"])):
+        return Trouble(CHANGING, f"HTTPRoute {key_of(route).name} gets other weights")
     return None
 
 
@@ -126,14 +133,9 @@ def _of_parent(route: Object, gateway: Object) -> Iterable[Object]:
     return ()
 
 
-def _lacking(thing: Object, conditions: Iterable[Object], wanted: Iterable[str]) -> str:
-    """Return the first condition that does not hold for the thing as it is now, "" when all do."""
-    generation = thing["metadata"].get("generation")
-    true = {
-        one["type"]
-        for one in conditions
-        if one["status"] == "True" and one.get("observedGeneration", generation) == generation
-    }
+def _lacking(conditions: Iterable[Object], wanted: Iterable[str]) -> str:
+    """Return the first condition that does not hold, "" when all do."""
+    true = {one["type"] for one in conditions if one["status"] == "True"}
     return next((kind for kind in wanted if kind not in true), "")
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from rayfleet.kube_operator.conditions import Condition, holds, timestamp, updated
 from rayfleet.kube_operator.rayservice.clusters import Clusters
-from rayfleet.kube_operator.rayservice.gateway import trouble
+from rayfleet.kube_operator.rayservice.gateway import CHANGING, trouble
 from rayfleet.kube_operator.rayservice.incremental import (
     ROLLING_BACK,
     next_split,
@@ -82,6 +82,8 @@ def _incremental_conditions(service: Service, wanted: Clusters) -> Iterator[Cond
         yield Condition(ROLLING_BACK, holds=False, reason="NoRollback")
     if service.incremental:
         found = trouble(service, weights_of(service))
+        if found is not None and found.reason == CHANGING:
+            return
         reason, text = ("Routed", "") if found is None else (found.reason, found.message)
         yield Condition(GATEWAY_READY, holds=found is None, reason=reason, message=text)
     elif GATEWAY_READY in known:
