@@ -26,7 +26,8 @@ from rayfleet.testing.kubernetes.gateway_api import GROUP, definitions
 from rayfleet.testing.kubernetes.process_kubelet import ProcessKubelet
 
 NEEDS_SERVE = pytest.mark.skipif(
-    importlib.util.find_spec("starlette") is None, reason="Ray Serve's own packages are not here: make serve"
+    importlib.util.find_spec("starlette") is None,
+    reason="Ray Serve's own packages are not here: make test-serve installs them",
 )
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow, NEEDS_ROOT, NEEDS_SERVE]
 
