@@ -40,6 +40,13 @@ class Greeting:
 
 app = Greeting.bind()
 """
+# In the pod's own process namespace: its /proc has no other processes.
+KILLED = """
+import os, signal
+from pathlib import Path
+(gcs,) = (path.parent.name for path in Path("/proc").glob("[0-9]*/comm") if path.read_text().strip() == "gcs_server")
+os.kill(int(gcs), signal.SIGKILL)
+"""
 CONFIG = {
     "applications": [
         {
@@ -86,7 +93,7 @@ def desk(plane: ControlPlane, machine: ProcessKubelet, namespace: str) -> Iterat
     desk.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "operator"}, "spec": spec})
     yield desk
     desk.kubectl("delete", "rayservices", "--all", "--timeout=60s")
-    eventually(lambda: desk.names("pods", "-l", "ray.io/cluster") == [])
+    eventually(lambda: desk.names("pods", "-l", "ray.io/cluster") == [], within_s=BOOT_S)
     plane.kubectl("delete", "clusterrolebinding", namespace)
 
 
@@ -164,6 +171,48 @@ def test_a_cluster_is_replaced_and_nobody_is_refused(desk: Desk) -> None:
     assert users.refused == []
     assert set(users.told) == {first, second}
     print(f"{users.told.total()} requests answered, {len(users.refused)} refused")
+
+
+@pytest.mark.timeout(580)
+def test_a_head_whose_gcs_is_killed_comes_back_and_nobody_is_refused(desk: Desk) -> None:
+    """KubeRay's scenario 52: with Redis, workers go on to answer while the head starts again in its place."""
+    redis = {"name": "redis", "image": "none", "command": ["redis-server", "--protected-mode", "no", "--save", ""]}
+    pod = {"nodeSelector": {"kind": "machine"}, "terminationGracePeriodSeconds": 5, "containers": [redis]}
+    desk.apply(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "redis", "labels": {"app": "redis"}}, "spec": pod}
+    )
+    desk.kubectl("expose", "pod", "redis", "--port=6379", "--cluster-ip=None")
+    thing = rayservice("one", excludeHeadPodFromServeSvc=True)
+    cluster = thing["spec"]["rayClusterConfig"]
+    cluster["headGroupSpec"]["rayStartParams"] = {"num-cpus": "0"}
+    cluster["gcsFaultToleranceOptions"] = {"redisAddress": "redis:6379"}
+    template = cluster["headGroupSpec"]["template"]
+    cluster["workerGroupSpecs"] = [{"groupName": "small", "replicas": 1, "rayStartParams": {}, "template": template}]
+    desk.apply(thing)
+    first = serves(desk)
+    (head,) = desk.names("pods", "-l", "ray.io/node-type=head")
+    (worker,) = desk.workers(first)
+    with asked(desk, "service/shop-serve-svc") as (_, users):
+        eventually(lambda: users.told[first] > 40)
+        desk.kubectl("exec", head, "-c", "ray-head", "--", "python", "-c", KILLED)
+        eventually(lambda: restarts(desk, head) == 1, within_s=BOOT_S)
+        serves(desk)
+        eventually(lambda: all(one["ready"] for one in containers(desk, head)), within_s=BOOT_S)
+        now = users.told[first]
+        eventually(lambda: users.told[first] > now + 200)
+    assert users.refused == []
+    assert (desk.names("pods", "-l", "ray.io/node-type=head"), desk.workers(first)) == ([head], [worker])
+    print(f"{users.told.total()} requests answered, {len(users.refused)} refused")
+
+
+def containers(desk: Desk, pod: str) -> Any:
+    """Return the statuses of a pod's containers."""
+    return desk.get("pod", pod)["status"]["containerStatuses"]
+
+
+def restarts(desk: Desk, pod: str) -> int:
+    """Return how often the containers of a pod were started again."""
+    return sum(one["restartCount"] for one in containers(desk, pod))
 
 
 @pytest.mark.timeout(580)
