@@ -154,11 +154,11 @@ def _serving(service: Service, wanted: Clusters) -> Reconciled:
             actions += _configured(service, cluster, whole=cluster is told)
         # Also where nobody is led to yet: on the day of the switch there must be somebody who answers.
         traffic, asked = _traffic(service, cluster)
-        actions += traffic
+        actions += [*traffic, *_in_place(service, cluster)]
         probes += asked
-    labelled = any(isinstance(action, Patch) for action in actions)
+    labelled = any(isinstance(action, Patch) and action.kind == POD for action in actions)
     if active is not None:
-        actions += [*_in_place(service, active), *_services(service, active)]
+        actions += _services(service, active)
     actions += _routing(service, wanted)
     retiring, retired_s = _retiring(service, wanted)
     actions += retiring
@@ -200,13 +200,13 @@ def _routing(service: Service, wanted: Clusters) -> Iterator[Action]:
         yield Emit(EventType.WARNING, found.reason, found.message)
 
 
-def _in_place(service: Service, active: Object) -> Iterator[Action]:
+def _in_place(service: Service, cluster: Object) -> Iterator[Action]:
     """Yield the patch of what changes without another cluster; counts that an autoscaler sets stay its own."""
     spec = service.cluster_spec
-    if not matches(active, spec):
+    if not matches(cluster, spec):
         return
     wanted = spec.get("workerGroupSpecs") or []
-    there = {group["groupName"]: group for group in active["spec"].get("workerGroupSpecs") or []}
+    there = {group["groupName"]: group for group in cluster["spec"].get("workerGroupSpecs") or []}
     kept = ("replicas", "scaleStrategy") if spec.get("enableInTreeAutoscaling") else ("scaleStrategy",)
     groups = [
         {**group, **{name: there[group["groupName"]][name] for name in kept if name in there[group["groupName"]]}}
@@ -214,12 +214,12 @@ def _in_place(service: Service, active: Object) -> Iterator[Action]:
         else group
         for group in wanted
     ]
-    if groups != (active["spec"].get("workerGroupSpecs") or []):
+    if groups != (cluster["spec"].get("workerGroupSpecs") or []):
         patch: list[dict[str, object]] = [
-            {"op": "test", "path": "/metadata/resourceVersion", "value": active["metadata"].get("resourceVersion")},
+            {"op": "test", "path": "/metadata/resourceVersion", "value": cluster["metadata"].get("resourceVersion")},
             {"op": "add", "path": "/spec/workerGroupSpecs", "value": groups},
         ]
-        yield Patch(RAY_CLUSTER, key_of(active), patch)
+        yield Patch(RAY_CLUSTER, key_of(cluster), patch)
 
 
 def _services(service: Service, active: Object) -> Iterator[Action]:

@@ -160,6 +160,13 @@ class TestInPlace:
         assert names(done) == ("c1", "")
         assert any(one.kind == RAY_CLUSTER for one in did(done, Patch)) is patched
 
+    def test_a_group_that_is_added_half_way_goes_to_the_cluster_that_is_on_its_way(self) -> None:
+        grown = raycluster(group(), group("more"), rayVersion="2.61.0")["spec"]
+        upgrading = rayservice(serving("c1", "c2"), rayClusterConfig=grown)
+        old, new = cluster_for(TestUpgrade.OLD, "c1"), cluster_for(TestUpgrade.NEW, "c2")
+        done = look(upgrading, (RAY_CLUSTER, old), (RAY_CLUSTER, new))
+        assert [one.key.name for one in did(done, Patch) if one.kind == RAY_CLUSTER] == ["c2"]
+
     def test_what_an_autoscaler_set_stays(self) -> None:
         scaled = raycluster(group(), enableInTreeAutoscaling=True)["spec"]
         thing = rayservice(serving(active="c1"), rayClusterConfig=scaled)
