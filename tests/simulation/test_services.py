@@ -338,6 +338,24 @@ class TestAtOnce:
 
         in_shop(act)
 
+    def test_a_head_that_is_deleted_is_told_again_what_to_run(self) -> None:
+        """KubeRay's scenario 56: without fault tolerance, the next head knows nothing."""
+
+        async def act(shop: Shop) -> None:
+            await shop.apply(A)
+            first = await shop.serves()
+            head = shop.stage.head(first)
+            assert head is not None
+            await shop.stage.kube.delete(POD, key_of(head), grace_s=0)
+            await shop.until(lambda: shop.stage.head(first) is not None)
+            await shop.until(lambda: bool(shop.serve.state(first).applications))
+            other = shop.stage.head(first)
+            assert other is not None
+            assert key_of(other) != key_of(head)
+            assert await shop.serves() == first
+
+        in_shop(act)
+
     def test_the_users_name_for_the_head_leads_to_whichever_cluster_serves(self) -> None:
         async def act(shop: Shop) -> None:
             named = cluster_config(A)
