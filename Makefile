@@ -91,10 +91,10 @@ test-kubernetes: setup ## On a real Kubernetes control plane (the first run on a
 		$(PYTEST) tests/kubernetes tests/unit/deploy -q -m 'kubernetes and not slow' $(ARGS)
 
 .PHONY: test-serve
-test-serve: setup $(VENV)/.serve-ready ## RayServices with real Ray Serve in pods, under requests that never stop (five minutes)
+test-serve: setup $(VENV)/.serve-ready ## RayServices with real Ray Serve in pods, under requests that never stop, and the three levels of scaling
 	@scripts/need_debian.sh openssl ip=iproute2
 	@programs="$$(scripts/kubernetes_plane.sh)" && RAYFLEET_KUBERNETES="$$programs" \
-		$(PYTEST) tests/kubernetes/test_services.py -q -m kubernetes $(ARGS)
+		$(PYTEST) tests/kubernetes/test_services.py tests/kubernetes/test_three_levels.py -q -m kubernetes $(ARGS)
 
 .PHONY: chaos
 chaos: setup ## The slow tests: faults in real clusters, many at once, and hours of dense faults on virtual time
