@@ -36,6 +36,10 @@ $(VENV)/.mutants-ready: requirements/mutants.lock $(VENV)/.ready
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/mutants.lock
 	@touch $@
 
+$(VENV)/.serve-ready: requirements/serve.lock $(VENV)/.ready
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/serve.lock
+	@touch $@
+
 .PHONY: lock
 lock: ## Write requirements/*.lock anew (UPGRADE=1 takes newer versions)
 	@UPGRADE=$(UPGRADE) scripts/lock.sh
@@ -85,6 +89,12 @@ test-kubernetes: setup ## On a real Kubernetes control plane (the first run on a
 	@scripts/need_debian.sh openssl ip=iproute2 pgrep=procps redis-server
 	@programs="$$(scripts/kubernetes_plane.sh)" && RAYFLEET_KUBERNETES="$$programs" \
 		$(PYTEST) tests/kubernetes tests/unit/deploy -q -m 'kubernetes and not slow' $(ARGS)
+
+.PHONY: test-serve
+test-serve: setup $(VENV)/.serve-ready ## RayServices with real Ray Serve in pods, under requests that never stop, and the three levels of scaling
+	@scripts/need_debian.sh openssl ip=iproute2
+	@programs="$$(scripts/kubernetes_plane.sh)" && RAYFLEET_KUBERNETES="$$programs" \
+		$(PYTEST) tests/kubernetes/test_services.py tests/kubernetes/test_three_levels.py -q -m kubernetes $(ARGS)
 
 .PHONY: chaos
 chaos: setup ## The slow tests: faults in real clusters, many at once, and hours of dense faults on virtual time

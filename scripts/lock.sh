@@ -25,6 +25,7 @@ compile pyproject.toml --group dev --constraint requirements/runtime.lock --outp
 compile pyproject.toml --extra kubernetes --constraint requirements/dev.lock --output-file requirements/kubernetes.lock
 compile --group docs --constraint requirements/dev.lock --output-file requirements/docs.lock
 compile --group mutants --constraint requirements/dev.lock --output-file requirements/mutants.lock
+compile --group serve --constraint requirements/dev.lock --output-file requirements/serve.lock
 # The oldest supported Ray, under the same tools; only the tests that touch Ray run on it (`make test-matrix`).
 echo "ray==2.52.0" >"$work/floor.txt"
 compile pyproject.toml --group dev --constraint "$work/floor.txt" --output-file requirements/ray-floor.lock

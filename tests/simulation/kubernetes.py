@@ -43,7 +43,7 @@ class Stage:
         self.settings = OperatorSettings()
         self.engine: EngineMaker = ray_engine
         self.boot_s = 0.0
-        self._serial = 0
+        self._serial = self._addresses = 0
         self._operator: asyncio.Task[None] | None = None
         self._kubelet = asyncio.create_task(self._run_pods()) if kubelet else None
 
@@ -75,6 +75,11 @@ class Stage:
         every = self.kube.things(POD)
         return [pod for pod in every if labels_of(pod)["ray.io/node-type"] == kind and not is_leaving(pod)]
 
+    def head(self, cluster: str) -> Object | None:
+        """Return the head of a cluster, None while it has none that runs."""
+        heads = (pod for pod in self.pods("head") if labels_of(pod)["ray.io/cluster"] == cluster)
+        return next((pod for pod in heads if pod["status"]["phase"] == "Running"), None)
+
     def status(self) -> Object:
         (cluster,) = self.kube.things(RAY_CLUSTER)
         status: Object = cluster.get("status") or {}
@@ -95,9 +100,9 @@ class Stage:
                     name = pod["spec"]["containers"][0]["name"]
                     running = {"name": name, "ready": True, "state": {"running": {}}}
                     status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
-                    self.kube.set_status(
-                        POD, key_of(pod), {**status, "podIP": "10.0.0.1", "containerStatuses": [running]}
-                    )
+                    self._addresses += 1
+                    address = f"10.0.{self._addresses // 250}.{self._addresses % 250 + 1}"
+                    self.kube.set_status(POD, key_of(pod), {**status, "podIP": address, "containerStatuses": [running]})
 
 
 def on_stage(act: Act) -> Any:

@@ -132,9 +132,21 @@ async def run_services(stage: Stage) -> None:
     more = newer | {"workerGroupSpecs": [group(replicas=2)]}
     await change(stage, RAY_SERVICE, service, rayClusterConfig=more)
     await change(stage, RAY_SERVICE, service, suspend=True)
+    await run_steps(stage, spec | {"rayClusterConfig": newer | {"enableInTreeAutoscaling": True}})
     finalizers = ["ray.io/rayservice-finalizer"]
     held = await make(stage, RAY_SERVICE, "held", spec, finalizers=finalizers)
     await stage.kube.delete(RAY_SERVICE, held)
+
+
+async def run_steps(stage: Stage, spec: Object) -> None:
+    """A service that goes over by steps gets another gateway, other weights, and does without both."""
+    options = {"stepSizePercent": 50, "intervalSeconds": 5, "gatewayClassName": "one"}
+    strategy = {"type": "NewClusterWithIncrementalUpgrade", "clusterUpgradeOptions": options}
+    service = await make(stage, RAY_SERVICE, "careful", {**spec, "upgradeStrategy": strategy})
+    other = {**strategy, "clusterUpgradeOptions": options | {"gatewayClassName": "other"}}
+    await change(stage, RAY_SERVICE, service, upgradeStrategy=other)
+    await change(stage, RAY_SERVICE, service, rayClusterConfig=spec["rayClusterConfig"] | {"rayVersion": "2.62.0"})
+    await change(stage, RAY_SERVICE, service, upgradeStrategy={"type": "NewCluster"})
 
 
 async def run_cron_jobs(stage: Stage) -> None:

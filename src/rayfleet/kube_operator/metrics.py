@@ -10,7 +10,8 @@ from prometheus_client.core import GaugeMetricFamily
 
 from rayfleet.kube_operator.conditions import holds, since
 from rayfleet.kube_operator.raycluster.status import PROVISIONED
-from rayfleet.kube_operator.rayservice.status import READY, UPGRADING
+from rayfleet.kube_operator.rayservice.initializing import READY
+from rayfleet.kube_operator.rayservice.status import UPGRADING
 from rayfleet.wire.kube.objects import (
     RAY_CLUSTER,
     RAY_CRON_JOB,

@@ -15,6 +15,8 @@ from typing import Final
 from rayfleet.wire.kube.objects import (
     CONFIG_MAP,
     EVENT,
+    GATEWAY,
+    HTTP_ROUTE,
     INGRESS,
     JOB,
     LEASE,
@@ -72,6 +74,7 @@ WATCHED: Final = (
     Permission(CONFIG_MAP, ("get", "create", "patch")),
     Permission(VOLUME_CLAIM, (*_FOLLOWED, "create")),
     *(Permission(kind, (*_FOLLOWED, "create", "patch", "delete")) for kind in (INGRESS, NETWORK_POLICY)),
+    *(Permission(kind, (*_FOLLOWED, "create", "patch", "delete")) for kind in (GATEWAY, HTTP_ROUTE)),
     Permission(EVENT, ("create",)),
 )
 """In every namespace that the operator looks after."""

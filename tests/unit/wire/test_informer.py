@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from rayfleet.testing.fake_kube import FakeKube
 from rayfleet.testing.virtual_time import run_virtual
-from rayfleet.wire.kube.errors import KubeError, NotFound, Unavailable
+from rayfleet.wire.kube.errors import Forbidden, KubeError, NotFound, Unavailable
 from rayfleet.wire.kube.informer import Followed, Informer
 from rayfleet.wire.kube.kube import Seen
 from rayfleet.wire.kube.objects import POD, Key, Kind, Object, key_of
@@ -104,6 +104,31 @@ def test_a_server_that_does_not_answer_is_asked_more_and_more_slowly() -> None:
     assert first == 5  # after 0, 0.5, 1.5, 3.5 and 7.5 seconds
     assert later <= 22  # every 30 seconds in the end
     assert synced
+
+
+def test_an_optional_kind_that_we_may_not_see_holds_nobody_up_and_may_be_allowed_later() -> None:
+    """An operator whose role is older than itself; of other kinds it would wait for its rights."""
+
+    async def main(*, optional: bool) -> tuple[bool, int]:
+        kube = FakeKube()
+        allowed = False
+
+        def refuse(verb: str, _kind: Kind, _thing: Object) -> KubeError | None:
+            return Forbidden("pods is forbidden") if verb == "list" and not allowed else None
+
+        kube.refuse = refuse
+        await kube.create(POD, pod("one"))
+        informer = Informer(kube, Followed(POD, optional=optional), Store(), lambda _before, _after: None)
+        task = asyncio.create_task(informer.run())
+        await asyncio.sleep(1)
+        early = informer.synced.is_set()
+        allowed = True
+        await asyncio.sleep(60)
+        task.cancel()
+        return early, len(informer.store)
+
+    assert run_virtual(main(optional=True)) == (True, 1)
+    assert run_virtual(main(optional=False)) == (False, 1)
 
 
 def test_a_kind_that_the_server_does_not_know_holds_nobody_up_and_may_come_later() -> None:

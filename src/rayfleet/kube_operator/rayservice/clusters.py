@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rayfleet.kube_operator.rayservice.serve import is_configured, is_serving, wanted_config
+from rayfleet.kube_operator.rayservice.incremental import CHANGED, is_back, is_over, turned
+from rayfleet.kube_operator.rayservice.serve import CAPACITY, WHOLE, is_configured, is_serving, wanted_config
 from rayfleet.kube_operator.rayservice.state import Service, endpoints, fact_of, matches
 from rayfleet.wire.kube.objects import Object
 
@@ -21,6 +22,8 @@ def choose(service: Service) -> Clusters:
     """Return which clusters there are to be now."""
     active, pending = service.cluster(service.active_name), service.cluster(service.pending_name)
     spec = service.cluster_spec
+    if service.incremental and active is not None and service.pending_name:
+        return _by_steps(service)
     if pending is not None and _takes_over(service, pending):
         return Clusters(service.pending_name, "")
     if active is None and service.active_name:  # somebody deleted it
@@ -32,13 +35,23 @@ def choose(service: Service) -> Clusters:
     return Clusters(service.active_name, service.fresh_name())
 
 
+def _by_steps(service: Service) -> Clusters:
+    """Return which clusters there are to be while one goes over to the other."""
+    if turned(service) == CHANGED:
+        return Clusters(service.active_name, "" if is_back(service) else service.pending_name)
+    if is_over(service):
+        return Clusters(service.pending_name, "")
+    return Clusters(service.active_name, service.pending_name)
+
+
 def _takes_over(service: Service, pending: Object) -> bool:
     """Say whether the pending cluster runs all that is wanted."""
     fact = fact_of(service, pending)
     if fact is None or fact.error or not matches(pending, service.cluster_spec):
         return False
     config = wanted_config(service.spec.serve_config_v2)
-    if not (is_configured(fact, config) and is_serving(fact, config)):
+    whole = fact.capacity == config.get(CAPACITY, WHOLE)
+    if not (whole and is_configured(fact, config) and is_serving(fact, config)):
         return False
     # Where nobody serves yet there is nothing to lose; else somebody must answer from the first moment.
     return not endpoints(service, service.active_name) or endpoints(service, service.pending_name) > 0

@@ -10,25 +10,38 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from rayfleet.config.rayio.rayservice import ServiceUpgradeType
 from rayfleet.kube_operator.conditions import Condition, holds
 from rayfleet.kube_operator.raycluster.cluster import Cluster
-from rayfleet.kube_operator.raycluster.names import CLUSTER_LABEL, HEAD, IS_RAY_NODE_LABEL, NODE_TYPE_LABEL, SERVE_LABEL
+from rayfleet.kube_operator.raycluster.names import (
+    CLUSTER_LABEL,
+    HEAD,
+    IS_RAY_NODE_LABEL,
+    NODE_TYPE_LABEL,
+    SERVE_ANNOTATION,
+    SERVE_LABEL,
+)
 from rayfleet.kube_operator.raycluster.reconcile import OURS
 from rayfleet.kube_operator.raycluster.status import HEAD_READY
+from rayfleet.kube_operator.rayservice.checks import problems
 from rayfleet.kube_operator.rayservice.clusters import Clusters, choose
+from rayfleet.kube_operator.rayservice.gateway import no_routing, routing, trouble
+from rayfleet.kube_operator.rayservice.incremental import CHANGED, capacity_of, due_in_s, turned, weights_of
+from rayfleet.kube_operator.rayservice.initializing import READY, given_up, is_given_up, left_s
 from rayfleet.kube_operator.rayservice.serve import (
+    CAPACITY,
+    WHOLE,
     configure,
     is_configured,
     probe,
     proxy_probe,
+    told_config,
     wanted_config,
 )
 from rayfleet.kube_operator.rayservice.services import head_service_of, serve_service_of
 from rayfleet.kube_operator.rayservice.state import (
-    NAME_MAX,
     RETIRED_ANNOTATION,
     Service,
+    endpoints,
     fact_of,
     matches,
     new_cluster,
@@ -36,7 +49,7 @@ from rayfleet.kube_operator.rayservice.state import (
     secret_of,
     url_of,
 )
-from rayfleet.kube_operator.rayservice.status import READY, SUSPENDED, SUSPENDING, UPGRADING, noted, renamed, status_of
+from rayfleet.kube_operator.rayservice.status import SUSPENDED, SUSPENDING, UPGRADING, noted, renamed, status_of
 from rayfleet.kube_operator.reconciling import (
     Action,
     Create,
@@ -51,6 +64,8 @@ from rayfleet.kube_operator.reconciling import (
 )
 from rayfleet.kube_operator.settings import OperatorSettings
 from rayfleet.wire.kube.objects import (
+    GATEWAY,
+    HTTP_ROUTE,
     POD,
     RAY_CLUSTER,
     RAY_SERVICE,
@@ -88,7 +103,7 @@ def reconcile(seen: Observed, settings: OperatorSettings) -> Reconciled:
 def _halted(service: Service) -> Reconciled | None:
     """Return what is done for a service that does not serve now, None for one that does."""
     found = list(problems(service))
-    if found:
+    if found and not is_given_up(service):
         text = "; ".join(found)
         said = Condition(READY, holds=False, reason="ValidationFailed", message=text)
         told = Emit(EventType.WARNING, "InvalidRayServiceSpec", text)
@@ -98,7 +113,21 @@ def _halted(service: Service) -> Reconciled | None:
     if service.spec.suspend:
         said = Condition(SUSPENDING, holds=True, reason="SuspendRequested")
         return Reconciled() if holds(service.thing, SUSPENDED) else Reconciled(status=noted(service, [said]))
-    return None
+    return _too_late(service)
+
+
+def _too_late(service: Service) -> Reconciled | None:
+    """Give up a service that does not come to serve in time; None for one that may go on."""
+    if is_given_up(service):
+        clusters = [one for one in service.seen.all(RAY_CLUSTER) if not is_leaving(one)]
+        return Reconciled(tuple(_delete(RAY_CLUSTER, one, "nothing served in time") for one in clusters))
+    wait_s = left_s(service)
+    if wait_s is None or wait_s > 0 or endpoints(service, service.active_name):
+        return None
+    said = given_up(service)
+    nothing: Any = {"activeServiceStatus": {}, "pendingServiceStatus": {}, "numServeEndpoints": 0, "serviceStatus": ""}
+    told = Emit(EventType.WARNING, said.reason, said.message)
+    return Reconciled((told,), noted(service, [said], **nothing))
 
 
 def related(thing: Object) -> tuple[Related, ...]:
@@ -108,68 +137,76 @@ def related(thing: Object) -> tuple[Related, ...]:
     return tuple(Related(POD, {IS_RAY_NODE_LABEL: "yes", CLUSTER_LABEL: name}) for name in named if name)
 
 
-def problems(service: Service) -> Iterator[str]:
-    """Yield what is wrong, each with what to do."""
-    if len(service.name) > NAME_MAX:
-        yield f"metadata.name must have at most {NAME_MAX} characters: the names of its clusters are longer"
-    try:
-        wanted_config(service.spec.serve_config_v2)
-    except ValueError as error:
-        yield str(error)
-    own = service.spec.ray_cluster_config
-    if own.upgrade_strategy is not None:
-        yield "rayClusterConfig.upgradeStrategy is for RayClusters of their own; use upgradeStrategy of the RayService"
-    if own.auth_options is not None and own.auth_options.enable_k8s_token_auth:
-        yield "rayClusterConfig.authOptions.enableK8sTokenAuth does not work with a RayService; use mode: token"
-    if service.spec.ray_cluster_deletion_delay_seconds < 0:
-        yield "rayClusterDeletionDelaySeconds must not be negative"
-    strategy = service.spec.upgrade_strategy
-    if strategy is not None and strategy.type is ServiceUpgradeType.INCREMENTAL:
-        yield "upgradeStrategy NewClusterWithIncrementalUpgrade is not available; use NewCluster"
-
-
 # ---- serving ---------------------------------------------------------------------------------------------------------
 
 
 def _serving(service: Service, wanted: Clusters) -> Reconciled:
     active, pending = service.cluster(wanted.active), service.cluster(wanted.pending)
-    told = pending if wanted.pending else active  # while another is on its way, the one that serves is left as it is
+    back = service.incremental and bool(wanted.active and wanted.pending) and turned(service) == CHANGED
+    told = pending if wanted.pending and not back else active  # the one that is left behind stays as it is
     actions: list[Action] = []
     probes: list[Probe] = []
-    if wanted.pending and pending is None:
+    if wanted.pending and pending is None and turned(service) != CHANGED:
         actions.append(Create(RAY_CLUSTER, new_cluster(service, wanted.pending), failure="FailedCreateRayCluster"))
     for cluster in (one for one in (active, pending) if one is not None):
         if holds(cluster, HEAD_READY):
             probes.append(probe(url_of(service, cluster), secret_of(service, cluster)))
-            actions += _configured(service, cluster) if cluster is told else []
+            actions += _configured(service, cluster, whole=cluster is told)
         # Also where nobody is led to yet: on the day of the switch there must be somebody who answers.
         traffic, asked = _traffic(service, cluster)
-        actions += traffic
+        actions += [*traffic, *_in_place(service, cluster)]
         probes += asked
-    labelled = any(isinstance(action, Patch) for action in actions)
+    labelled = any(isinstance(action, Patch) and action.kind == POD for action in actions)
     if active is not None:
-        actions += [*_in_place(service, active), *_services(service, active)]
+        actions += _services(service, active)
+    actions += _routing(service, wanted)
     retiring, retired_s = _retiring(service, wanted)
     actions += retiring
     # A label on a pod is no change of anything that this service owns: nobody would say that it is there.
-    waits = [wait_s for wait_s in (retired_s, RELABELLED_S if labelled else None) if wait_s is not None]
+    timed = (retired_s, RELABELLED_S if labelled else None, left_s(service), due_in_s(service))
+    waits = [wait_s for wait_s in timed if wait_s is not None and wait_s > 0]
     return Reconciled(tuple(actions), status_of(service, wanted), min(waits, default=None), tuple(probes))
 
 
-def _configured(service: Service, cluster: Object) -> Iterator[Action]:
+def _configured(service: Service, cluster: Object, *, whole: bool) -> Iterator[Action]:
+    """Yield what has a cluster run what is wanted; without `whole` only as much as is wanted of what it runs."""
     fact = fact_of(service, cluster)
-    config = wanted_config(service.spec.serve_config_v2)
-    if fact is not None and not fact.error and not is_configured(fact, config):
-        yield configure(url_of(service, cluster), config, secret_of(service, cluster))
+    if fact is None or fact.error:
+        return
+    config = wanted_config(service.spec.serve_config_v2) if whole else told_config(fact)
+    capacity = capacity_of(service, key_of(cluster).name) if service.incremental else config.get(CAPACITY, WHOLE)
+    is_told = is_configured(fact, config) if whole else True
+    if is_told and fact.capacity == capacity:
+        return
+    if whole or (service.incremental and fact.applications):
+        share = {CAPACITY: capacity} if service.incremental or fact.capacity != capacity else {}
+        yield configure(url_of(service, cluster), {**config, **share}, secret_of(service, cluster))
 
 
-def _in_place(service: Service, active: Object) -> Iterator[Action]:
+def _routing(service: Service, wanted: Clusters) -> Iterator[Action]:
+    """Yield what divides requests between the clusters, for a service that goes over by steps."""
+    if not service.incremental:
+        yield from no_routing(service)
+        return
+    for name in (wanted.active, wanted.pending):
+        cluster = service.cluster(name)
+        if cluster is not None and annotations_of(cluster).get(SERVE_ANNOTATION) != "true":
+            # Made before upgrades were by steps: it has no Service of its own yet.
+            yield Patch(RAY_CLUSTER, key_of(cluster), {"metadata": {"annotations": {SERVE_ANNOTATION: "true"}}})
+    weights = weights_of(service)
+    yield from routing(service, weights)
+    found = trouble(service, weights)
+    if found is not None and found.reason == "GatewayApiMissing":
+        yield Emit(EventType.WARNING, found.reason, found.message)
+
+
+def _in_place(service: Service, cluster: Object) -> Iterator[Action]:
     """Yield the patch of what changes without another cluster; counts that an autoscaler sets stay its own."""
     spec = service.cluster_spec
-    if not matches(active, spec):
+    if not matches(cluster, spec):
         return
     wanted = spec.get("workerGroupSpecs") or []
-    there = {group["groupName"]: group for group in active["spec"].get("workerGroupSpecs") or []}
+    there = {group["groupName"]: group for group in cluster["spec"].get("workerGroupSpecs") or []}
     kept = ("replicas", "scaleStrategy") if spec.get("enableInTreeAutoscaling") else ("scaleStrategy",)
     groups = [
         {**group, **{name: there[group["groupName"]][name] for name in kept if name in there[group["groupName"]]}}
@@ -177,12 +214,12 @@ def _in_place(service: Service, active: Object) -> Iterator[Action]:
         else group
         for group in wanted
     ]
-    if groups != (active["spec"].get("workerGroupSpecs") or []):
+    if groups != (cluster["spec"].get("workerGroupSpecs") or []):
         patch: list[dict[str, object]] = [
-            {"op": "test", "path": "/metadata/resourceVersion", "value": active["metadata"].get("resourceVersion")},
+            {"op": "test", "path": "/metadata/resourceVersion", "value": cluster["metadata"].get("resourceVersion")},
             {"op": "add", "path": "/spec/workerGroupSpecs", "value": groups},
         ]
-        yield Patch(RAY_CLUSTER, key_of(active), patch)
+        yield Patch(RAY_CLUSTER, key_of(cluster), patch)
 
 
 def _services(service: Service, active: Object) -> Iterator[Action]:
@@ -240,7 +277,8 @@ def _retiring(service: Service, wanted: Clusters) -> tuple[list[Action], float |
 
 def _suspending(service: Service) -> Reconciled:
     """Take everything away before it may come back."""
-    things = [(kind, one) for kind in (RAY_CLUSTER, SERVICE) for one in service.seen.all(kind)]
+    kinds = (HTTP_ROUTE, GATEWAY, RAY_CLUSTER, SERVICE)
+    things = [(kind, one) for kind in kinds for one in service.seen.all(kind)]
     if things:
         going = tuple(_delete(kind, one, "the service is suspended") for kind, one in things if not is_leaving(one))
         return Reconciled(going)

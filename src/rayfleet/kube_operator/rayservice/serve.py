@@ -18,6 +18,10 @@ CONFIGURE: Final = "put_serve_config"
 EVERY_S: Final = 3.0
 SERVE_PORT: Final = 8000
 RUNNING: Final = "RUNNING"
+CAPACITY: Final = "target_capacity"
+WHOLE: Final = 100.0
+_STEADY: Final = frozenset({"HEALTHY", "DOWNSCALING", ""})
+"""States of deployments that have at least the replicas that they should have; "" where Serve says nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +29,17 @@ class ServeFact:
     """What a cluster's Serve says. `error`: it says nothing.
 
     `applications`: name -> its status as Ray has it (`status`, `message`, `deployments`, `deployed_app_config`).
+    `target_capacity`: the percentage of all replicas that it was told to run, None when it was told none: all.
     """
 
     applications: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
+    target_capacity: float | None = None
+
+    @property
+    def capacity(self) -> float:
+        """Return the percentage of all replicas that Serve tries to run."""
+        return WHOLE if self.target_capacity is None else self.target_capacity
 
 
 def wanted_config(text: str) -> dict[str, Any]:
@@ -65,13 +76,30 @@ def is_configured(fact: ServeFact, config: Mapping[str, Any]) -> bool:
     """Say whether a cluster was told to run just what is wanted."""
     told = {name: (state.get("deployed_app_config") or {}) for name, state in fact.applications.items()}
     wanted = {str(app.get("name", "default")): app for app in config["applications"]}
-    return told.keys() == wanted.keys() and all(_covers(told[name], wanted[name]) for name in wanted)
+    return told.keys() == wanted.keys() and all(covers(told[name], wanted[name]) for name in wanted)
 
 
 def is_serving(fact: ServeFact, config: Mapping[str, Any]) -> bool:
     """Say whether everything that is wanted runs."""
     names = {str(app.get("name", "default")) for app in config["applications"]}
     return all((fact.applications.get(name) or {}).get("status") == RUNNING for name in names)
+
+
+def is_able(fact: ServeFact, capacity: float) -> bool:
+    """Say whether a cluster was told this capacity, and has it: all that it was told to run runs, with all replicas."""
+    if fact.error or fact.capacity != capacity or not fact.applications:
+        return False
+    return all(
+        state.get("status") == RUNNING
+        and all(one.get("status", "") in _STEADY for one in (state.get("deployments") or {}).values())
+        for state in fact.applications.values()
+    )
+
+
+def told_config(fact: ServeFact) -> dict[str, Any]:
+    """Return what a cluster was told last: to tell it another capacity and nothing else."""
+    told = (state.get("deployed_app_config") for state in fact.applications.values())
+    return {"applications": [config for config in told if config]}
 
 
 def statuses(fact: ServeFact) -> dict[str, Any]:
@@ -92,12 +120,12 @@ def _application(state: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _covers(told: Any, wanted: Any) -> bool:
-    """Say whether everything that is wanted was told; Serve adds defaults of its own."""
+def covers(told: Any, wanted: Any) -> bool:
+    """Say whether everything that is wanted was told; whoever was told adds defaults of their own."""
     if isinstance(wanted, Mapping):
-        return isinstance(told, Mapping) and all(_covers(told.get(key), value) for key, value in _set(wanted))
+        return isinstance(told, Mapping) and all(covers(told.get(key), value) for key, value in _set(wanted))
     if isinstance(wanted, list):
-        return isinstance(told, list) and len(told) == len(wanted) and all(map(_covers, told, wanted))
+        return isinstance(told, list) and len(told) == len(wanted) and all(map(covers, told, wanted))
     return bool(told == wanted)
 
 

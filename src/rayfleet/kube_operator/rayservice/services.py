@@ -15,7 +15,13 @@ from rayfleet.wire.kube.objects import Object
 def head_service_of(service: Service, cluster: Cluster) -> Object:
     """Return the Service that leads to the head of the cluster that serves."""
     made = head_service(cluster)
-    return _owned(service, {**made, "metadata": {**made["metadata"], "name": names.head_service_name(service.name)}})
+    return _owned(service, {**made, "metadata": {**made["metadata"], "name": head_name(service)}})
+
+
+def head_name(service: Service) -> str:
+    """Return the name that leads to the head of whichever cluster serves: the user's, else ours."""
+    given = service.spec.ray_cluster_config.head_group_spec.head_service or {}
+    return (given.get("metadata") or {}).get("name") or names.head_service_name(service.name)
 
 
 def serve_service_of(service: Service, cluster: Cluster) -> Object:
@@ -41,10 +47,9 @@ def serve_service_of(service: Service, cluster: Cluster) -> Object:
 
 
 def _owned(service: Service, thing: Object) -> Object:
-    origin = {names.ORIGIN_NAME_LABEL: names.label_value(service.name), names.ORIGIN_KIND_LABEL: "RayService"}
     metadata = {
         **thing["metadata"],
-        "labels": thing["metadata"]["labels"] | origin,
+        "labels": thing["metadata"]["labels"] | service.origin_labels,
         "ownerReferences": [service.owner_reference()],
     }
     return {**thing, "metadata": metadata}

@@ -7,13 +7,14 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rayfleet.config.rayio.rayservice import RayServiceSpec, ServiceUpgradeType
+from rayfleet.config.rayio.rayservice import ClusterUpgradeOptions, RayServiceSpec, ServiceUpgradeType
 from rayfleet.kube_operator.raycluster.cluster import Cluster
 from rayfleet.kube_operator.raycluster.health import Health, health
 from rayfleet.kube_operator.raycluster.names import (
     CLUSTER_LABEL,
     ORIGIN_KIND_LABEL,
     ORIGIN_NAME_LABEL,
+    SERVE_ANNOTATION,
     SERVE_LABEL,
     digest,
     label_value,
@@ -85,6 +86,23 @@ class Service:
         return str((self.status.get("pendingServiceStatus") or {}).get("rayClusterName", ""))
 
     @property
+    def incremental(self) -> bool:
+        """Say whether another cluster takes over by steps."""
+        strategy = self.spec.upgrade_strategy
+        return strategy is not None and strategy.type is ServiceUpgradeType.INCREMENTAL
+
+    @property
+    def upgrade_options(self) -> ClusterUpgradeOptions:
+        """Return how large these steps are."""
+        strategy = self.spec.upgrade_strategy
+        return (strategy and strategy.cluster_upgrade_options) or ClusterUpgradeOptions()
+
+    @property
+    def origin_labels(self) -> dict[str, str]:
+        """Return the labels by which objects of this service are found."""
+        return {ORIGIN_NAME_LABEL: label_value(self.name), ORIGIN_KIND_LABEL: RAY_SERVICE.name}
+
+    @property
     def upgrades(self) -> bool:
         """Say whether another cluster takes the place of one whose spec has changed."""
         strategy = self.spec.upgrade_strategy
@@ -124,23 +142,34 @@ def new_cluster(service: Service, name: str) -> Object:
         "metadata": {
             "name": name,
             "namespace": service.namespace,
-            "labels": (service.thing["metadata"].get("labels") or {})
-            | {ORIGIN_NAME_LABEL: label_value(service.name), ORIGIN_KIND_LABEL: RAY_SERVICE.name},
+            "labels": (service.thing["metadata"].get("labels") or {}) | service.origin_labels,
             "annotations": {
                 GOAL_ANNOTATION: goal_hash(spec),
                 GROUPS_ANNOTATION: str(len(spec.get("workerGroupSpecs") or ())),
+                **({SERVE_ANNOTATION: "true"} if service.incremental else {}),
             },
             "ownerReferences": [service.owner_reference()],
         },
-        "spec": spec,
+        "spec": _for_one_cluster(service, spec),
     }
+
+
+def _for_one_cluster(service: Service, spec: Object) -> Object:
+    """Return a spec with what cannot be the same for two clusters at once."""
+    own = (spec.get("headGroupSpec") or {}).get("headService") or {}
+    (own.get("metadata") or {}).pop("name", None)  # the name leads to whichever serves: it is the service's
+    if service.incremental and service.active_name:
+        # As many replicas as the share asks for: the autoscaler adds the workers that they need.
+        for group in spec.get("workerGroupSpecs") or ():
+            group["replicas"] = group.get("minReplicas", 0)
+    return spec
 
 
 def matches(cluster: Object, spec: Object) -> bool:
     """Say whether a cluster is as wanted, but for what changes in place: counts, and groups added at the end."""
-    made_for = annotations_of(cluster)
-    if made_for.get(GOAL_ANNOTATION) == goal_hash(spec):
-        return True
+    made_for, goal = annotations_of(cluster), goal_hash(spec)
+    if made_for.get(GOAL_ANNOTATION) == goal or goal_hash(cluster["spec"]) == goal:
+        return True  # the latter: another operator has made it, and writes down another hash of the same
     before = made_for.get(GROUPS_ANNOTATION, "")
     groups = spec.get("workerGroupSpecs") or []
     if not before.isdecimal() or len(groups) <= int(before):

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from rayfleet.kube_operator.raycluster.health import slot_of
-from rayfleet.kube_operator.raycluster.names import CLUSTER_LABEL, IS_RAY_NODE_LABEL
+from rayfleet.kube_operator.raycluster.names import CLUSTER_LABEL, IS_RAY_NODE_LABEL, ORIGIN_NAME_LABEL
 from rayfleet.kube_operator.reconciling import Related
 from rayfleet.wire.kube.informer import Followed, Informer
 from rayfleet.wire.kube.kube import Kube
 from rayfleet.wire.kube.objects import (
+    GATEWAY,
+    HTTP_ROUTE,
     INGRESS,
     JOB,
     NETWORK_POLICY,
@@ -69,8 +71,12 @@ OWNED: Final = {
     VOLUME_CLAIM: CLUSTER_LABEL,
     INGRESS: CLUSTER_LABEL,
     NETWORK_POLICY: CLUSTER_LABEL,
+    GATEWAY: ORIGIN_NAME_LABEL,
+    HTTP_ROUTE: ORIGIN_NAME_LABEL,
 }
 """Kinds that are owned, with the selector of those that are ours."""
+OPTIONAL: Final = frozenset({GATEWAY, HTTP_ROUTE})
+"""Kinds that a cluster may be without, and whose permissions an operator of before may lack."""
 
 
 def _namespaces(thing: Object) -> Iterable[Hashable]:
@@ -97,7 +103,7 @@ class Caches:
         self._departed: dict[str, Counter[str]] = defaultdict(Counter)
         self._seen_leaving: set[str] = set()
         self._informers = [
-            Informer(kube, Followed(kind, namespace, OWNED.get(kind, "")), store, self._listener(kind))
+            Informer(kube, _followed(kind, namespace), store, self._listener(kind))
             for namespace in namespaces
             for kind, store in self.stores.items()
         ]
@@ -171,6 +177,10 @@ class Caches:
         """Say whether a pod's cluster is still there; nothing is kept about the pods of one that is not."""
         cluster = self.stores[RAY_CLUSTER].get(Key(key_of(pod).namespace, owner["name"]))
         return cluster is not None and uid_of(cluster) == owner["uid"]
+
+
+def _followed(kind: Kind, namespace: str | None) -> Followed:
+    return Followed(kind, namespace, OWNED.get(kind, ""), optional=kind in OPTIONAL)
 
 
 def _subject(owner: Object, thing: Object) -> Subject | None:

@@ -106,7 +106,7 @@ async def _serve_applications(request: Request, probe: Probe) -> ServeFact:
         answer = await request("GET", f"{probe.target}/api/serve/applications/", probe.secret)
     except ServerError as error:
         return ServeFact(error=str(error))
-    return ServeFact(answer.get("applications") or {})
+    return ServeFact(answer.get("applications") or {}, target_capacity=answer.get("target_capacity"))
 
 
 async def _serve_proxy(_request: Request, probe: Probe) -> bool:

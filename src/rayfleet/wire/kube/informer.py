@@ -5,7 +5,8 @@
       '---------'--(410: too old)
 
 Between a list and the one before it nothing was told, so its differences are told then. A kind that the server does not
-know has no objects; it is asked for again and again, for it may be installed later.
+know has no objects; it is asked for again and again, for it may be installed later. So is an optional kind that it
+does not let us see.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Final
 
 import structlog
 
-from rayfleet.wire.kube.errors import Expired, KubeError, NotFound
+from rayfleet.wire.kube.errors import Expired, Forbidden, KubeError, NotFound
 from rayfleet.wire.kube.kube import Change, Kube
 from rayfleet.wire.kube.objects import Kind, Object, key_of
 from rayfleet.wire.kube.store import Store
@@ -34,11 +35,12 @@ _UNREAD: Final = ("managedFields",)
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """Which objects are followed. `namespace` None: those of all namespaces."""
+    """Which objects are followed. `namespace` None: those of all namespaces. `optional`: it works without them too."""
 
     kind: Kind
     namespace: str | None = None
     selector: str = ""
+    optional: bool = False
 
 
 OnChange = Callable[[Object | None, Object | None], None]
@@ -75,12 +77,11 @@ class Informer:
             except Expired:
                 version = ""
             except NotFound as error:
-                log.info("kind_unknown", kind=self.followed.kind.plural, error=str(error), again_s=RETRY_MAX_S)
-                self._forget_all()
-                self.synced.set()
-                version = ""
-                await asyncio.sleep(RETRY_MAX_S)
+                version = await self._without(error)
             except KubeError as error:
+                if self.followed.optional and isinstance(error, Forbidden):
+                    version = await self._without(error)
+                    continue
                 # What was told for long was told well: what went wrong before it is no sign of trouble any more.
                 wait_s = RETRY_FIRST_S if loop.time() - began_at > RETRY_MAX_S else wait_s
                 log.warning("cannot_follow", kind=self.followed.kind.plural, error=str(error), again_s=wait_s)
@@ -90,6 +91,16 @@ class Informer:
                 wait_s = min(2 * wait_s, RETRY_MAX_S)
             else:
                 wait_s = RETRY_FIRST_S
+
+    async def _without(self, error: KubeError) -> str:
+        """Do without the kind for a while; return the version to go on from: none."""
+        quiet = self.followed.optional and self.synced.is_set()  # once is enough for what may well be absent
+        kind = self.followed.kind.plural
+        (log.debug if quiet else log.info)("kind_unknown", kind=kind, error=str(error), again_s=RETRY_MAX_S)
+        self._forget_all()
+        self.synced.set()
+        await asyncio.sleep(RETRY_MAX_S)
+        return ""
 
     def _forget_all(self) -> None:
         known = self.store.keys()

@@ -34,7 +34,7 @@ class Ray:
             case "GET", "/api/jobs/j1":
                 return web.json_response({"status": self.job, "start_time": 5000, "message": "on its way"})
             case "GET", "/api/serve/applications/":
-                return web.json_response({"applications": {"fruit": {"status": "RUNNING"}}})
+                return web.json_response({"applications": {"fruit": {"status": "RUNNING"}}, "target_capacity": 40.0})
             case "GET", "/api/jobs/odd":
                 return web.Response(body=b"{", content_type="application/json")
             case "POST", "/api/jobs/":
@@ -89,7 +89,7 @@ def test_the_token_of_the_cluster_s_secret_is_shown() -> None:
 
     assert with_ray(test) == [
         JobFact("RUNNING", "on its way", 5.0),
-        ServeFact({"fruit": {"status": "RUNNING"}}),
+        ServeFact({"fruit": {"status": "RUNNING"}}, target_capacity=40.0),
         {"submission_id": "j1"},
     ]
 
