@@ -33,7 +33,7 @@ from rayfleet.testing.kubernetes.background import Background
 from rayfleet.testing.kubernetes.control_plane import ControlPlane
 from rayfleet.testing.kubernetes.kubelet import StatusKubelet
 
-SIZES: Final = (100, 1000)
+SIZES: Final = (100,)
 PROBED: Final = 10
 STEPS: Final = 6
 """Demand comes so often in each cluster that is probed; the first time it sleeps."""
