@@ -114,5 +114,5 @@ def against_ray(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["mix10_1000_t50", "mix100_1000_t5", "cpu100_1000_t50"])
 def test_more_effort_is_never_dearer(name: str) -> None:
-    prices = [price(name, effort) for effort in (0, 1, 10, 30)]
+    prices = [round(price(name, effort), 9) for effort in (0, 1, 10, 30)]  # sums carry rounding errors
     assert prices == sorted(prices, reverse=True)
