@@ -216,6 +216,11 @@ def test_of_several_gangs_only_one_may_overshoot() -> None:
     assert unmet(result) == [("gang", 0, 1, ReasonCode.GANG_TOO_WIDE)]
 
 
+def test_gangs_may_use_the_rate_up_to_the_last_launch() -> None:
+    pair = gang("PACK", {"CPU": 4}, {"CPU": 4}, count=3)
+    assert launched(planned(CPU4, pair, max_launches_per_min=4)) == {"cpu4": 4}
+
+
 def test_the_head_is_free() -> None:
     head = pool("head", CPU=0)
     assert sum(launched(planned(CPU4, head=head, max_launches_per_min=0)).values()) == 1

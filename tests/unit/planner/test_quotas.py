@@ -242,3 +242,7 @@ def test_rows_of_one_shape_share_what_the_quota_leaves_the_first_one_first() -> 
 def test_where_the_quota_is_what_ends_it_nobody_had_turns() -> None:
     result = planned(CPU4, of("a", 20), quotas=(quota("a", CPU=4),), max_workers=1)
     assert [(u.count, u.reason.code, u.reason.chain) for u in result.unmet] == [(16, ReasonCode.MAX_WORKERS, ())]
+
+
+def test_a_gang_without_bundles_has_no_owner_and_asks_for_nothing() -> None:
+    assert planned(CPU4, gang("PACK"), quotas=(quota("a", CPU=1),)).actions == ()
