@@ -86,15 +86,16 @@ test-guides: setup ## Type in what the users' guides show, and compare
 # The programs of the control plane are in a cache outside of the tree; only the first run on a machine builds them.
 .PHONY: test-kubernetes
 test-kubernetes: setup ## On a real Kubernetes control plane (the first run on a machine builds it: seven minutes)
-	@scripts/need_debian.sh openssl ip=iproute2 pgrep=procps redis-server
+	@scripts/need_debian.sh openssl ip=iproute2 pgrep=procps
 	@programs="$$(scripts/kubernetes_plane.sh)" && RAYFLEET_KUBERNETES="$$programs" \
 		$(PYTEST) tests/kubernetes tests/unit/deploy -q -m 'kubernetes and not slow' $(ARGS)
 
-.PHONY: test-serve
-test-serve: setup $(VENV)/.serve-ready ## RayServices with real Ray Serve in pods, under requests that never stop, and the three levels of scaling
-	@scripts/need_debian.sh openssl ip=iproute2
+# Half an hour on 2 cores, and Ray Serve's own packages beside the locked ones: not among the tests of every change.
+.PHONY: pods
+pods: setup $(VENV)/.serve-ready ## The slow tests on Kubernetes: ACK's guide, fault tolerance and Serve under constant requests, real Ray in pods
+	@scripts/need_debian.sh openssl ip=iproute2 pgrep=procps redis-server
 	@programs="$$(scripts/kubernetes_plane.sh)" && RAYFLEET_KUBERNETES="$$programs" \
-		$(PYTEST) tests/kubernetes/test_services.py tests/kubernetes/test_three_levels.py -q -m kubernetes $(ARGS)
+		$(PYTEST) tests/kubernetes -q -m 'kubernetes and slow' $(ARGS)
 
 .PHONY: chaos
 chaos: setup ## The slow tests: faults in real clusters, many at once, and hours of dense faults on virtual time

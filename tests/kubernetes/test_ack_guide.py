@@ -28,7 +28,7 @@ from rayfleet.testing.kubernetes.control_plane import ControlPlane
 from rayfleet.testing.kubernetes.nodes import NodeSpec
 from rayfleet.testing.kubernetes.process_kubelet import ProcessKubelet
 
-pytestmark = [pytest.mark.kubernetes, NEEDS_ROOT]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.slow, NEEDS_ROOT]
 
 FIRST, SECOND = "myfirst-ray-cluster", "mysecond-ray-cluster"
 POOL = NodeSpec("machine", cpu="4", memory="64Gi", labels=LABELLED)  # an operator, a head and two workers

@@ -25,7 +25,7 @@ from tests.kubernetes.waiting import eventually
 
 from rayfleet.testing.kubernetes.control_plane import CommandFailed, ControlPlane
 
-pytestmark = [pytest.mark.kubernetes, NEEDS_ROOT]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.slow, NEEDS_ROOT]
 
 PASSWORD = "guess-me"
 REDIS = "exec redis-server --bind 0.0.0.0 --requirepass \"$PASSWORD\" --save '' --dir /tmp"

@@ -25,7 +25,7 @@ from rayfleet.testing.kubernetes.front import Front
 from rayfleet.testing.kubernetes.gateway_api import GROUP, definitions
 from rayfleet.testing.kubernetes.process_kubelet import ProcessKubelet
 
-NO_SERVE = "Ray Serve's own packages are not here: `make test-serve` installs them"
+NO_SERVE = "Ray Serve's own packages are not here: `make pods` installs them"
 NEEDS_SERVE = pytest.mark.skipif(importlib.util.find_spec("starlette") is None, reason=NO_SERVE)
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow, NEEDS_ROOT, NEEDS_SERVE]
 

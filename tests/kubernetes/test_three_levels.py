@@ -24,7 +24,7 @@ from rayfleet.testing.kubernetes.control_plane import ControlPlane
 from rayfleet.testing.kubernetes.nodes import NodeSpec
 from rayfleet.testing.kubernetes.process_kubelet import ProcessKubelet
 
-NO_SERVE = "Ray Serve's own packages are not here: `make test-serve` installs them"
+NO_SERVE = "Ray Serve's own packages are not here: `make pods` installs them"
 NEEDS_SERVE = pytest.mark.skipif(importlib.util.find_spec("starlette") is None, reason=NO_SERVE)
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow, NEEDS_ROOT, NEEDS_SERVE]
 
