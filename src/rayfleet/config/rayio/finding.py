@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +11,6 @@ from rayfleet.config.problems import Path
 from rayfleet.config.rayio.base import Object
 from rayfleet.config.rayio.raycluster import GroupSpec, RayClusterSpec
 
-_VERSION: Final = re.compile(r"(\d+)\.(\d+)")
 _ABOUT_RESOURCE: Final = "metadata"
 
 
@@ -57,8 +55,7 @@ class Manifest:
     @cached_property
     def ray_version(self) -> tuple[int, int] | None:
         """Return major and minor of Ray's version; None: not said."""
-        found = _VERSION.match(self.spec.ray_version)
-        return (int(found[1]), int(found[2])) if found else None
+        return self.spec.ray_release
 
     @property
     def autoscaled(self) -> bool:

@@ -5,11 +5,15 @@ Defaults are KubeRay's. What the API server lets through and is wrong all the sa
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
+from typing import Final
 
 from pydantic import Field
 
 from rayfleet.config.rayio.base import INT32_MAX, Object, Spec
+
+_RELEASE: Final = re.compile(r"(\d+)\.(\d+)")
 
 
 class UpgradeStrategyType(StrEnum):
@@ -238,3 +242,9 @@ class RayClusterSpec(Spec):
     head_group_spec: HeadGroupSpec
     ray_version: str = ""
     worker_group_specs: list[WorkerGroupSpec] = Field(default_factory=list)
+
+    @property
+    def ray_release(self) -> tuple[int, int] | None:
+        """Return major and minor of Ray's version; None: not said."""
+        found = _RELEASE.match(self.ray_version)
+        return (int(found[1]), int(found[2])) if found else None

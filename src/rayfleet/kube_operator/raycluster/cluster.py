@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -24,7 +23,6 @@ from rayfleet.wire.kube.objects import RAY_CLUSTER, RAY_SERVICE, Key, Object, an
 RAY_PORT: Final = 6379
 DASHBOARD_PORT: Final = 8265
 HTTP_HEALTH_SINCE: Final = (2, 53)
-_VERSION: Final = re.compile(r"(\d+)\.(\d+)")
 
 
 @dataclass(frozen=True)
@@ -95,8 +93,7 @@ class Cluster:
     @cached_property
     def ray_version(self) -> tuple[int, int] | None:
         """Return major and minor of Ray's version; None: not said."""
-        found = _VERSION.match(self.spec.ray_version)
-        return (int(found[1]), int(found[2])) if found else None
+        return self.spec.ray_release
 
     @property
     def autoscaled(self) -> bool:

@@ -20,7 +20,8 @@ from rayfleet.kube_operator.conditions import timestamp
 from rayfleet.kube_operator.raycluster.health import moment
 from rayfleet.kube_operator.raycluster.names import digest, trimmed
 from rayfleet.kube_operator.reconciling import Observed
-from rayfleet.wire.kube.objects import Object, key_of, uid_of
+from rayfleet.kube_operator.resource import Resource
+from rayfleet.wire.kube.objects import Object, uid_of
 
 NAME_MAX: Final = 47
 
@@ -62,10 +63,9 @@ _CLEARED: Final = (
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Resource):
     """A RayJob resource with its spec read, and what is seen of it."""
 
-    thing: Object
     spec: RayJobSpec
     seen: Observed
 
@@ -73,21 +73,6 @@ class Run:
     def read(cls, seen: Observed) -> Run:
         """Read a resource. Raises pydantic.ValidationError."""
         return cls(seen.thing, RayJobSpec.model_validate(seen.thing["spec"]), seen)
-
-    @property
-    def name(self) -> str:
-        """Return the resource's name."""
-        return key_of(self.thing).name
-
-    @property
-    def namespace(self) -> str:
-        """Return the resource's namespace."""
-        return key_of(self.thing).namespace
-
-    @property
-    def status(self) -> dict[str, Any]:
-        """Return the status as it was last written."""
-        return self.thing.get("status") or {}
 
     @property
     def phase(self) -> Phase:

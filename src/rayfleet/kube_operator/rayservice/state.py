@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from rayfleet.config.rayio.rayservice import ClusterUpgradeOptions, RayServiceSpec, ServiceUpgradeType
 from rayfleet.kube_operator.raycluster.cluster import Cluster
@@ -22,6 +22,7 @@ from rayfleet.kube_operator.raycluster.names import (
 )
 from rayfleet.kube_operator.rayservice.serve import ServeFact, probe
 from rayfleet.kube_operator.reconciling import Observed
+from rayfleet.kube_operator.resource import Resource
 from rayfleet.kube_operator.settings import OperatorSettings
 from rayfleet.wire.kube.objects import (
     POD,
@@ -47,10 +48,9 @@ _POD_DETAILS: Final = ("tolerations", "schedulingGates")
 
 
 @dataclass(frozen=True)
-class Service:
+class Service(Resource):
     """A RayService resource with its spec read, and what is seen of it."""
 
-    thing: Object
     spec: RayServiceSpec
     seen: Observed
     settings: OperatorSettings
@@ -59,21 +59,6 @@ class Service:
     def read(cls, seen: Observed, settings: OperatorSettings) -> Service:
         """Read a resource. Raises pydantic.ValidationError."""
         return cls(seen.thing, RayServiceSpec.model_validate(seen.thing["spec"]), seen, settings)
-
-    @property
-    def name(self) -> str:
-        """Return the resource's name."""
-        return key_of(self.thing).name
-
-    @property
-    def namespace(self) -> str:
-        """Return the resource's namespace."""
-        return key_of(self.thing).namespace
-
-    @property
-    def status(self) -> dict[str, Any]:
-        """Return the status as it was last written."""
-        return self.thing.get("status") or {}
 
     @property
     def active_name(self) -> str:
