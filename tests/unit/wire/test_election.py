@@ -146,4 +146,23 @@ def test_who_lost_the_lease_stands_again_under_another_word() -> None:
         return work.log
 
     words = [(what, word) for what, word, _ in run_virtual(main())]
-    assert words == [("begin", "a-1"), ("end", "a-1"), ("begin", "a-2"), ("end", "a-2")]
+    assert words == [("begin", "a-1-1"), ("end", "a-1-1"), ("begin", "a-2-2"), ("end", "a-2-2")]
+
+
+def test_a_lease_that_is_deleted_gives_no_word_twice() -> None:
+    """Names of pods are made from the word: one that comes again would give them to other pods."""
+
+    async def main() -> list[str]:
+        kube, work = FakeKube(), Work()
+        task = asyncio.create_task(stand(kube, candidate("a"), work))
+        for _ in range(3):
+            await asyncio.sleep(30)
+            await kube.delete(LEASE, LEASE_KEY)
+        await asyncio.sleep(30)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return [word for what, word, _ in work.log if what == "begin"]
+
+    words = run_virtual(main())
+    assert len(words) == 4
+    assert len(set(words)) == 4

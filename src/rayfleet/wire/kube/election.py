@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from itertools import count
 from typing import Final
 
 import structlog
@@ -43,13 +45,18 @@ class Candidate:
 
 async def stand(kube: Kube, candidate: Candidate, work: Callable[[str], Awaitable[None]]) -> None:
     """Lead whenever the Lease can be had, until told to stop: losing it ends the work, not the candidacy."""
-    while True:
+    for turn in count(1):
         try:
-            await lead(kube, candidate, work)
+            # A Lease that was deleted meanwhile counts its holders from one again.
+            await lead(kube, candidate, partial(_in_turn, work, turn))
         except LeadershipLost as lost:
             log.warning("leadership_lost", why=str(lost))
         else:
             return
+
+
+def _in_turn(work: Callable[[str], Awaitable[None]], turn: int, word: str) -> Awaitable[None]:
+    return work(f"{word}-{turn}")
 
 
 async def lead(kube: Kube, candidate: Candidate, work: Callable[[str], Awaitable[None]]) -> None:
