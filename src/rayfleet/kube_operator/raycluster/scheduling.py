@@ -49,7 +49,8 @@ def hand_over(cluster: Cluster, group: GroupSpec, pod: Object) -> None:
 
 def task_groups(cluster: Cluster) -> list[Object]:
     """Return for how many pods of which size there must be room before any of them is placed: all minimums."""
-    beside = [autoscaler_container(cluster, "")] if cluster.autoscaled else []
+    has_it_beside = cluster.autoscaled and not cluster.autoscaled_centrally
+    beside = [autoscaler_container(cluster, "")] if has_it_beside else []
     groups = [_task_group(HEAD_GROUP, 1, cluster.head, beside)]
     for group in cluster.spec.worker_group_specs:
         least = 0 if group.suspend else group.min_replicas * group.num_of_hosts

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.unit.kube_operator.raycluster.clusters import SETTINGS, created, group, look, raycluster
 
+from rayfleet.kube_operator.raycluster.names import AUTOSCALER_ANNOTATION
 from rayfleet.wire.kube.objects import Object, annotations_of, labels_of
 
 YUNIKORN = {"yunikorn.apache.org/app-id": "train-7", "yunikorn.apache.org/queue": "root.team"}
@@ -52,6 +53,13 @@ def test_a_gang_counts_the_autoscaler_beside_the_head() -> None:
     (head,) = pods("yunikorn", labels=labels, enableInTreeAutoscaling=True)
     (only,) = json.loads(annotations_of(head)[GROUPS])
     assert only["minResource"] == {"cpu": "2500m", "memory": str(2 * 2**30 + 512 * 2**20)}
+
+
+def test_a_gang_counts_no_autoscaler_where_the_operator_scales() -> None:
+    labels = {**YUNIKORN, "ray.io/gang-scheduling-enabled": "true"}
+    (head,) = pods("yunikorn", labels=labels, notes={AUTOSCALER_ANNOTATION: "central"}, enableInTreeAutoscaling=True)
+    (only,) = json.loads(annotations_of(head)[GROUPS])
+    assert only["minResource"] == {"cpu": "2", "memory": str(2 * 2**30)}
 
 
 def test_a_gang_that_its_author_describes_is_left_as_it_is() -> None:
