@@ -28,13 +28,14 @@ _NAMESPACE_LABEL: Final = "kubernetes.io/metadata.name"
 """Kubernetes 1.21 and newer put it on every namespace."""
 
 
-def network_policies(cluster: Cluster) -> Iterator[tuple[Kind, Object]]:
-    """Yield the cluster's policies. No mode is as DenyAll."""
+def network_policies(cluster: Cluster, *, scaled_here: bool) -> Iterator[tuple[Kind, Object]]:
+    """Yield the cluster's policies. No mode is as DenyAll. `scaled_here`: the operator asks its Ray what waits."""
     options = cluster.spec.network_policy
     if options is None:
         return
     head = {names.NODE_TYPE_LABEL: names.HEAD}
-    yield NETWORK_POLICY, _policy(cluster, options, names.HEAD, head, _with_operator(cluster, options.head))
+    ports = (DASHBOARD_PORT, cluster.port) if scaled_here else (DASHBOARD_PORT,)
+    yield NETWORK_POLICY, _policy(cluster, options, names.HEAD, head, _with_operator(cluster, options.head, ports))
     of_groups = {rules.group_name: rules for rules in options.worker_groups}
     for group in cluster.spec.worker_group_specs:
         name = group.group_name
@@ -43,7 +44,7 @@ def network_policies(cluster: Cluster) -> Iterator[tuple[Kind, Object]]:
         yield NETWORK_POLICY, _policy(cluster, options, names.group_word(name), pods, rules)
 
 
-def _with_operator(cluster: Cluster, rules: NetworkRules | None) -> NetworkRules:
+def _with_operator(cluster: Cluster, rules: NetworkRules | None, ports: tuple[int, ...]) -> NetworkRules:
     """Return a head's rules, and one for the operator, which asks it for jobs, applications and what waits."""
     rules = rules or NetworkRules()
     if not cluster.settings.namespace:
@@ -52,7 +53,6 @@ def _with_operator(cluster: Cluster, rules: NetworkRules | None) -> NetworkRules
         "namespaceSelector": {"matchLabels": {_NAMESPACE_LABEL: cluster.settings.namespace}},
         "podSelector": {"matchLabels": OPERATOR_LABELS},
     }
-    ports = [DASHBOARD_PORT, *([cluster.port] if cluster.autoscaled_centrally else [])]
     asking = {"from": [operator], "ports": [{"protocol": "TCP", "port": port} for port in ports]}
     return rules.model_copy(update={"ingress": [asking, *rules.ingress]})
 

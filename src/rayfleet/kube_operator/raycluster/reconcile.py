@@ -36,7 +36,7 @@ from rayfleet.kube_operator.raycluster.names import (
 from rayfleet.kube_operator.raycluster.network import network_policies
 from rayfleet.kube_operator.raycluster.pods import head_pod, worker_pod
 from rayfleet.kube_operator.raycluster.rights import rights, rights_in_step
-from rayfleet.kube_operator.raycluster.scaling import scaling
+from rayfleet.kube_operator.raycluster.scaling import scaled_here, scaling
 from rayfleet.kube_operator.raycluster.services import head_service, headless_service, serve_service
 from rayfleet.kube_operator.raycluster.status import (
     PROVISIONED,
@@ -116,7 +116,7 @@ def _running(cluster: Cluster, seen: Observed) -> Reconciled:
 def _invalid(cluster: Cluster, seen: Observed, text: str) -> Reconciled:
     """Say what is wrong, and make nothing; what is asked to be suspended goes all the same."""
     told = Emit(EventType.WARNING, "InvalidRayClusterSpec", text)
-    away = cluster.spec.suspend or holds(cluster.thing, SUSPENDING)
+    away = cluster.spec.suspend or cluster.spec.idle_suspend or holds(cluster.thing, SUSPENDING)
     return Reconciled((told, *(_all_pods(seen) if away else ())), invalid_status(cluster, seen, text))
 
 
@@ -161,7 +161,7 @@ def _belongings(cluster: Cluster, seen: Observed) -> Iterator[Action]:
     yield from missing(seen, volume_claim(cluster))
     yield from claim_differs(cluster, seen)
     yield from in_step(seen, INGRESS, dashboard_ingress(cluster))
-    yield from in_step(seen, NETWORK_POLICY, network_policies(cluster))
+    yield from in_step(seen, NETWORK_POLICY, network_policies(cluster, scaled_here=scaled_here(cluster, seen)))
 
 
 def _services(cluster: Cluster) -> Iterator[tuple[Kind, Object]]:

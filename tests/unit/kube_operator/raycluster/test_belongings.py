@@ -123,6 +123,16 @@ class TestNetworkPolicies:
         head, _ = (one["spec"] for one in created(look(cluster, settings=settings), NETWORK_POLICY))
         assert [port["port"] for port in head["ingress"][1]["ports"]] == [8265, 6400]
 
+    def test_the_gcs_of_a_head_that_the_operator_scales_stays_open_when_the_next_head_is_another_s(self) -> None:
+        settings = replace(SETTINGS, namespace="ray-system", autoscaling=Autoscaling.CENTRAL)
+        cluster = raycluster(group("a"), networkPolicy={}, enableInTreeAutoscaling=True)
+        head, _ = created(look(cluster, settings=settings))
+        cluster["spec"]["idleTerminationOptions"] = {"timeoutSeconds": 60}
+        done = look(cluster, (POD, as_seen(head)), settings=settings)
+        policy, _ = (one["spec"] for one in created(done, NETWORK_POLICY))
+        assert done.scaling is not None
+        assert [port["port"] for port in policy["ingress"][1]["ports"]] == [8265, 6379]
+
     def test_they_go_with_the_field_and_with_their_group(self) -> None:
         cluster = raycluster(group("a"), group("b"), networkPolicy={})
         things = seen(cluster, NETWORK_POLICY)

@@ -221,3 +221,4 @@ def test_pods_of_a_cluster_that_became_wrong_stay_unless_it_is_suspended() -> No
     things = made(raycluster(group()))
     assert deleted(look(raycluster(group(numOfHosts=0)), *things)) == {}
     assert len(deleted(look(raycluster(group(numOfHosts=0), suspend=True), *things))) == 2
+    assert len(deleted(look(raycluster(group(numOfHosts=0), idleSuspend=True), *things))) == 2
