@@ -10,8 +10,10 @@ from tests.unit.config.places import HERE
 from tests.unit.kube_operator.raycluster.clusters import SETTINGS, container, group, raycluster
 
 from rayfleet.config import check
+from rayfleet.config.rayio.names import AUTOSCALER_PLACES
 from rayfleet.kube_operator.raycluster.checks import problems
 from rayfleet.kube_operator.raycluster.cluster import Cluster
+from rayfleet.kube_operator.settings import Autoscaling
 from rayfleet.wire.kube.objects import Object
 
 TOKEN = {"mode": "token"}
@@ -34,6 +36,8 @@ NOTED = {**container("w", cpu="1"), "env": [{"name": "RAY_USE_TLS"}]}
         ({"gcsFaultToleranceOptions": REDIS}, ""),
         ({"meta": {"annotations": {"ray.io/gcs-ft-deletion-timeout": "soon"}}}, "metadata.annotations"),
         ({"meta": {"annotations": {"ray.io/ippr": "no JSON"}}}, "metadata.annotations"),
+        ({"meta": {"annotations": {"rayfleet.io/autoscaler": "here"}}}, "metadata.annotations"),
+        ({**TLS, "meta": {"annotations": {"rayfleet.io/autoscaler": "central"}}}, "metadata.annotations"),
         ({"autoscalerOptions": {"version": "v3"}, "enableInTreeAutoscaling": True}, "spec.autoscalerOptions.version"),
         ({"idleTerminationOptions": {"timeoutSeconds": 5}}, "spec.idleTerminationOptions"),
         ({"networkPolicy": {"workerGroups": [{"groupName": "none"}]}}, "spec.networkPolicy.workerGroups[0].groupName"),
@@ -54,6 +58,21 @@ def test_the_file_and_the_status_say_the_same(more: dict[str, Any], path: str) -
     assert said == problems(Cluster.read(thing, SETTINGS))
     assert all(one.path.startswith(path) and one.line > 1 for one in found)
     assert bool(found) == bool(path)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "path"),
+    [({"ray.io/ippr": {"groups": {}}}, "metadata.annotations.ray.io/ippr"), (["a"], "metadata.annotations")],
+)
+def test_annotations_that_are_no_text_are_told(annotations: Any, path: str) -> None:
+    thing = raycluster(group(), meta={"annotations": annotations})
+    (found,) = check(json.dumps(thing), HERE, "f.yaml").problems
+    assert found.path.startswith(path)
+    assert "text" in found.message
+
+
+def test_places_of_an_autoscaler_are_those_of_the_operator() -> None:
+    assert set(AUTOSCALER_PLACES) == set(Autoscaling)
 
 
 def test_what_the_schema_s_sense_has_told_is_not_told_twice() -> None:

@@ -18,6 +18,7 @@ from rayfleet.config.rayio.base import Object
 from rayfleet.config.rayio.finding import Finding, Findings, Manifest, mapping, mappings, ray_container
 from rayfleet.config.rayio.growth import ANNOTATION, growth_problems
 from rayfleet.config.rayio.names import HEAD_GROUP, LABEL_MAX, TLS_PATH, TLS_VARIABLES, TLS_VOLUME
+from rayfleet.config.rayio.placement import brings_autoscaler, placement_findings
 from rayfleet.config.rayio.policy import group_resources
 from rayfleet.config.rayio.quantity import quantity
 from rayfleet.config.rayio.raycluster import AuthMode, GroupSpec, WorkerGroupSpec
@@ -39,7 +40,8 @@ _CONTAINER: Final = ("template", "spec", "containers", 0)
 def findings(of: Manifest) -> list[Finding]:
     """Return everything that is wrong, each with what to do."""
     found = [*_name(of), *_groups(of), *_authentication(of), *storage_findings(of)]
-    return [*found, *_autoscaler(of), *_origin(of), *_network(of), *_tls(of), *_unsupported(of)]
+    found += [*_autoscaler(of), *_origin(of), *_network(of), *_tls(of), *_unsupported(of)]
+    return [*found, *placement_findings(of)]
 
 
 def _name(of: Manifest) -> Findings:
@@ -207,9 +209,7 @@ def _idleness(of: Manifest) -> Findings:
     if (idle.timeout_seconds or 0) <= 0:
         text = f"{where}.timeoutSeconds is missing; give the seconds after which an idle cluster goes"
         yield Finding((where, "timeoutSeconds"), text)
-    options = of.spec.autoscaler_options
-    brings_its_own = options is not None and bool(options.command)
-    if of.made_by == "RayService" and not brings_its_own:
+    if of.made_by == "RayService" and not brings_autoscaler(of.spec):
         text = f"{where} would end a {of.made_by} whose applications run without any driver; leave it out"
         yield Finding((where,), text)
 

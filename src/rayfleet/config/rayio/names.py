@@ -9,6 +9,9 @@ LABEL_MAX: Final = 63
 FT_ANNOTATION: Final = "ray.io/ft-enabled"
 STORAGE_NAMESPACE_ANNOTATION: Final = "ray.io/external-storage-namespace"
 DELETION_TIMEOUT_ANNOTATION: Final = "ray.io/gcs-ft-deletion-timeout"
+AUTOSCALER_ANNOTATION: Final = "rayfleet.io/autoscaler"
+"""On a RayCluster: where its autoscaler is to work (one of `AUTOSCALER_PLACES`); on a head's pod: where it does."""
+AUTOSCALER_PLACES: Final = ("sidecar", "central")
 
 TLS_VOLUME: Final = "ray-tls"
 TLS_PATH: Final = "/etc/ray/tls"

@@ -155,6 +155,19 @@ def _metadata(document: Document) -> Iterator[Problem]:
         yield document.problem(place, f"{shown(name)} is no name", "a-z, 0-9 and -, a letter first, no - last")
     elif isinstance(kind, str) and len(name) > _NAME_MAX.get(kind, len(name)):
         yield document.problem(place, f"has {len(name)} characters, and there is room for {_NAME_MAX[kind]}")
+    for field in ("labels", "annotations"):
+        yield from _texts(document, ("metadata", field))
+
+
+def _texts(document: Document, path: Path) -> Iterator[Problem]:
+    """Check that everything at `path` is text: the API server takes nothing else there."""
+    value = at(document.value, path)
+    if value is not None and not isinstance(value, dict):
+        yield document.problem(path, f"must be a mapping of keys to text, not {shown(value)}")
+        return
+    for key, text in (value or {}).items():
+        if not isinstance(text, str | None):
+            yield document.problem((*path, key), f"must be text, not {shown(text)}", "quote it")
 
 
 def _cluster(spec: Spec | None) -> RayClusterSpec | None:

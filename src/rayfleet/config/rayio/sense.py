@@ -23,8 +23,10 @@ def cluster_sense(
     """Return problems and notices of the cluster that a document describes at `path`. `made_by`: as of a Manifest."""
     problems, notices = _sense(cluster, document, path)
     told = {problem.path for problem in problems}
-    annotations = {} if made_by else at(document.value, ("metadata", "annotations"))
-    for finding in findings(Manifest(cluster, annotations=annotations or {}, made_by=made_by)):
+    written = None if made_by else at(document.value, ("metadata", "annotations"))
+    texts = written.items() if isinstance(written, dict) else ()  # what is no text is told of already
+    annotations = {key: value for key, value in texts if isinstance(value, str)}
+    for finding in findings(Manifest(cluster, annotations=annotations, made_by=made_by)):
         problem = document.problem(finding.within(path), finding.message, finding.hint)
         if not any(problem.path.startswith(known) for known in told):
             problems.append(problem)

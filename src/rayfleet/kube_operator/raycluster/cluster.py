@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from rayfleet.config.rayio.growth import ANNOTATION as GROWTH_ANNOTATION
+from rayfleet.config.rayio.placement import brings_autoscaler, only_beside_the_head
 from rayfleet.config.rayio.raycluster import AuthMode, GcsBackend, GroupSpec, HeadGroupSpec, RayClusterSpec
 from rayfleet.kube_operator.raycluster.names import (
     AUTOSCALER_ANNOTATION,
@@ -103,8 +103,7 @@ class Cluster:
     @property
     def brings_autoscaler(self) -> bool:
         """Say whether another autoscaler than ours is to run beside the head."""
-        options = self.spec.autoscaler_options
-        return options is not None and bool(options.command)
+        return brings_autoscaler(self.spec)
 
     @property
     def autoscaled_centrally(self) -> bool:
@@ -116,14 +115,7 @@ class Cluster:
     @property
     def only_beside_the_head(self) -> tuple[str, ...]:
         """Return what the cluster asks for that only an autoscaler beside its head can do."""
-        spec, auth = self.spec, self.spec.auth_options
-        asked = {
-            "tlsOptions": spec.tls_options is not None and spec.tls_options.enabled,
-            "idleTerminationOptions": spec.idle_termination_options is not None,
-            "authOptions.enableK8sTokenAuth": auth is not None and auth.enable_k8s_token_auth,
-            GROWTH_ANNOTATION: GROWTH_ANNOTATION in self.annotations,
-        }
-        return tuple(name for name, is_asked in asked.items() if is_asked)
+        return only_beside_the_head(self.spec, self.annotations)
 
     @property
     def restarts_by_pod(self) -> bool:

@@ -27,8 +27,7 @@ STORAGE_NAMESPACE_ANNOTATION: Final = written.STORAGE_NAMESPACE_ANNOTATION
 OVERWRITE_COMMAND_ANNOTATION: Final = "ray.io/overwrite-container-cmd"
 RECREATE_HASH_ANNOTATION: Final = "ray.io/upgrade-strategy-recreate-hash"
 NO_HEAD_RESTART_ANNOTATION: Final = "ray.io/disable-provisioned-head-restart"
-AUTOSCALER_ANNOTATION: Final = "rayfleet.io/autoscaler"
-"""On a RayCluster: where its autoscaler is to work (`Autoscaling`); on a head's pod: where it does."""
+AUTOSCALER_ANNOTATION: Final = written.AUTOSCALER_ANNOTATION
 DELETION_TIMEOUT_ANNOTATION: Final = written.DELETION_TIMEOUT_ANNOTATION
 
 REDIS_FINALIZER: Final = "ray.io/gcs-ft-redis-cleanup-finalizer"
