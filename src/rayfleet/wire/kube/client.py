@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import httpx2
 import msgspec
-from lightkube.config.client_adapter import AsyncClient, ConnectionParams
+from lightkube.config.client_adapter import ConnectionParams
 from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 from lightkube.core.exceptions import ConfigError
 
@@ -25,6 +25,8 @@ WATCH_S: Final = 290
 """A watch is ended by the server after so long ..."""
 WATCH_SLACK_S: Final = 20.0
 """... and is thought broken when nothing, not even its end, came so long after that."""
+_NO_LIMIT: Final = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
+"""Each watch holds a connection, one for each kind and namespace: many of them must leave some for calls."""
 
 _JSON: Final = "application/json"
 _JSON_PATCH: Final = "application/json-patch+json"
@@ -51,7 +53,9 @@ class KubeClient:
 
     def __init__(self, config: SingleConfig) -> None:
         """Keep connections to the server that `config` names; no I/O yet."""
-        self._http = AsyncClient(config, ConnectionParams(timeout=httpx2.Timeout(CALL_TIMEOUT_S)))
+        found = ConnectionParams(timeout=httpx2.Timeout(CALL_TIMEOUT_S)).httpx_params(config)
+        self._http = httpx2.AsyncClient(**found)
+        self._watches = httpx2.AsyncClient(**found, limits=_NO_LIMIT)
 
     async def get(self, kind: Kind, key: Key) -> Object:
         """Return one object."""
@@ -77,7 +81,7 @@ class KubeClient:
         query["timeoutSeconds"] = str(WATCH_S)
         patience = httpx2.Timeout(CALL_TIMEOUT_S, read=WATCH_S + WATCH_SLACK_S)
         try:
-            async with self._http.stream("GET", _url(kind, namespace), params=query, timeout=patience) as answer:
+            async with self._watches.stream("GET", _url(kind, namespace), params=query, timeout=patience) as answer:
                 if answer.is_error:
                     raise _refusal(answer.status_code, await answer.aread(), patched=False)
                 async for line in answer.aiter_lines():
@@ -124,6 +128,7 @@ class KubeClient:
     async def close(self) -> None:
         """Let go of connections."""
         await self._http.aclose()
+        await self._watches.aclose()
 
     async def _call(
         self,
