@@ -7,7 +7,7 @@ from cryptography import x509
 from tests.simulation.kubernetes import CLUSTER, Stage, on_stage
 from tests.unit.kube_operator.raycluster.clusters import group
 
-from rayfleet.wire.kube.objects import EVENT, POD, RAY_CLUSTER, SECRET, Object, annotations_of, key_of
+from rayfleet.wire.kube.objects import EVENT, POD, RAY_CLUSTER, SECRET, Key, Object, annotations_of, key_of
 
 TLS = {"enabled": True}
 
@@ -73,6 +73,40 @@ def test_a_secret_that_goes_is_made_anew_with_all_that_hangs_on_it() -> None:
         return changed, all(one["data"]["ca.crt"] == after[authority]["data"]["tls.crt"] for one in after.values())
 
     assert on_stage(act) == ({"demo-ca", "ray-head", "ray-worker"}, True)
+
+
+def test_a_secret_of_somebody_else_s_is_told_and_let_be() -> None:
+    """Clusters that KubeRay has looked after have cert-manager's Secrets under the same names."""
+
+    async def act(stage: Stage) -> tuple[set[str], Object, int]:
+        theirs = {"metadata": {"namespace": "team", "name": "ray-head-secret-demo"}, "data": {"tls.key": "eA=="}}
+        await stage.kube.create(SECRET, theirs)
+        await stage.apply(group(), tlsOptions=TLS)
+        await asyncio.sleep(60)
+        told = {event["message"] for event in stage.kube.things(EVENT)}
+        there = secrets(stage)["ray-head-secret-demo"]["data"]
+        await stage.kube.delete(SECRET, Key("team", "ray-head-secret-demo"))
+        await asyncio.sleep(300)
+        return told, there, len(stage.pods())
+
+    told, there, pods = on_stage(act)
+    assert ["team/ray-head-secret-demo is not this cluster's" in text for text in told] == [True]
+    assert there == {"tls.key": "eA=="}
+    assert pods == 1
+
+
+def test_a_secret_of_a_cluster_of_the_same_name_is_waited_for_without_a_word() -> None:
+    async def act(stage: Stage) -> tuple[list[str], int]:
+        owner = {"apiVersion": "ray.io/v1", "kind": "RayCluster", "name": "demo", "uid": "before", "controller": True}
+        meta = {"namespace": "team", "name": "ray-head-secret-demo", "ownerReferences": [owner]}
+        await stage.kube.create(SECRET, {"metadata": meta, "data": {"tls.key": "eA=="}})
+        await stage.apply(group(), tlsOptions=TLS)
+        await asyncio.sleep(5)
+        await stage.kube.delete(SECRET, Key("team", "ray-head-secret-demo"))
+        await asyncio.sleep(60)
+        return [event["reason"] for event in stage.kube.things(EVENT)], len(stage.pods())
+
+    assert on_stage(act) == ([], 1)
 
 
 def test_a_key_that_somebody_has_spoiled_is_told_and_the_rest_goes_on() -> None:

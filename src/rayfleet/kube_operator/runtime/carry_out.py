@@ -13,7 +13,7 @@ from rayfleet.kube_operator.runtime.events import EventWriter
 from rayfleet.kube_operator.runtime.servers import ServerError, Servers
 from rayfleet.wire.kube.errors import AlreadyExists, Conflict, Invalid, KubeError, NotFound, Unavailable
 from rayfleet.wire.kube.kube import Kube
-from rayfleet.wire.kube.objects import SECRET, Kind, Object, annotations_of, key_of
+from rayfleet.wire.kube.objects import SECRET, Kind, Object, annotations_of, controller_of, key_of
 
 log = structlog.get_logger()
 
@@ -103,8 +103,26 @@ class Hand:
         except ValueError as error:
             raise Invalid(str(error)) from error
         if action.before is None:
-            await self._do(action.thing, Create(SECRET, {**action.thing, "data": data}))
+            await self._make_secret({**action.thing, "data": data})
             return
         annotations = annotations_of(action.thing)
         metadata = {"resourceVersion": action.before["metadata"]["resourceVersion"], "annotations": annotations}
         await self._kube.patch(SECRET, key_of(action.thing), {"metadata": metadata, "data": data})
+
+    async def _make_secret(self, secret: Object) -> None:
+        """Make it. One that is there already is ours and not yet in the cache, or somebody's, who must be told.
+
+        Raises:
+            Conflict: it was that of a cluster of the same name, and is about to go.
+            Invalid: it belongs to somebody else (cert-manager's, from a time with another operator).
+        """
+        try:
+            await self._kube.create(SECRET, secret)
+        except AlreadyExists:
+            there, ours = controller_of(await self._kube.get(SECRET, key_of(secret))), controller_of(secret) or {}
+            if there is not None and there["uid"] == ours.get("uid"):
+                return
+            text = f"Secret {key_of(secret)} is not this cluster's, and takes the place of the one that TLS needs"
+            if there is not None and (there["kind"], there["name"]) == (ours.get("kind"), ours.get("name")):
+                raise Conflict(f"{text}: it goes with a cluster of before") from None
+            raise Invalid(f"{text}; delete it, and whatever makes it") from None
