@@ -109,10 +109,7 @@ class Gcs:
             await channel.close()
 
     async def _call(self, method: str, request: Any, reply: Any, service: str = _SERVICE) -> Any:
-        try:
-            metadata, channel = self._credentials(), self._connected()
-        except OSError as error:
-            raise EngineDown(f"the cluster's token or certificates cannot be read: {error}") from error
+        metadata, channel = self._credentials(), self._connected()
         call = channel.unary_unary(
             f"{service}/{method}",
             request_serializer=type(request).SerializeToString,
@@ -121,14 +118,20 @@ class Gcs:
         return await _translated(call(request, timeout=self._timeout_s, metadata=metadata), self._address)
 
     def _credentials(self) -> tuple[tuple[str, str], ...]:
-        """Return what each call shows: the token as it is now, since tokens of Kubernetes last an hour. OSError."""
-        token = self._token()
+        """Return what each call shows: the token as it is now, since tokens of Kubernetes last an hour. EngineDown."""
+        try:
+            token = self._token()
+        except OSError as error:
+            raise EngineDown(f"the cluster's token cannot be read: {error}") from error
         return (("authorization", f"Bearer {token}"),) if token else ()
 
     def _connected(self) -> grpc.aio.Channel:
-        """Return the connection. OSError."""
+        """Return the connection. EngineDown."""
         if self._channel is None:
-            credentials = self._tls()
+            try:
+                credentials = self._tls()
+            except OSError as error:
+                raise EngineDown(f"the cluster's certificates cannot be read: {error}") from error
             if credentials is None:
                 self._channel = grpc.aio.insecure_channel(self._address, options=_OPTIONS)
             else:
