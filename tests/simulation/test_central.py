@@ -24,7 +24,7 @@ from rayfleet.providers.kuberay.patches import launches
 from rayfleet.providers.kuberay.pods import is_worker, machine
 from rayfleet.testing.fake_engine import FakeEngine
 from rayfleet.testing.virtual_time import VirtualClock, run_virtual
-from rayfleet.wire.kube.errors import KubeError, Unavailable
+from rayfleet.wire.kube.errors import Forbidden, KubeError, Unavailable
 from rayfleet.wire.kube.objects import (
     CONFIG_MAP,
     EVENT,
@@ -411,6 +411,24 @@ def test_what_was_decided_is_told_as_events_of_the_cluster() -> None:
 
     told = at_sea(act)
     assert told >= {("a", "Normal", "ScalingUp"), ("a", "Normal", "ScalingDown"), ("a", "Warning", "CannotFit")}
+
+
+@pytest.mark.parametrize("verb", ["get", "create"])
+def test_an_operator_that_may_not_write_down_what_it_does_says_so(verb: str) -> None:
+    """Roles that somebody else has made, for an operator of before."""
+
+    async def act(sea: Sea) -> tuple[set[str], int]:
+        forbidden = Forbidden("configmaps is forbidden")
+        sea.stage.kube.refuse = lambda said, kind, _: forbidden if (said, kind) == (verb, CONFIG_MAP) else None
+        ray = await sea.add("a", quick())
+        ray.submit(CPU, run_s=FOR_EVER)
+        await asyncio.sleep(60)
+        events = sea.stage.kube.things(EVENT)
+        return {one["message"] for one in events if one["reason"] == "AutoscalerFailed"}, sea.replicas("a")
+
+    told, replicas = at_sea(act)
+    assert ["configmaps is forbidden" in text for text in told] == [True]
+    assert replicas == 0
 
 
 def test_the_token_of_a_cluster_is_shown_and_read_anew_when_it_is_refused() -> None:

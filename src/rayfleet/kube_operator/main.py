@@ -108,8 +108,11 @@ async def _operate(started: Started) -> None:
         edges = Edges(kube, settings, incarnation, clock.now, namespaces=started.namespaces or (None,))
         operator = Operator(edges, tally=tally)
         at_work[:] = [operator]
-        with tally.at_work(operator.caches.stores, lambda: len(operator.queue)):
-            await operator.run()
+        try:
+            with tally.at_work(operator.caches.stores, lambda: len(operator.queue)):
+                await operator.run()
+        finally:
+            at_work.clear()  # who waits for its turn keeps nothing of the last one
 
     lease = Key(os.environ.get("POD_NAMESPACE") or config.namespace, LEASE_NAME)
     candidate = Candidate(lease, f"{socket.gethostname()}-{secrets.token_hex(4)}", clock.now)

@@ -137,7 +137,7 @@ async def _renew(kube: Kube, candidate: Candidate) -> None:
     loop = asyncio.get_running_loop()
     renewed_at = loop.time()
     while True:
-        await asyncio.sleep(RENEW_S)
+        await asyncio.sleep(max(min(RENEW_S, renewed_at + GIVE_UP_S - loop.time()), 0))
         try:
             async with asyncio.timeout(max(renewed_at + GIVE_UP_S - loop.time(), 0)):
                 lease = await kube.get(LEASE, candidate.lease)
