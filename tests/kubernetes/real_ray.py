@@ -18,7 +18,8 @@ from rayfleet.testing.kubernetes.process_kubelet import ProcessKubelet
 
 BOOT_S = 240.0
 """How long a pod with real Ray may take on a slow, shared machine."""
-CHARTS = Path(__file__).parents[2] / "deploy" / "helm"
+CHECKOUT = Path(__file__).parents[2]
+CHARTS = CHECKOUT / "deploy" / "helm"
 OPERATOR = "kuberay-operator"
 """The release of the operator's chart, as in the guides."""
 LABELLED = {"kind": "machine"}
@@ -30,11 +31,14 @@ def machine(plane: ControlPlane, *nodes: NodeSpec) -> Iterator[Background[Proces
     specs = nodes or (NODE,)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     variables = {"PATH": path, "HOME": "/root", "LANG": "C.UTF-8"}
+    folders = [CHECKOUT, Path(sys.prefix)]
     if "PYTHONPATH" in os.environ:
-        entries = os.environ["PYTHONPATH"].split(os.pathsep)
-        variables["PYTHONPATH"] = os.pathsep.join(str(Path(entry).resolve()) for entry in entries)
+        entries = [Path(entry).resolve() for entry in os.environ["PYTHONPATH"].split(os.pathsep)]
+        variables["PYTHONPATH"] = os.pathsep.join(map(str, entries))
+        folders += entries
+    image: dict[str, Any] = {"variables": variables, "folders": folders}
     try:
-        with Background(ProcessKubelet(plane.access, specs, variables=variables, heartbeat_s=5)) as kubelet:
+        with Background(ProcessKubelet(plane.access, specs, **image, heartbeat_s=5)) as kubelet:
             yield kubelet
     finally:
         for spec in specs:

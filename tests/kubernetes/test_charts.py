@@ -174,7 +174,7 @@ def test_the_account_of_one_namespace_may_do_nothing_elsewhere(plane: ControlPla
         assert may("patch", "leases", namespace)
         assert not may("create", "pods", "default")
         assert not may("list", "rayclusters", "default")
-        for resource in ("configmaps", "deployments", "nodes"):
+        for resource in ("deployments", "nodes", "persistentvolumes"):
             assert not may("get", resource, namespace)
         assert not may("escalate", "roles", namespace)
     finally:

@@ -181,6 +181,7 @@ def test_a_lost_node_is_seen_and_its_pods_move(programs: Path) -> None:
                 for node in ("node-1", "node-2")
             }
 
+        plane.kubectl("wait", "--for=condition=Ready=True", "node/node-1", "node/node-2", "--timeout=50s")
         plane.kubectl("apply", "-f", "-", stdin=manifests.deployment("web", 4))
         plane.kubectl("rollout", "status", "deployment/web", "--timeout=50s")
         assert by_node()["node-1"], "the scheduler spreads them"

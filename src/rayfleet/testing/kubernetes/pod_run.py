@@ -10,7 +10,7 @@ from typing import Any
 from rayfleet.testing.kubernetes import pod_sources
 from rayfleet.testing.kubernetes.api import Api
 from rayfleet.testing.kubernetes.node_keeper import now
-from rayfleet.testing.kubernetes.pod_container import Container, ContainerSpec
+from rayfleet.testing.kubernetes.pod_container import Container, ContainerSpec, Mount
 from rayfleet.testing.kubernetes.pod_environment import MissingSource, Sources, command, environment
 from rayfleet.testing.kubernetes.pod_network import GATEWAY, PodNetwork
 from rayfleet.testing.kubernetes.pod_view import ContainerView, PodView, ended, new_view
@@ -26,13 +26,18 @@ HOST_NAME_MAX = 63
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What the pods of one kubelet share. `variables`: what an image would set, PATH above all."""
+    """What the pods of one kubelet share.
+
+    `variables`: what an image would set, PATH above all. `folders`: of this machine, seen as they are by every
+    container, whatever its volumes would hide (a checkout below /tmp).
+    """
 
     api: Api
     network: PodNetwork
     folder: Path
     variables: Mapping[str, str]
     changed: Callable[["PodRun"], None]
+    folders: tuple[Path, ...] = ()
     back_off_s: float = 1.0
 
 
@@ -184,7 +189,7 @@ class PodRun:
             self.folder / "containers" / f"{name}-{len(starts)}",
             starts[-1],
             self.hosts,
-            mounts(spec, volumes),
+            (*mounts(spec, volumes), *(Mount(folder, str(folder), read_only=True) for folder in self.site.folders)),
             spec.get("workingDir", "/"),
         )
 

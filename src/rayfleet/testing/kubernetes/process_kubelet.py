@@ -44,6 +44,7 @@ class ProcessKubelet:
         nodes: Sequence[NodeSpec] = (NodeSpec("machine"),),
         *,
         variables: Mapping[str, str] | None = None,
+        folders: Sequence[Path] = (),
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         self.access = access
@@ -51,6 +52,7 @@ class ProcessKubelet:
         self._specs = tuple(nodes)
         self._heartbeat_s = heartbeat_s
         self._variables = variables or {"PATH": os.environ.get("PATH", ""), "HOME": "/root", "LANG": "C.UTF-8"}
+        self._folders = tuple(folders)
         self._api = Api(access, connections=CONNECTIONS)
         self._network = PodNetwork()
         self._addresses = Addresses(POD_NETWORK)
@@ -66,7 +68,9 @@ class ProcessKubelet:
             parts.callback(shutil.rmtree, folder)
             await self._network.up()
             parts.push_async_callback(self._network.down)
-            self._site = Site(self._api, self._network, folder, self._variables, self._unwritten.put_nowait)
+            self._site = Site(
+                self._api, self._network, folder, self._variables, self._unwritten.put_nowait, self._folders
+            )
             relay = await asyncio.start_server(self._pass_on, GATEWAY, API_PORT)
             parts.callback(relay.close)
             server = KubeletServer(self.find, self.access.ca, folder)
