@@ -75,7 +75,9 @@ def resource(document: Document) -> Resource:
     if spec is not None:
         problems += _whose_cluster(document, spec)
     if cluster is not None:
-        wrong, odd = cluster_sense(cluster, document, _CLUSTERS[kind], _MAKERS.get(kind, ""))
+        wrong, odd = cluster_sense(
+            cluster, document, _CLUSTERS[kind], _MAKERS.get(kind, ""), whole=kind != "RayCronJob"
+        )
         problems += wrong
         notices += odd
     meta = at(document.value, ("metadata",))

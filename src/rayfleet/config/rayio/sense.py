@@ -18,12 +18,15 @@ _CONTAINERS = ("template", "spec", "containers")
 
 
 def cluster_sense(
-    cluster: RayClusterSpec, document: Document, path: Path, made_by: str = ""
+    cluster: RayClusterSpec, document: Document, path: Path, made_by: str = "", *, whole: bool = True
 ) -> tuple[list[Problem], list[Problem]]:
-    """Return problems and notices of the cluster that a document describes at `path`. `made_by`: as of a Manifest."""
+    """Return problems and notices of the cluster that a document describes at `path`. `made_by`: as of a Manifest.
+
+    `whole`: the cluster gets the document's annotations.
+    """
     problems, notices = _sense(cluster, document, path)
     told = {problem.path for problem in problems}
-    written = None if made_by else at(document.value, ("metadata", "annotations"))
+    written = at(document.value, ("metadata", "annotations")) if whole else None
     texts = written.items() if isinstance(written, dict) else ()  # what is no text is told of already
     annotations = {key: value for key, value in texts if isinstance(value, str)}
     for finding in findings(Manifest(cluster, annotations=annotations, made_by=made_by)):

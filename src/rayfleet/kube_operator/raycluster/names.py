@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,6 +35,8 @@ REDIS_FINALIZER: Final = "ray.io/gcs-ft-redis-cleanup-finalizer"
 """Holds a cluster until its keys are gone from Redis."""
 IDLE_FINALIZER: Final = "ray.io/idle-termination-cleanup-finalizer"
 """Holds a cluster that its own autoscaler deletes until its pods are gone."""
+
+_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
 HEAD_GROUP: Final = written.HEAD_GROUP
 HEAD, WORKER, CLEANUP = "head", "worker", "redis-cleanup"
@@ -109,3 +112,11 @@ def headless_service_name(cluster: str) -> str:
 def label_value(text: str) -> str:
     """Return text that may be a label's value."""
     return trimmed(text, LABEL_MAX)
+
+
+def passed_on(annotations: Mapping[str, str]) -> dict[str, str]:
+    """Return the annotations of a resource that its RayCluster gets too: all but what tells of the resource's own text.
+
+    Many of a RayCluster's switches are annotations, and whoever writes a RayJob or a RayService has no other place.
+    """
+    return {name: value for name, value in annotations.items() if name != _APPLIED}

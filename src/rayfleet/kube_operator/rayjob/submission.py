@@ -18,7 +18,7 @@ from rayfleet.kube_operator.raycluster.cluster import DASHBOARD_PORT, Cluster
 from rayfleet.kube_operator.raycluster.environment import authentication, credentials, merged
 from rayfleet.kube_operator.rayjob.state import Run
 from rayfleet.kube_operator.reconciling import Call
-from rayfleet.wire.kube.objects import RAY_JOB, Key, Object, uid_of
+from rayfleet.wire.kube.objects import RAY_JOB, Key, Object, annotations_of, uid_of
 
 SUBMITTER: Final = "ray-job-submitter"
 MODE_LABEL: Final = "ray.io/job-submission-mode"
@@ -42,7 +42,7 @@ def owner_reference(run: Run) -> Object:
 def own_cluster(run: Run) -> Object:
     """Return the RayCluster of this try."""
     spec = copy.deepcopy(run.thing["spec"]["rayClusterSpec"])
-    annotations = {}
+    annotations = names.passed_on(annotations_of(run.thing))
     if run.spec.submission_mode is SubmissionMode.SIDECAR:
         annotations[names.NO_HEAD_RESTART_ANNOTATION] = "true"
         pod = spec["headGroupSpec"].setdefault("template", {}).setdefault("spec", {})

@@ -18,6 +18,7 @@ from rayfleet.kube_operator.raycluster.names import (
     SERVE_LABEL,
     digest,
     label_value,
+    passed_on,
     trimmed,
 )
 from rayfleet.kube_operator.rayservice.serve import ServeFact, probe
@@ -129,6 +130,7 @@ def new_cluster(service: Service, name: str) -> Object:
             "namespace": service.namespace,
             "labels": (service.thing["metadata"].get("labels") or {}) | service.origin_labels,
             "annotations": {
+                **passed_on(annotations_of(service.thing)),
                 GOAL_ANNOTATION: goal_hash(spec),
                 GROUPS_ANNOTATION: str(len(spec.get("workerGroupSpecs") or ())),
                 **({SERVE_ANNOTATION: "true"} if service.incremental else {}),

@@ -18,7 +18,7 @@ from tests.unit.kube_operator.rayservice.services import (
 )
 
 from rayfleet.kube_operator.rayservice.serve import ServeFact, probe, proxy_probe
-from rayfleet.kube_operator.rayservice.state import RETIRED_ANNOTATION
+from rayfleet.kube_operator.rayservice.state import GOAL_ANNOTATION, RETIRED_ANNOTATION
 from rayfleet.kube_operator.reconciling import Call, Create, Delete, Patch, Reconciled
 from rayfleet.wire.kube.objects import POD, RAY_CLUSTER, SERVICE, Key, Object, key_of
 
@@ -282,3 +282,10 @@ def test_the_secret_of_each_cluster_is_named_with_what_it_is_asked() -> None:
     cluster = (RAY_CLUSTER, cluster_for(thing, "c1"))
     done = look(thing, cluster, facts=[(probe(url("c1")).key, ServeFact())])
     assert [one.secret for one in (*done.probes, *did(done, Call))] == [Key("team", "mine")] * 2
+
+
+def test_annotations_of_a_service_are_those_of_its_clusters_too() -> None:
+    asked = {"rayfleet.io/autoscaler": "central", GOAL_ANNOTATION: "theirs"}
+    made = cluster_for(rayservice(meta={"annotations": asked}), "shop-a")["metadata"]["annotations"]
+    assert made["rayfleet.io/autoscaler"] == "central"
+    assert made[GOAL_ANNOTATION] != "theirs"
