@@ -92,7 +92,7 @@ class Fleet:
 
 
 def _in_mib(value: float) -> str:
-    return f"{value:.3g} MiB"
+    return f"{value:,.0f} MiB"
 
 
 def _faked(size: int) -> dict[str, float]:

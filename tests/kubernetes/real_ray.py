@@ -1,5 +1,6 @@
 """Real Ray in pods of this machine: the node, the operator as a pod, RayClusters, and programs run on their heads."""
 
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.kubernetes.operating import Desk, apply_crds
 from tests.kubernetes.real_pods import NODE
 from tests.kubernetes.waiting import eventually
@@ -23,19 +25,24 @@ CHARTS = CHECKOUT / "deploy" / "helm"
 OPERATOR = "kuberay-operator"
 """The release of the operator's chart, as in the guides."""
 LABELLED = {"kind": "machine"}
+NO_SERVE = "Ray Serve's own packages are not here: `make pods` installs them"
+NEEDS_SERVE = pytest.mark.skipif(importlib.util.find_spec("starlette") is None, reason=NO_SERVE)
 
 
 @contextmanager
-def machine(plane: ControlPlane, *nodes: NodeSpec) -> Iterator[Background[ProcessKubelet]]:
-    """Run this machine as these nodes, on which `ray`, `python` and `rayfleet` are those of this environment."""
+def machine(plane: ControlPlane, *nodes: NodeSpec, modules: Path | None = None) -> Iterator[Background[ProcessKubelet]]:
+    """Run this machine as these nodes, on which `ray`, `python` and `rayfleet` are those of this environment.
+
+    `modules`: a folder of programs that Python finds there, too.
+    """
     specs = nodes or (NODE,)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     variables = {"PATH": path, "HOME": "/root", "LANG": "C.UTF-8"}
-    folders = [CHECKOUT, Path(sys.prefix)]
-    if "PYTHONPATH" in os.environ:
-        entries = [Path(entry).resolve() for entry in os.environ["PYTHONPATH"].split(os.pathsep)]
+    entries = [Path(entry).resolve() for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    entries += [modules] if modules else []
+    if entries:
         variables["PYTHONPATH"] = os.pathsep.join(map(str, entries))
-        folders += entries
+    folders = [CHECKOUT, Path(sys.prefix), *entries]
     image: dict[str, Any] = {"variables": variables, "folders": folders}
     try:
         with Background(ProcessKubelet(plane.access, specs, **image, heartbeat_s=5)) as kubelet:

@@ -4,18 +4,17 @@ Real are the control plane, the operator (in a pod, as it finds clusters by thei
 in the pods. What leads requests to them stands in for kube-proxy and for a gateway's controller.
 """
 
-import importlib.util
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.kubernetes import real_ray
 from tests.kubernetes.operating import Desk, apply_crds
-from tests.kubernetes.real_pods import NEEDS_ROOT, NODE
+from tests.kubernetes.real_pods import NEEDS_ROOT
+from tests.kubernetes.real_ray import NEEDS_SERVE
 from tests.kubernetes.users import Users
 from tests.kubernetes.waiting import eventually
 
@@ -25,8 +24,6 @@ from rayfleet.testing.kubernetes.front import Front
 from rayfleet.testing.kubernetes.gateway_api import GROUP, definitions
 from rayfleet.testing.kubernetes.process_kubelet import ProcessKubelet
 
-NO_SERVE = "Ray Serve's own packages are not here: `make pods` installs them"
-NEEDS_SERVE = pytest.mark.skipif(importlib.util.find_spec("starlette") is None, reason=NO_SERVE)
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow, NEEDS_ROOT, NEEDS_SERVE]
 
 APP = """
@@ -66,13 +63,8 @@ def machine(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> It
     """This machine as a node, on which `ray` and `python` are those of this environment, with an application."""
     apps = tmp_path_factory.mktemp("apps")
     (apps / "greeting.py").write_text(APP)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    entries = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    modules = os.pathsep.join([*(str(Path(entry).resolve()) for entry in entries), str(apps)])
-    variables = {"PATH": path, "HOME": "/root", "LANG": "C.UTF-8", "PYTHONPATH": modules}
-    with Background(ProcessKubelet(plane.access, [NODE], variables=variables, heartbeat_s=5)) as kubelet:
+    with real_ray.machine(plane, modules=apps) as kubelet:
         yield kubelet.it
-    plane.kubectl("delete", "node", "machine")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ Real are the control plane, the operator in its pod, Ray, Serve, and every proce
 autoscaler stands `tests.kubernetes.node_pool`, whose machines are this one by other names.
 """
 
-import importlib.util
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ import pytest
 from tests.kubernetes.node_pool import NodePool, at_work
 from tests.kubernetes.operating import Desk
 from tests.kubernetes.real_pods import NEEDS_ROOT, forwarded
-from tests.kubernetes.real_ray import LABELLED, Head, group, operated, raycluster, until_workers
+from tests.kubernetes.real_ray import LABELLED, NEEDS_SERVE, Head, group, operated, raycluster, until_workers
 from tests.kubernetes.waiting import eventually
 
 from rayfleet.testing.kubernetes.background import Background
@@ -24,8 +23,6 @@ from rayfleet.testing.kubernetes.control_plane import ControlPlane
 from rayfleet.testing.kubernetes.nodes import NodeSpec
 from rayfleet.testing.kubernetes.process_kubelet import ProcessKubelet
 
-NO_SERVE = "Ray Serve's own packages are not here: `make pods` installs them"
-NEEDS_SERVE = pytest.mark.skipif(importlib.util.find_spec("starlette") is None, reason=NO_SERVE)
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow, NEEDS_ROOT, NEEDS_SERVE]
 
 MACHINE = NodeSpec("machine", cpu="3", memory="64Gi", labels=LABELLED)  # an operator, a head and one worker
