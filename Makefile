@@ -52,15 +52,17 @@ demo: setup ## Show a real Ray cluster on this machine grow with its work and sh
 
 # ---- tests ------------------------------------------------------------------------------------------------------------
 
-# What runs where: pure and faked parts on all cores; then everything that starts real Ray, one at a time, for its own sake
-# and for the machine's. The command from end to end, guides, Kubernetes, chaos and slow tests have targets of their own.
+# What runs where: pure and faked parts on all cores; then everything that starts real Ray, two files at a time (see
+# scripts/real_tests.sh). The command from end to end, guides, Kubernetes, chaos and slow tests have targets of their own.
+# tests/conftest.py sees to it that tests with a mark are in the folders that are named here.
 QUICK := not ray and not redis and not slow and not guides and not e2e and not kubernetes
 REAL := (ray or redis) and not slow and not guides and not e2e and not kubernetes
+REAL_TESTS := tests/e2e tests/conformance tests/unit/kube_operator/raycluster
 
 .PHONY: test
 test: setup test-servers ## The tests that every change must pass, with real Ray (ten minutes on 2 cores)
 	@$(PYTEST) tests -n auto --maxprocesses 8 -q -m '$(QUICK)' $(ARGS)
-	@scripts/real_tests.sh $(BIN)/python tests -q -m '$(REAL)' $(ARGS)
+	@scripts/real_tests.sh $(BIN)/python $(REAL_TESTS) -q -m '$(REAL)' $(ARGS)
 
 .PHONY: test-quick
 test-quick: setup ## Only the tests that start no server (ARGS="-k name" for some of them)
@@ -76,8 +78,9 @@ test-matrix: $(FLOOR_VENV)/.ready ## The tests of the engine on the oldest suppo
 	@scripts/real_tests.sh $(FLOOR_VENV)/bin/python tests/e2e/engine -q -m 'ray and not slow and not e2e' $(ARGS)
 
 .PHONY: test-e2e
-test-e2e: setup ## Demo and examples as a user runs them, the simulator beside real Ray, what keeps a machine
-	@scripts/real_tests.sh $(BIN)/python tests -q -m 'e2e and not slow and not guides' $(ARGS)
+test-e2e: setup ## Demo and examples as a user runs them, the simulator beside real Ray, the dashboard in a browser, hosts over SSH
+	@PATH="$$PATH:/usr/sbin" scripts/need_debian.sh /usr/sbin/sshd=openssh-server ssh=openssh-client rsync ip=iproute2 tmux screen prometheus prometheus-alertmanager chromium curl
+	@scripts/real_tests.sh $(BIN)/python tests/e2e tests/conformance -q -m 'e2e and not slow and not guides' $(ARGS)
 
 .PHONY: test-guides
 test-guides: setup ## Type in what the users' guides show, and compare
@@ -88,7 +91,7 @@ test-guides: setup ## Type in what the users' guides show, and compare
 test-kubernetes: setup ## On a real Kubernetes control plane (the first run on a machine builds it: seven minutes)
 	@scripts/need_debian.sh openssl ip=iproute2 pgrep=procps
 	@programs="$$(scripts/kubernetes_plane.sh)" && RAYFLEET_KUBERNETES="$$programs" \
-		$(PYTEST) tests/kubernetes tests/unit/deploy -q -m 'kubernetes and not slow' $(ARGS)
+		scripts/real_tests.sh $(BIN)/python tests/kubernetes tests/unit/deploy -q -m 'kubernetes and not slow' $(ARGS)
 
 # Half an hour on 2 cores, and Ray Serve's own packages beside the locked ones: not among the tests of every change.
 .PHONY: pods
@@ -98,7 +101,8 @@ pods: setup $(VENV)/.serve-ready ## The slow tests on Kubernetes: ACK's guide, f
 		$(PYTEST) tests/kubernetes -q -m 'kubernetes and slow' $(ARGS)
 
 .PHONY: chaos
-chaos: setup ## The slow tests: faults in real clusters, many at once, and hours of dense faults on virtual time
+chaos: setup ## The slow tests: faults in real clusters, here and on other hosts, and hours of dense faults on virtual time
+	@PATH="$$PATH:/usr/sbin" scripts/need_debian.sh /usr/sbin/sshd=openssh-server ssh=openssh-client rsync ip=iproute2 tmux screen
 	@$(PYTEST) tests -q -m 'slow and not guides and not kubernetes' $(ARGS)
 
 # All of the planner takes hours on one core; a sample, or one file, minutes: see docs/mutants.md.
@@ -132,6 +136,11 @@ format: setup ## Let ruff repair and format what it can
 .PHONY: docs
 docs: $(VENV)/.docs-ready ## Build the documentation into site/, with every warning an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+.PHONY: screenshots
+screenshots: setup ## Take the dashboard's pictures for the documentation anew, into docs/images
+	@scripts/need_debian.sh chromium
+	@$(BIN)/python -m scripts.screenshots $(ARGS)
 
 .PHONY: docs-serve
 docs-serve: $(VENV)/.docs-ready ## Show the documentation on this machine while it is written

@@ -25,8 +25,8 @@ from rayfleet.contracts import LedgerError
 from rayfleet.launcher.errors import LauncherError
 from rayfleet.reports.history import HistoryUnavailable
 
-PARTS = ("planner", "simulate", "tick", "reaction", "end_to_end", "idle", "boot")
-ON_DEMAND = ("operator", "central")
+PARTS = ("planner", "simulate", "tick", "reaction", "end_to_end", "idle", "boot", "ssh", "dashboard")
+ON_DEMAND = ("operator", "central", "aws", "rack")
 """Parts that are measured only when they are named."""
 EXIT_INTERRUPTED = 130
 OUT = Path(__file__).parent / "out"

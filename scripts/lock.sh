@@ -20,9 +20,10 @@ compile() {
 
 mkdir -p requirements
 compile pyproject.toml --output-file requirements/runtime.lock
-compile pyproject.toml --group dev --constraint requirements/runtime.lock --output-file requirements/dev.lock
+places=(--extra ssh --extra aws --extra gcp --extra azure --extra aliyun)
+compile pyproject.toml --group dev "${places[@]}" --constraint requirements/runtime.lock --output-file requirements/dev.lock
 # What the operator's image has.
-compile pyproject.toml --extra kubernetes --constraint requirements/dev.lock --output-file requirements/kubernetes.lock
+compile pyproject.toml --extra kubernetes --extra traces --constraint requirements/dev.lock --output-file requirements/kubernetes.lock
 compile --group docs --constraint requirements/dev.lock --output-file requirements/docs.lock
 compile --group mutants --constraint requirements/dev.lock --output-file requirements/mutants.lock
 compile --group serve --constraint requirements/dev.lock --output-file requirements/serve.lock

@@ -1,6 +1,6 @@
-"""The generated parts of the reference: commands, reasons, configuration, scenario; from the code, as docs are built.
+"""The generated parts of the reference: commands, reasons, configuration, scenario, metrics, events; from the code.
 
-python scripts/reference_pages.py commands|reasons|configuration|scenario prints one of them
+python scripts/reference_pages.py commands|reasons|configuration|scenario|metrics|events prints one of them
 """
 
 import json
@@ -31,6 +31,8 @@ from rayfleet.model import (
     Trouble,
 )
 from rayfleet.model.meanings import SECTIONS, Meaning
+from rayfleet.reports import events as happened
+from rayfleet.reports.metrics import families
 from rayfleet.wiring import registry
 
 KEPT = "\b\n"  # how the command line marks a paragraph whose lines stay as they are
@@ -133,13 +135,24 @@ def configuration() -> str:
     """Return the keys of a cluster file and of each provider's own section, from their schemas."""
     whole = cluster_schema()
     parts = ["## A cluster file", keys(whole)]
-    for name in sections(whole):
-        found = whole["$defs"][name]
-        parts += [f"### {title(name)}", escaped(found.get("description", "")), keys(found)]
+    parts += below(whole)
     for kind, provider in registry().items():
-        found = settings_schema(provider.settings)
-        parts += [f"## `provider`, with `type: {kind}`", keys(found)]
+        found = named_for(kind, settings_schema(provider.settings))
+        parts += [f"## `provider`, with `type: {kind}`", keys(found), *below(found)]
     return "\n\n".join(parts)
+
+
+def below(schema: dict[str, Any]) -> list[str]:
+    """Return the sections that a schema's keys hold, each with its heading."""
+    found = [(name, schema["$defs"][name]) for name in sections(schema)]
+    return [part for name, of in found for part in (f"### {title(name)}", escaped(of.get("description", "")), keys(of))]
+
+
+def named_for(place: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema whose sections are called after the place: several places have one of the same name."""
+    prefix = place.capitalize()
+    found: dict[str, Any] = json.loads(json.dumps(schema).replace("#/$defs/", f"#/$defs/{prefix}"))
+    return {**found, "$defs": {f"{prefix}{name}": of for name, of in found.get("$defs", {}).items()}}
 
 
 def sections(schema: dict[str, Any]) -> list[str]:
@@ -177,7 +190,15 @@ def kind(of: dict[str, Any]) -> str:
     values = of.get("additionalProperties")
     if of.get("type") == "object":
         return f"names to: {kind(values)}" if isinstance(values, dict) else "any keys"
-    return {"string": "text", "integer": "whole number", "boolean": "true or false"}.get(of["type"], str(of["type"]))
+    return plain(of)
+
+
+def plain(of: dict[str, Any]) -> str:
+    """Return in words what a key takes that is neither a list nor keys: one of some words, or a type."""
+    type_ = str(of.get("type", "anything"))
+    if type_ == "string" and "enum" in of:
+        return " or ".join(f"`{word}`" for word in of["enum"])
+    return {"string": "text", "integer": "whole number", "boolean": "true or false"}.get(type_, type_)
 
 
 def referred(name: str) -> str:
@@ -254,7 +275,7 @@ UNITS = {
     "_workers": "machines", "_per_replica": "machines", "nodes": "machines", "_percent": "%", "percent": "%",
     "_s": "s", "hosts": "machines", "_utilization": "share, 0 to 1", "_threshold": "share, 0 to 1", "_margin": "share",
     "_speed": "per ready machine", "effort": "steps", "count": "pieces", "multiply": "factor", "weight": "share",
-    "failures": "failures", "launched_last_min": "machines", "min_workers": "machines",
+    "failures": "failures", "launched_last_min": "machines", "min_workers": "machines", "keep": "machines",
 }  # fmt: skip
 """End of a name -> unit; the first that fits."""
 
@@ -268,6 +289,45 @@ def given(of: dict[str, Any]) -> str:
     if isinstance(value, dict):
         return "its keys' own" if value else "`{}`"
     return f"`{value}`" if isinstance(value, str) and value else f"`{json.dumps(value)}`"
+
+
+# ---- metrics ----------------------------------------------------------------------------------------------------
+
+
+def metrics() -> str:
+    """Return the table of every family of metrics, by what it is about."""
+    parts: list[str] = []
+    for heading, of in families.SECTIONS.items():
+        head = ["| metric | kind | unit | labels | meaning |", "|---|---|---|---|---|"]
+        parts += [f"## {heading}", "\n".join([*head, *(family_row(family) for family in of)])]
+    return "\n\n".join(parts)
+
+
+def family_row(family: families.Family) -> str:
+    """Return one family as a row."""
+    labels = ", ".join(f"`{label}`" for label in family.labels)
+    cells = (f"`{family.name}`", family.kind.value, family.unit, labels, escaped(family.text))
+    return re.sub(" {2,}", " ", f"| {' | '.join(cells)} |")
+
+
+# ---- events -----------------------------------------------------------------------------------------------------
+
+
+def events() -> str:
+    """Return the kinds of events, and the codes that each may carry."""
+    head = ["| kind | what has happened | `code` |", "|---|---|---|"]
+    rows = [
+        f"| `{kind}` | {escaped(text)} | {CODES_OF.get(kind, REASON)} |" for kind, text in happened.MEANINGS.items()
+    ]
+    return "\n".join([*head, *rows])
+
+
+REASON = "a [reason](reasons.md)"
+CODES_OF = {
+    "ready": "`ready`", "failed": ", ".join(f"`{trouble}`" for trouble in Trouble), "trouble": "",
+    "error": "the name of the exception",
+}  # fmt: skip
+"""Kinds whose `code` is no reason."""
 
 
 # ---- all --------------------------------------------------------------------------------------------------------
@@ -293,7 +353,8 @@ def escaped(text: str) -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
-    "commands": commands, "reasons": reasons, "configuration": configuration, "scenario": scenario
+    "commands": commands, "reasons": reasons, "configuration": configuration, "scenario": scenario, "metrics": metrics,
+    "events": events,
 }  # fmt: skip
 
 

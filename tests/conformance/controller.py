@@ -30,6 +30,11 @@ class DoomedHost(ThisHost):
         super().__init__(tag, root)
         self._when = when
 
+    def prepare(self) -> None:
+        super().prepare()
+        if self._when == "recorded":  # what is written down is followed by this, and by what starts it
+            os.kill(os.getpid(), signal.SIGKILL)
+
     def spawn(self, spawn: Spawn) -> ProcessKey:
         if self._when == "before_spawn":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -56,7 +61,7 @@ def killed_controller(fleet: Fleet, cluster: str, asked: LaunchRequest, when: Mo
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
     assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
@@ -74,8 +79,6 @@ async def _launch(word: dict[str, object]) -> None:
     context = ProviderContext(cluster, state_dir, settings, always(StartScript(tuple(argv), FrozenMap(env))))
     provider = ProcessProvider(context, DoomedHost(tag, cluster_root(settings.root, tag), when))
     await provider.launch(request(str(word["batch"]), *claims))
-    if when == "recorded":
-        os.kill(os.getpid(), signal.SIGKILL)
     await asyncio.sleep(30)
 
 

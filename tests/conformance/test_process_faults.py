@@ -75,7 +75,7 @@ async def test_a_killed_controller_leaves_nothing_out_and_nothing_twice(machines
 
 
 async def test_machines_and_their_logs_outlive_the_controller(machines: Fleet) -> None:
-    machines.script = shell(JOINS + 'echo "hello from $RAYFLEET_MACHINE_ID"; sleep 300 & wait')
+    machines.script = shell('echo "hello from $RAYFLEET_MACHINE_ID"; ' + NODE)
     killed_controller(machines, "c", request("b1", "c1"), "after_spawn")
     (leader,) = [process for process in machines.processes() if process.leader]
     found = procfs.stat(leader.key.pid)
@@ -109,7 +109,10 @@ async def test_a_reused_pid_is_never_signalled(machines: Fleet, stranger: subpro
     await provider.close()
     path = machines.state_dir("c") / MACHINES_FOLDER / f"{machine.id}.json"
     saved = json.loads(path.read_text())
-    saved["process"]["pid"] = stranger.pid
+    found = procfs.stat(stranger.pid)
+    assert found is not None
+    # The machine had it a tick before: the two here may have been started within the same one.
+    saved["process"] = {"pid": stranger.pid, "started": found.key.started - 1}
     path.write_text(json.dumps(saved))
     again = machines.provider()
     await give_back(again)
@@ -164,32 +167,41 @@ async def test_everything_that_a_machine_started_ends_with_it(machines: Fleet) -
     assert machines.processes() == ()
 
 
+WAITS = "echo; read -r _"
+"""A shell that waits. Its environment can be read once it has said a line, and not from the moment it is started."""
+
+
+def waiting(env: dict[str, str], script: str = WAITS) -> subprocess.Popen[bytes]:
+    """Start a shell, and wait until it says a line."""
+    child = subprocess.Popen(["sh", "-c", script], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"\n"
+    return child
+
+
 def test_a_cluster_inside_a_machine_is_another_cluster() -> None:
     """A task may start a cluster of its own; ending the outer one's machine leaves the inner tag alone."""
-    outer = {**os.environ, CLUSTER_TAG: "outer:1", MACHINE_ID: "c1"}
-    inner = {**os.environ, CLUSTER_TAG: "inner:1", MACHINE_ID: "c1"}
-    children = [subprocess.Popen(["sleep", "60"], env=env) for env in (outer, inner)]
+    outer, inner = f"outer{os.getpid()}:1", f"inner{os.getpid()}:1"
+    children = [waiting({**os.environ, CLUSTER_TAG: tag, MACHINE_ID: "c1"}) for tag in (outer, inner)]
     try:
-        assert [process.key.pid for process in leftovers.find("outer:1")] == [children[0].pid]
-        assert [process.key.pid for process in leftovers.find("inner:1")] == [children[1].pid]
-        assert leftovers.find("oute") == ()
+        assert [process.key.pid for process in leftovers.find(outer)] == [children[0].pid]
+        assert [process.key.pid for process in leftovers.find(inner)] == [children[1].pid]
+        assert leftovers.find(outer[:-1]) == ()
     finally:
         for child in children:
             child.kill()
-            child.wait()
+            child.communicate()
 
 
 def test_a_process_that_has_lost_its_machines_name_is_its_ancestors() -> None:
     """As Ray's agents do when their title is written over a part of their environment; a machine `?` is nobody's."""
-    tagged = {**os.environ, CLUSTER_TAG: "titled:1"}
-    script = f"env -u {MACHINE_ID} sleep 60 & echo; wait"
-    whole = subprocess.Popen(["sh", "-c", script], env={**tagged, MACHINE_ID: "head-1"}, stdout=subprocess.PIPE)
-    stray = subprocess.Popen(["sleep", "60"], env=tagged)
+    tag = f"titled{os.getpid()}:1"
+    tagged = {**os.environ, CLUSTER_TAG: tag}
+    whole = waiting({**tagged, MACHINE_ID: "head-1"}, f"env -u {MACHINE_ID} sh -c '{WAITS}'; true")
+    stray = waiting(tagged)
     found: tuple[leftovers.Leftover, ...] = ()
     try:
-        assert whole.stdout is not None
-        whole.stdout.readline()
-        found = leftovers.find("titled:1")
+        found = leftovers.find(tag)
         assert sorted(process.machine_id for process in found) == [leftovers.UNNAMED, "head-1", "head-1"]
         assert {process.machine_id for process in found if process.key.pid == stray.pid} == {leftovers.UNNAMED}
     finally:
@@ -202,8 +214,9 @@ def test_a_process_that_has_lost_its_machines_name_is_its_ancestors() -> None:
 
 def test_who_looks_is_never_among_the_leftovers() -> None:
     """`rayfleet down` typed in a shell on the head carries the head's tag itself."""
-    code = "from rayfleet.providers.process import leftovers; print(len(leftovers.find('mine:1')))"
-    env = {**os.environ, CLUSTER_TAG: "mine:1", MACHINE_ID: "head"}
+    tag = f"mine{os.getpid()}:1"
+    code = f"from rayfleet.providers.process import leftovers; print(len(leftovers.find('{tag}')))"
+    env = {**os.environ, CLUSTER_TAG: tag, MACHINE_ID: "head"}
     script = f'"{Path(sys.executable)}" -c "{code}"; true'
     done = subprocess.run(["sh", "-c", script], env=env, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "0"

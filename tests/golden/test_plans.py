@@ -22,7 +22,7 @@ def plans(seed: str) -> str:
     """Return what a process with this hash seed plans."""
     environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(HERE.parents[1] / "src")}
     command = [sys.executable, str(HERE / "make_plans.py")]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=100).stdout
 
 
 @pytest.mark.parametrize("seed", ["1", "4242"])

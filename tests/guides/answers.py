@@ -1,12 +1,13 @@
-"""What rayfleet says today about files and commands whose time has not come."""
+"""What rayfleet says about files and commands whose time has not come, or whose cloud is not here."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from tests.guides.entries import Says
 from tests.unit.config import guide_files
 
 USAGE = 2
-LATER = "is not available in this version"
 
 RAYCLUSTER_REFUSED = Says(
     ("up", "ray-cluster.yaml"),
@@ -16,16 +17,17 @@ RAYCLUSTER_REFUSED = Says(
 )
 
 
-def place_missing(place: str, *arguments: str, text: str = "") -> Says:
-    """Return the answer to a cluster file of a place that is not built yet. `text`: that file, else a small one."""
-    file = text or f"cluster_name: elsewhere\nprovider: {{type: {place}}}\navailable_node_types: {{head: {{}}}}\n"
-    words = ("error: cluster.yaml:", f"provider.type: provider {place} {LATER} (installed: ")
-    return Says(arguments or ("up", "cluster.yaml"), USAGE, words, {"cluster.yaml": file})
+def dry_run(text: str, *words: str) -> Says:
+    """Return what is said of a cloud's file without asking that cloud: what would be made, and what it costs."""
+    return Says(("up", "cluster.yaml", "--dry-run"), 0, (*words, "nothing was done"), {"cluster.yaml": text})
 
 
-NO_ACK = place_missing("aliyun")
+def not_tried(kind: str, cloud: str) -> str:
+    """Return what is to be said of a row that needs that cloud."""
+    emulated = f"its own client library against an emulator (`tests/conformance/test_{kind}.py`)"
+    return f"`--dry-run` says what would be made and what it costs; tried with {emulated}, never on {cloud} itself"
 
 
-def noted(text: str, note: str) -> Says:
-    """Return the answer to a file that is fine, with a note about what has no effect yet."""
-    return Says(("config", "check", "cluster.yaml"), 0, (note, "cluster.yaml is fine"), {"cluster.yaml": text})
+def not_up(name: str, *arguments: str, files: Mapping[str, str]) -> Says:
+    """Return the answer where a command needs a cluster that nobody has brought up."""
+    return Says(arguments, USAGE, (f"error: no cluster is called '{name}'", "rayfleet up"), files)

@@ -24,7 +24,7 @@ and each row has a test that types it in (`make test-guides`). `ray up` and its 
 
 - **works**: as typed, on a cluster of this release.
 - **works by this equivalent**: what to type in its place, and why.
-- **needs a real cloud**: it is about an account, a console or a chart of that cloud.
+- **needs a real cloud**: it is about an account, a console or a chart of that cloud, and no test may have one.
 - **planned**: a later release.
 
 The tests of the last two hold on to what rayfleet says today, so a row must be turned when its subject is built.

@@ -48,6 +48,7 @@ def cluster(desk: Desk) -> Iterator[Cluster]:
         desk.well("rayfleet", "set", f"idle_timeout_s={IDLE_S}")
         found = Cluster(desk, "default", default_ports)
         found.program(RESIDENT)
+        found.until_jobs_start()
         yield found
     finally:
         desk.well("rayfleet", "down", "default")

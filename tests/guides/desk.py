@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rayfleet.launcher import view
+from rayfleet.launcher.home import Home
+
 PROGRAMS = Path(sys.executable).parent
 TIMEOUT_S = 240.0
 AT_ONCE = 2
@@ -132,6 +135,11 @@ class Cluster:
         assert answer.code == 0, answer.text
         return "".join(line for line in answer.out.splitlines(keepends=True) if not _FROM_RAY.match(line))
 
+    def until_jobs_start(self) -> None:
+        """Wait for the head's agent, as `rayfleet submit` does: some of Ray's own commands fail without it."""
+        name = [self.name] if self.named else []
+        self.desk.well("rayfleet", "submit", "--no-wait", *name, self.desk.write("nothing.py", ""))
+
     # ---- what it is ----------------------------------------------------------------------------------------------
 
     @property
@@ -171,7 +179,10 @@ class Cluster:
     def until(self, holds: Callable[[list[dict[str, Any]]], bool], what: str) -> list[dict[str, Any]]:
         """Return the machines, as soon as `holds` is true of them."""
         deadline = time.monotonic() + TIMEOUT_S
-        while not holds(now := self.machines()):
+        home = Home(self.desk.state / "rayfleet" / "clusters" / self.name)
+        # What `rayfleet status` reads: a command for each look would keep the machine busy.
+        now: list[dict[str, Any]]
+        while not holds(now := view.status_json(home)["machines"]):
             assert time.monotonic() < deadline, f"never: {what}; now {now}"
             time.sleep(0.2)
         return now

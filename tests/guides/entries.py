@@ -67,7 +67,14 @@ class InPods:
     test: str
 
 
-Proof = Checks | Says | Run | InPods
+@dataclass(frozen=True, slots=True)
+class OverSsh:
+    """The test, with real Ray on hosts of its own, that types it in: `file::function`, in tests/e2e/remote."""
+
+    test: str
+
+
+Proof = Checks | Says | Run | InPods | OverSsh
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.guides.answers import NO_ACK, USAGE
+from tests.guides.answers import RAYCLUSTER_REFUSED, USAGE
 from tests.guides.entries import Entry, Guide, InPods, Proof, Run, Says, State, typed
 from tests.unit.config import guide_files
 
@@ -43,7 +43,7 @@ def _chart(name: str, heading: str, text: str, proof: Proof = _WALK) -> Entry:
 
 
 def _cloud(name: str, heading: str, text: str, title: str = "") -> Entry:
-    return _entry(name, heading, text, State.CLOUD, NO_ACK, "an ACK cluster and its chart", title)
+    return _entry(name, heading, text, State.CLOUD, RAYCLUSTER_REFUSED, "an ACK cluster and its chart", title)
 
 
 _CREATE = (

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from tests.guides.answers import (
-    LATER,
     RAYCLUSTER_REFUSED,
-    noted,
-    place_missing,
+    dry_run,
+    not_tried,
 )
-from tests.guides.entries import Checks, Entry, Guide, InPods, Proof, Run, State, typed
+from tests.guides.entries import Checks, Entry, Guide, InPods, OverSsh, Proof, Run, State, typed
 from tests.unit.config import guide_files
 
 _CHECKED = "`config check` finds nothing wrong, alone"
-_METRICS = f"metrics and alerts: {LATER}"
-_NOT_HERE = "metrics and alerts are not available in this version"
+_EXAMPLE = "looks like an example, not like an address"
 _BY_RAY = "Ray's own page; with the token that `rayfleet env` names"
 
 
@@ -53,11 +51,12 @@ _LOCAL = (
 _FILES = (
     _entry(
         "basic", "Cluster file", guide_files.BASIC, State.WORKS,
-        Checks(guide_files.BASIC, (f"provider local {LATER}",)), _CHECKED, "cluster file of provider local, with hosts",
+        Checks(guide_files.BASIC), _CHECKED, "cluster file of provider local, with hosts",
     ),
     _entry(
-        "up-local", "Start", "ray up cluster.yaml", State.PLANNED, place_missing("local", text=guide_files.BASIC),
-        f"with the guide's own file: provider local (SSH) {LATER}",
+        "up-local", "Start", "ray up cluster.yaml", State.EQUIVALENT, OverSsh("test_local.py::test_up"),
+        "`rayfleet up cluster.yaml` with `provider: {type: local}`; the test has hosts of its own, with SSH servers and"
+        " Ray, in place of the guide's addresses and set-up commands",
     ),
     _entry(
         "up", "Start", "ray up cluster.yaml", State.EQUIVALENT, Run("test_cluster_file.py::test_up"),
@@ -66,40 +65,51 @@ _FILES = (
     _entry(
         "update", "Update", "ray up cluster.yaml --restart-only", State.EQUIVALENT,
         Run("test_cluster_file.py::test_update"),
-        "`rayfleet up cluster.yaml` applies the changed file; a node is never restarted under running work",
+        "`rayfleet up cluster.yaml` applies the changed file; a node is never restarted under running work; on other"
+        " computers the flag is there, and starts Ray anew",
     ),
     _entry(
         "down", "End", "ray down cluster.yaml", State.EQUIVALENT, Run("test_cluster_file.py::test_down"),
         "`rayfleet down cluster.yaml`",
     ),
+    _entry(
+        "down-local", "End", "ray down cluster.yaml", State.EQUIVALENT,
+        OverSsh("test_local.py::test_down_leaves_nothing"),
+        "`rayfleet down cluster.yaml` with `provider: {type: local}`: nothing of it is left on any host",
+    ),
     _entry("aws", "AWS", guide_files.SHORT_AWS, State.WORKS, Checks(guide_files.SHORT_AWS), _CHECKED, "cluster file"),
     _entry(
-        "aws-up", "AWS", "ray up cluster.yaml", State.PLANNED, place_missing("aws", text=guide_files.SHORT_AWS),
-        f"provider aws {LATER}",
+        "aws-up", "AWS", "ray up cluster.yaml", State.CLOUD,
+        dry_run(guide_files.SHORT_AWS, "cluster aws-ray-cluster (aws) is made", "1 x head (m5.xlarge)", "2 x workers"),
+        not_tried("aws", "AWS"),
     ),
     _entry("gcp", "GCP", guide_files.SHORT_GCP, State.WORKS, Checks(guide_files.SHORT_GCP), _CHECKED, "cluster file"),
     _entry(
-        "gcp-up", "GCP", "ray up cluster.yaml", State.PLANNED, place_missing("gcp", text=guide_files.SHORT_GCP),
-        f"provider gcp {LATER}",
+        "gcp-up", "GCP", "ray up cluster.yaml", State.CLOUD,
+        dry_run(guide_files.SHORT_GCP, "cluster gcp-ray-cluster (gcp) is made", "head (n1-standard-4)", "2 x workers"),
+        not_tried("gcp", "Google Cloud"),
     ),
     _entry(
         "azure", "Azure", guide_files.SHORT_AZURE, State.WORKS, Checks(guide_files.SHORT_AZURE), _CHECKED,
         "cluster file",
     ),
     _entry(
-        "azure-up", "Azure", "ray up cluster.yaml", State.PLANNED, place_missing("azure", text=guide_files.SHORT_AZURE),
-        f"provider azure {LATER}",
+        "azure-up", "Azure", "ray up cluster.yaml", State.CLOUD,
+        dry_run(guide_files.SHORT_AZURE, "cluster azure-ray-cluster (azure) is made", "1 x head (Standard_D4s_v3)"),
+        not_tried("azure", "Azure"),
     ),
     _entry(
         "autoscaling", "Configure autoscaling", guide_files.AUTOSCALING, State.WORKS, Checks(guide_files.AUTOSCALING),
         _CHECKED, "cluster file with autoscaling_config and spot workers",
     ),
     _entry(
-        "monitored", "Prometheus", guide_files.MONITORED, State.WORKS, Checks(guide_files.MONITORED, (_NOT_HERE,)),
+        "monitored", "Prometheus", guide_files.MONITORED, State.WORKS, Checks(guide_files.MONITORED),
         _CHECKED, "monitoring_config with a port",
     ),
     _entry(
-        "monitored-up", "Prometheus", "port: 9090", State.PLANNED, noted(guide_files.MONITORED, _NOT_HERE), _METRICS,
+        "monitored-up", "Prometheus", "port: 9090", State.WORKS,
+        Run("test_cluster_file.py::test_metrics_are_at_the_port_of_the_file"),
+        "the controller's own figures, there; Prometheus finds them and Ray's by Ray's service discovery",
     ),
     _entry(
         "resources", "Plan resources", guide_files.RESOURCES, State.WORKS, Checks(guide_files.RESOURCES), _CHECKED,
@@ -107,19 +117,20 @@ _FILES = (
     ),
     _entry(
         "use-spot", "Use spot", guide_files.USE_SPOT, State.WORKS, Checks(guide_files.USE_SPOT),
-        f"{_CHECKED}; spot machines come with the clouds", "worker_node_types with a spot price",
+        f"{_CHECKED}; on a cloud, spot machines up to that price", "worker_node_types with a spot price",
     ),
     _entry(
         "limits", "Configure autoscaling", guide_files.LIMITS, State.WORKS, Checks(guide_files.LIMITS), _CHECKED,
         "autoscaling_config",
     ),
     _entry(
-        "alerts", "Monitor and alert", guide_files.ALERTS, State.WORKS, Checks(guide_files.ALERTS, (_NOT_HERE,)),
-        _CHECKED, "monitoring_config with a webhook",
+        "alerts", "Monitor and alert", guide_files.ALERTS, State.WORKS,
+        Checks(guide_files.ALERTS, (_EXAMPLE,)), _CHECKED, "monitoring_config with a webhook",
     ),
     _entry(
-        "alerts-up", "Monitor and alert", "slack_webhook: https://hooks.slack.com/...", State.PLANNED,
-        noted(guide_files.ALERTS, _NOT_HERE), _METRICS,
+        "alerts-up", "Monitor and alert", "slack_webhook: https://hooks.slack.com/...", State.WORKS,
+        Run("test_files.py::test_the_webhook_of_the_guide_is_heard"),
+        "with an address in place of the dots; `rayfleet alerts test` says whether it is heard there",
     ),
 )  # fmt: skip
 
@@ -195,9 +206,18 @@ _WATCHING = (
         "Ray's exporters on every node, your own metrics included; charts in the page need Prometheus and Grafana",
     ),
     _entry("status", "Command line", "ray status", State.WORKS, Run("test_commands.py::test_status")),
-    _entry("actors", "Command line", "ray summary actors", State.WORKS, Run("test_commands.py::test_summary_actors")),
-    _entry("tasks", "Command line", "ray summary tasks", State.WORKS, Run("test_commands.py::test_summary_tasks")),
-    _entry("memory", "Command line", "ray memory", State.WORKS, Run("test_commands.py::test_memory")),
+    _entry(
+        "actors", "Command line", "ray summary actors", State.WORKS, Run("test_commands.py::test_summary_actors"),
+        "`rayfleet summary actors` says the same, from any shell",
+    ),
+    _entry(
+        "tasks", "Command line", "ray summary tasks", State.WORKS, Run("test_commands.py::test_summary_tasks"),
+        "`rayfleet summary tasks` says the same, from any shell",
+    ),
+    _entry(
+        "memory", "Command line", "ray memory", State.WORKS, Run("test_commands.py::test_memory"),
+        "`rayfleet memory` says the same, from any shell",
+    ),
     _entry(
         "log-levels", "Logs", typed("log_levels"), State.EQUIVALENT, Run("test_programs.py::test_log_levels"),
         "each line in a program of its own: Ray itself refuses a second ray.init()",
@@ -205,16 +225,19 @@ _WATCHING = (
     ),
     _entry(
         "logs", "Logs", "ray logs", State.EQUIVALENT, Run("test_commands.py::test_logs"),
-        "`ray logs cluster`: this Ray's `ray logs` alone prints its help",
+        "`rayfleet logs` (the controller's) and `rayfleet logs FILE`; of Ray's own `ray logs cluster`, since its "
+        "`ray logs` alone prints its help",
     ),
     _entry(
         "logs-node", "Logs", "ray logs --node-id=<node_id>", State.EQUIVALENT,
         Run("test_commands.py::test_logs_of_a_node"),
-        "`ray logs cluster --node-id=<node_id>`: this Ray has no `--node-id` without it",
+        "`rayfleet logs --node-id=<node_id>`, or `ray logs cluster --node-id=<node_id>`: this Ray has no `--node-id` "
+        "without that word",
     ),
     _entry(
         "health", "Health", typed("health_check"), State.WORKS, Run("test_programs.py::test_health"),
-        "healthy as soon as a CPU is free: with `rayfleet scale cpu1 1`, or `min_workers`; without workers none is",
+        "healthy as soon as a CPU is free: with `rayfleet scale cpu1 1`, or `min_workers`; without workers none is. "
+        "`rayfleet health` also counts what can be started",
         "available_resources()",
     ),
 )  # fmt: skip

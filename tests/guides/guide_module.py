@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tests.guides.answers import LATER, place_missing
-from tests.guides.entries import Checks, Entry, Guide, InPods, Proof, Run, State, typed
+from tests.guides.answers import USAGE, dry_run, not_tried, not_up
+from tests.guides.entries import Checks, Entry, Guide, InPods, Proof, Run, Says, State, typed
 from tests.unit.config import guide_files
 
 _HERE = "the file names provider `process`: machines are processes on this machine"
-_AWS = f"provider aws {LATER}"
+_OVER_SSH = "on AWS never tried; the same over SSH on hosts of a test's own: `tests/e2e/remote`"
+_FILES = {"cluster.yaml": guide_files.AWS, "script.py": ""}
 
 
 def _entry(name: str, heading: str, text: str, state: State, proof: Proof, *notes: str) -> Entry:
@@ -19,29 +20,31 @@ def _entry(name: str, heading: str, text: str, state: State, proof: Proof, *note
 ENTRIES = (
     _entry(
         "picture", "Architecture", typed("module_picture"), State.EQUIVALENT, Run("test_scaling.py::test_no_monitor"),
-        "the controller is monitor and autoscaler in one and reads the GCS; no monitor of Ray's runs; clouds: later",
+        "the controller is monitor and autoscaler in one and reads the GCS; no monitor of Ray's runs",
         "picture: monitor, autoscaler, node provider, GCS and raylets",
     ),
     _entry(
-        "file", "Cluster file", guide_files.AWS, State.WORKS, Checks(guide_files.AWS, (f"provider aws {LATER}",)),
-        "`config check` finds nothing wrong", "cluster.yaml with a head, CPU and GPU types on AWS",
+        "file", "Cluster file", guide_files.AWS, State.WORKS, Checks(guide_files.AWS, ("p3.2xlarge has, 1: 4 counts",)),
+        "`config check` finds nothing wrong, and tells that the GPU type has fewer GPUs than it says",
+        "cluster.yaml with a head, CPU and GPU types on AWS",
     ),
     _entry(
-        "up-aws", "Start the cluster", "ray up cluster.yaml", State.PLANNED, place_missing("aws", text=guide_files.AWS),
-        f"with the guide's own file: {_AWS}",
+        "up-aws", "Start the cluster", "ray up cluster.yaml", State.CLOUD,
+        dry_run(guide_files.AWS, "cluster my-ray-cluster (aws) is made", "1 x head ray.head.default (m5.2xlarge)"),
+        f"with the guide's own file: {not_tried('aws', 'AWS')}",
     ),
     _entry(
-        "attach-aws", "Start the cluster", "ray attach cluster.yaml", State.PLANNED,
-        place_missing("aws", "attach", "cluster.yaml", text=guide_files.AWS), f"with the guide's own file: {_AWS}",
+        "attach-aws", "Start the cluster", "ray attach cluster.yaml", State.CLOUD,
+        not_up("my-ray-cluster", "attach", "cluster.yaml", files=_FILES), _OVER_SSH,
     ),
     _entry(
-        "submit-aws", "Start the cluster", "ray submit cluster.yaml script.py", State.PLANNED,
-        place_missing("aws", "submit", "cluster.yaml", "script.py", text=guide_files.AWS),
-        f"with the guide's own file: {_AWS}",
+        "submit-aws", "Start the cluster", "ray submit cluster.yaml script.py", State.CLOUD,
+        not_up("my-ray-cluster", "submit", "cluster.yaml", "script.py", files=_FILES), _OVER_SSH,
     ),
     _entry(
-        "down-aws", "Start the cluster", "ray down cluster.yaml", State.PLANNED,
-        place_missing("aws", "down", "cluster.yaml", text=guide_files.AWS), f"with the guide's own file: {_AWS}",
+        "down-aws", "Start the cluster", "ray down cluster.yaml", State.CLOUD,
+        Says(("down", "cluster.yaml"), USAGE, ("ray-autoscaler.pem cannot be read", "auth.ssh_private_key"), _FILES),
+        f"{_OVER_SSH}; without the file's key nothing is asked of AWS",
     ),
     _entry(
         "up", "Start the cluster", "ray up cluster.yaml", State.EQUIVALENT, Run("test_cluster_file.py::test_up"),
@@ -94,12 +97,12 @@ ENTRIES = (
     ),
     _entry(
         "spot", "Cost", guide_files.SPOT_MARKET, State.WORKS, Checks(guide_files.SPOT_MARKET),
-        "`config check` finds nothing wrong, alone; spot machines come with the clouds",
+        "`config check` finds nothing wrong, alone; on a cloud, spot machines up to that price",
         "worker_node_config with a spot market and a maximum price",
     ),
     _entry(
         "image", "Quick starts", guide_files.CUSTOM_IMAGE, State.WORKS, Checks(guide_files.CUSTOM_IMAGE),
-        "`config check` finds nothing wrong, alone; images come with the clouds",
+        "`config check` finds nothing wrong, alone; the image goes to the cloud as it is",
         "node_config with an image of one's own",
     ),
 )  # fmt: skip

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 from tests.guides.catalogue import ENTRIES
-from tests.guides.entries import Checks, Entry, InPods, Run, Says, State, typed
+from tests.guides.entries import Checks, Entry, InPods, OverSsh, Run, Says, State, typed
 
 pytestmark = pytest.mark.guides
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+FOLDERS = {Run: HERE, InPods: ROOT / "tests" / "kubernetes", OverSsh: ROOT / "tests" / "e2e" / "remote"}
 
 
 def functions(file: Path) -> set[str]:
@@ -29,8 +30,8 @@ def test_no_row_is_there_twice() -> None:
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
 def test_row_has_the_proof_that_its_state_needs(entry: Entry) -> None:
-    if isinstance(entry.proof, Run | InPods):
-        folder = HERE if isinstance(entry.proof, Run) else ROOT / "tests" / "kubernetes"
+    if isinstance(entry.proof, Run | InPods | OverSsh):
+        folder = FOLDERS[type(entry.proof)]
         file, _, function = entry.proof.test.partition("::")
         assert function in functions(folder / file)
         assert entry.state in (State.WORKS, State.EQUIVALENT)

@@ -5,6 +5,7 @@ Two clusters are up here, so commands name theirs; all of Ray's are typed for th
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from tests.guides.conftest import RESIDENT
@@ -28,6 +30,10 @@ idle_timeout_minutes: 1
 upscaling_speed: 1.0
 provider:
   type: process
+monitoring_config:
+  prometheus:
+    enabled: true
+    port: 9090
 available_node_types:
   ray.head.default:
     resources: {{"CPU": 1}}
@@ -69,6 +75,7 @@ def both(cluster: Cluster) -> Iterator[tuple[Cluster, Cluster]]:
         assert f"cluster {NAME} is up" in desk.well("rayfleet", "up", "cluster.yaml")
         second = Cluster(desk, NAME, named=True)
         second.program(RESIDENT)
+        second.until_jobs_start()
         yield Cluster(desk, "default", cluster.default_ports, named=True), second
     finally:
         desk.well("rayfleet", "down", NAME)
@@ -93,6 +100,16 @@ def test_attach(desk: Desk, second: Cluster) -> None:
 def test_submit(desk: Desk, second: Cluster) -> None:
     said = desk.well("rayfleet", "submit", "cluster.yaml", "script.py")
     assert "CPUs: 1.0" in said
+
+
+def test_metrics_are_at_the_port_of_the_file(desk: Desk, second: Cluster) -> None:
+    told = json.loads(desk.well("rayfleet", "metrics", NAME, "--json"))
+    assert told["url"].endswith(":9090/metrics")
+    with urlopen(told["url"], timeout=30) as answer:
+        figures = answer.read().decode()
+    assert (
+        f'autoscaler_active_nodes{{Namespace="default",NodeType="ray.head.default",RayClusterName="{NAME}"' in figures
+    )
 
 
 # ---- two clusters ----------------------------------------------------------------------------------------------------
@@ -141,9 +158,9 @@ def test_without_a_name_it_is_asked_which(desk: Desk, second: Cluster) -> None:
 
 
 def test_update(desk: Desk, second: Cluster) -> None:
-    """The changed file is applied, and the head goes on as it is. The guide's flag is told to be unknown."""
+    """The changed file is applied, and the head goes on as it is. The guide's flag is for other computers."""
     refused = desk.run("rayfleet", "up", "cluster.yaml", "--restart-only")
-    assert (refused.code, "No such option: --restart-only" in refused.err) == (2, True)
+    assert (refused.code, "--restart-only are for clusters on other computers" in refused.err) == (2, True)
     node = second.head["node_id"]
     desk.write("cluster.yaml", FILE.replace("min_workers: 0", "min_workers: 1"))
     desk.well("rayfleet", "up", "cluster.yaml")

@@ -59,20 +59,23 @@ def test_status(told: Told, way: str) -> None:
     assert "(no resource demands)" in said
 
 
-def test_summary_actors(told: Told, way: str) -> None:
+def test_summary_actors(told: Told, way: str, cluster: Cluster) -> None:
     said = well(told, way, "ray summary actors")
     assert re.search(r"Resident +ALIVE: 1", said)
+    assert re.search(r"Resident +- +ALIVE: 1", cluster.desk.well("rayfleet", "summary", "actors"))
 
 
-def test_summary_tasks(told: Told, way: str) -> None:
+def test_summary_tasks(told: Told, way: str, cluster: Cluster) -> None:
     said = well(told, way, "ray summary tasks")
     assert re.search(r"small_task +FINISHED: 3 +NORMAL_TASK", said)
+    assert re.search(r"small_task +NORMAL_TASK +FINISHED: 3", cluster.desk.well("rayfleet", "summary", "tasks"))
 
 
-def test_memory(told: Told, way: str) -> None:
+def test_memory(told: Told, way: str, cluster: Cluster) -> None:
     said = well(told, way, "ray memory")
     assert "ray::Resident" in said or re.search(r"\b300\d{3}\.?\d* ", said)
     assert "1 objects" in said
+    assert re.search(r"29\d\.?\d*KiB +LOCAL_REFERENCE", cluster.desk.well("rayfleet", "memory"))
 
 
 def test_list_actors(told: Told, way: str) -> None:
@@ -83,18 +86,21 @@ def test_list_actors(told: Told, way: str) -> None:
     assert re.search(r"Resident +ALIVE +\w+ +resident", said)
 
 
-def test_logs(told: Told, way: str) -> None:
+def test_logs(told: Told, way: str, cluster: Cluster) -> None:
     alone = told["exec", "ray logs"]
     assert "Usage: ray logs" in alone.text
     files = well(told, way, "ray logs cluster")
     for file in ("gcs_server.out", "raylet.out", "monitor.log", "autoscaler.log"):
         assert f"- {file}" in files
+        assert cluster.desk.run("rayfleet", "logs", file).code == 0
 
 
-def test_logs_of_a_node(told: Told, way: str) -> None:
+def test_logs_of_a_node(told: Told, way: str, cluster: Cluster) -> None:
     alone = told["exec", f"ray logs --node-id={NODE}"]
     assert (alone.code, "No such option" in alone.err) == (USAGE, True)
     assert "- raylet.out" in well(told, way, f"ray logs cluster --node-id={NODE}")
+    ours = cluster.desk.well("rayfleet", "logs", f"--node-id={cluster.head['node_id']}")
+    assert re.search(r"^raylet +raylet\.out$", ours, re.MULTILINE)
 
 
 def test_job_submit(told: Told, way: str) -> None:

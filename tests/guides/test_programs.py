@@ -77,6 +77,10 @@ def test_health(told: Told, way: str) -> None:
     assert well(told, way, "health").out == "Cluster healthy: True\n"
 
 
+def test_health_of_a_cluster_that_may_have_shrunk(cluster: Cluster) -> None:
+    assert "CPUs are free" in cluster.desk.well("rayfleet", "health")
+
+
 def test_log_levels(told: Told, way: str) -> None:
     refused = told["run", "both"]
     assert refused.code == 1

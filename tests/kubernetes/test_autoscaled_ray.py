@@ -5,6 +5,7 @@ Ray, the autoscaler beside the head, and every process in the pods.
 """
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,24 @@ def watched(desk: Desk, head: Head) -> None:
     log = desk.kubectl("logs", head.name, "-c", "autoscaler")
     assert "autoscaler_started" in log
     assert len(log.splitlines()[-20:]) > 1
+    explained(desk)
+
+
+def explained(desk: Desk) -> None:
+    """Ask the autoscaler's record from outside: why no pod comes for the actor that none could hold, and what was."""
+    cluster = f"k8s:/{desk.namespace}/{NAME}"
+
+    def rayfleet(*words: str) -> str:
+        return desk.plane.command(sys.executable, "-m", "rayfleet", *words)
+
+    assert "no pool can ever hold {CPU: 2}" in rayfleet("why", cluster, "--shape", "CPU=2")
+    told = json.loads(rayfleet("history", cluster, "--json"))
+    assert {"launch", "release"} <= {event["kind"] for event in told}, told
+    assert "release" in rayfleet("events", cluster, "--kind", "release")
+    assert json.loads(rayfleet("health", cluster, "--cpus", "0", "--json"))["ok"]
+    heads = json.loads(rayfleet("list", "nodes", cluster, "-f", "is_head_node=True", "--json"))
+    assert [row["state"] for row in heads["rows"]] == ["ALIVE"]
+    assert "gcs_server.out" in rayfleet("logs", cluster, "gcs*")
 
 
 def actors(table: str) -> dict[str, str]:

@@ -25,6 +25,7 @@ from rayfleet.testing.kubernetes.control_plane import CommandFailed, ControlPlan
 pytestmark = pytest.mark.kubernetes
 
 CHARTS = Path(__file__).parents[2] / "deploy" / "helm"
+LOGS = CHARTS.parent / "logs"
 OPERATOR, CLUSTER = str(CHARTS / "rayfleet-operator"), str(CHARTS / "ray-cluster")
 REFUSED = ("forbidden", "Forbidden", "cannot_follow", "reconcile_failed", "event_lost")
 
@@ -195,3 +196,23 @@ def test_plain_manifests_are_applied_and_deleted(plane: ControlPlane, tmp_path: 
     assert len(made) == 3
     plane.kubectl("delete", "-k", str(tmp_path), "--wait=false")
     eventually(lambda: not names(plane, "rayfleet-system", "deployments") and not definitions_there(plane))
+
+
+def test_logs_are_collected_by_whoever_may_read_labels_and_no_more(plane: ControlPlane, namespace: str) -> None:
+    """The API server takes the manifests as they are, and the collector's account can do its work."""
+    plane.kubectl("apply", "-f", str(LOGS / "kubernetes" / "daemonset.yaml"))
+    try:
+        (made,) = objects(plane, "rayfleet-logs", "daemonsets")
+        assert made["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+        account = "--as=system:serviceaccount:rayfleet-logs:rayfleet-logs"
+        assert plane.kubectl("auth", "can-i", "get", "pods", "-n", namespace, account).strip() == "yes"
+        with pytest.raises(CommandFailed, match="no"):
+            plane.kubectl("auth", "can-i", "list", "secrets", "-n", namespace, account)
+        files = [f"--from-file={LOGS / name}" for name in ("fluent-bit.yaml", "output.yaml")]
+        plane.kubectl("create", "configmap", "rayfleet-logs", "-n", namespace, *files)
+        (given,) = (
+            one for one in objects(plane, namespace, "configmaps") if one["metadata"]["name"] == "rayfleet-logs"
+        )
+        assert given["data"].keys() == {"fluent-bit.yaml", "output.yaml"}
+    finally:
+        plane.kubectl("delete", "--wait=false", "-f", str(LOGS / "kubernetes" / "daemonset.yaml"))

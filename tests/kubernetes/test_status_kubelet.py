@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.kubernetes import manifests
+from tests.kubernetes.conftest import PRETENDED
 from tests.kubernetes.waiting import eventually
 
 from rayfleet.testing.kubernetes.background import Background
@@ -79,7 +80,7 @@ def test_a_deployment_becomes_ready_behind_its_service(desk: Desk) -> None:
     pods = desk.get("pods")["items"]
     addresses = sorted(pod["status"]["podIP"] for pod in pods)
     assert len(set(addresses)) == 3
-    assert all(address.startswith("10.244.") for address in addresses)
+    assert all(address.startswith(f"{PRETENDED}.") for address in addresses)
     assert {pod["status"]["containerStatuses"][0]["state"].keys() == {"running"} for pod in pods} == {True}
 
     def endpoints() -> list[str]:

@@ -10,8 +10,12 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 from tests.simulation.kubernetes import Stage
 from tests.unit.kube_operator.raycluster.clusters import group, raycluster
+from tests.unit.reports.metrics.seen import scraped
 
 from rayfleet.config.rayio.policy import policy_of
 from rayfleet.config.rayio.raycluster import RayClusterSpec
@@ -40,6 +44,18 @@ from rayfleet.wire.kube.objects import (
 )
 
 CPU = Resources.of({"CPU": 1})
+
+
+class Read(Collector):
+    """What was read already."""
+
+    def __init__(self, found: list[Metric]) -> None:
+        self._found = found
+
+    def collect(self) -> list[Metric]:
+        return self._found
+
+
 FOR_EVER = 1e9
 
 
@@ -57,6 +73,10 @@ class Line:
     async def pulse(self) -> Hashable:
         self._open()
         return await self.ray.pulse()
+
+    @property
+    def session(self) -> str:
+        return "session_1"
 
     async def drain(self, node_id: str, deadline: float, reason: str, *, voluntary: bool) -> None:
         await self.ray.drain(node_id, deadline, reason, voluntary=voluntary)
@@ -174,6 +194,41 @@ def test_three_clusters_grow_and_shrink_each_by_its_own_work() -> None:
         return [*seen, [ray.done for ray in rays]]
 
     assert at_sea(act) == [[1, 2, 3], [0, 0, 0], [1, 2, 3]]
+
+
+def whose(series: list[dict[str, Any]]) -> set[str]:
+    return {each["common"]["RayClusterName"] for each in series}
+
+
+def test_the_operator_tells_the_figures_of_all_that_it_scales() -> None:
+    """Each series once, under the cluster's own labels; a cluster that sleeps has no moment of a last tick."""
+
+    async def act(sea: Sea) -> list[dict[str, list[dict[str, Any]]]]:
+        seen = []
+        rays = {name: await sea.add(name, quick()) for name in ("busy", "calm")}
+        await asyncio.sleep(60)
+        rays["busy"].submit(CPU, count=2, run_s=FOR_EVER)
+        await sea.until("busy", 2)
+        await asyncio.sleep(5)
+        rays["busy"].submit(CPU, count=20, run_s=FOR_EVER)  # more than there may be: it goes on waiting
+        await asyncio.sleep(5)
+        for name in ("calm", "busy"):
+            told = list(sea.stage.operator.fleet.figures())
+            assert len({metric.name for metric in told}) == len(told)
+            seen.append(scraped(generate_latest(Read(told)).decode()))
+            await sea.stage.kube.delete(RAY_CLUSTER, Key("team", name))
+            await asyncio.sleep(5)
+        return seen
+
+    both, one = at_sea(act)
+    common = {"Namespace": "team", "SessionName": "session_1"}
+    assert [series["common"] for series in both["rayfleet_info"]] == [
+        {**common, "RayClusterName": "busy"}, {**common, "RayClusterName": "calm"},
+    ]  # fmt: skip
+    assert whose(both["rayfleet_pending_demand"]) == {"busy", "calm"}
+    assert whose([series for series in both["rayfleet_unmet_demand"] if series["value"]]) == {"busy"}
+    assert whose(both["rayfleet_last_tick_timestamp_seconds"]) == {"busy"}
+    assert {name for of in one.values() for name in whose(of)} == {"busy"}
 
 
 def test_no_autoscaler_is_beside_the_head_and_no_rights_are_given_for_one() -> None:

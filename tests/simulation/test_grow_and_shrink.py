@@ -2,7 +2,9 @@
 
 import asyncio
 
+from rayfleet.contracts import Machine
 from rayfleet.model import Order, OrderKind, Phase, Policy, Pool, Resources
+from rayfleet.testing.fake_provider import FakeProvider
 from rayfleet.testing.virtual_time import run_virtual
 from rayfleet.testing.world import World
 
@@ -42,6 +44,26 @@ def test_demand_reaches_the_provider_at_once() -> None:
         launches = [report.timings for report in world.history.reports if report.plan.launches]
         assert len(launches) == 5
         assert all(0 <= timings.acted_at - timings.seen_at <= 0.05 for timings in launches)
+
+    run_virtual(story())
+
+
+def test_a_listing_that_takes_longer_than_a_tick_waits_for_it_wakes_the_loop() -> None:
+    """Fifty hosts over SSH take a second: it is planned with what they show then, not when another interval is over."""
+
+    class Slow(FakeProvider):
+        async def list(self) -> tuple[Machine, ...]:
+            await asyncio.sleep(1.0)
+            return await super().list()
+
+    async def story() -> None:
+        world = World(Policy(pools=(CPU4,), head=HEAD), boot_s=0.0, join_s=60.0)  # the engine has nothing to tell
+        place = Slow(world.place, list_interval_s=60.0)
+        async with world.controller(providers={"fake": place}):
+            await world.until(lambda: any(claim.head and claim.phase is not Phase.REQUESTED for claim in world.claims))
+        (launched,) = (call.at for call in place.calls if call.verb == "launch")
+        (seen, *_) = (r.snapshot.now for r in world.history.reports if r.plan.claims[0].phase is not Phase.REQUESTED)
+        assert seen - launched <= 5.0 + 1.0 + 0.5  # the next tick, the listing that it asks for
 
     run_virtual(story())
 

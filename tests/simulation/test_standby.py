@@ -61,6 +61,48 @@ def test_an_idle_machine_is_stopped_instead_of_given_back() -> None:
     run_virtual(story())
 
 
+def test_kept_machines_are_those_that_worked_and_are_the_first_to_work_again() -> None:
+    """None is made to wait; the same three come and go with the work, however often; a shutdown ends them."""
+
+    async def story() -> None:
+        pool = replace(CPU4, max_workers=3, standby=Standby(keep=3))
+        world = World(replace(POLICY, pools=(pool,)), boot_s=30.0)
+        async with world.controller():
+            await asyncio.sleep(20.0)
+            assert world.place.machines == {}
+            for number in range(1, 4):
+                world.engine.submit(CPU1, count=12, run_s=3)
+                await world.until(lambda done=12 * number: world.engine.done == done)  # type: ignore[misc]  # bound now
+                await rest(world, 3)
+            assert len(world.place.machines) == 3
+            assert (world.provider.count("prepare"), world.provider.count("release")) == (0, 0)
+            await world.memory.add_order(Order("end", OrderKind.SHUTDOWN))
+            await world.until(lambda: not world.place.existing())
+
+    run_virtual(story())
+
+
+def test_killed_while_they_are_stopped_or_started_none_is_lost_or_made_twice() -> None:
+    async def story(kill_after_s: float) -> None:
+        pool = replace(CPU4, max_workers=2, standby=Standby(keep=2))
+        world = World(replace(POLICY, pools=(pool,)), stop_s=1.0)
+        async with world.controller():
+            world.engine.submit(CPU1, count=8, run_s=3)
+            await world.until(lambda: world.engine.done == 8)
+            await asyncio.sleep(kill_after_s)
+        async with world.controller():
+            await rest(world, 2)
+            world.engine.submit(CPU1, count=8, run_s=3)
+            await asyncio.sleep(kill_after_s / 5)
+        async with world.controller():
+            await world.until(lambda: world.engine.done == 16)
+            await rest(world, 2)
+        assert len(world.place.machines) == 2, f"killed after {kill_after_s} s"
+
+    for tenths in range(40, 80, 4):
+        run_virtual(story(tenths / 10))
+
+
 def test_started_machines_are_other_nodes_of_the_same_machines() -> None:
     """Ray goes on showing the dead node of a machine that is started again; the claim is not taken for dead."""
 

@@ -164,6 +164,7 @@ SIGNALLERS = {
     "src/rayfleet/providers/process/procfs.py": "whoever has this pid and start time",
     "src/rayfleet/engines/ray/node_main.py": "its own descendants",
     "src/rayfleet/launcher/demo/drivers.py": "its own children",
+    "src/rayfleet/wire/ssh/rsync.py": "its own child, whose copy nobody waits for any more",
 }
 SENDS = {"kill", "killpg", "pidfd_send_signal", "send_signal", "terminate"}
 BY_NAME = re.compile(r"\b(pkill|killall|ray stop)\b|[\"']stop[\"'], *[\"']--force")

@@ -3,12 +3,14 @@
 import importlib
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 from scripts import reference_pages
+from tests.unit.docs.judges import settings
 from typer.main import get_command
 
 import rayfleet
@@ -20,6 +22,8 @@ from rayfleet.config.forms import Form
 from rayfleet.config.scenario_texts import SCENARIO_TEXTS
 from rayfleet.model import ReasonCode
 from rayfleet.model.meanings import MEANINGS
+from rayfleet.reports.events import KINDS, Event
+from rayfleet.reports.metrics.families import COMMON, FAMILIES, Family
 from rayfleet.wiring import registry
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +34,7 @@ def written(page: str) -> str:
     return (DOCS / "reference" / f"{page}.md").read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="module", params=["commands", "reasons", "configuration", "scenario"])
+@pytest.fixture(scope="module", params=list(reference_pages.PARTS))
 def part(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -81,6 +85,47 @@ def test_what_a_reason_advises_can_be_typed() -> None:
     assert advised <= known
 
 
+def test_settings_that_a_reason_advises_can_be_set() -> None:
+    texts = [f"{meaning.says} {meaning.do}" for meaning in MEANINGS.values()]
+    advised = {one for text in texts for one in re.findall(r"`(rayfleet set [^`]+)`", text)}
+    assert len(advised) > 20
+    assert [problem for one in advised for problem in settings(tuple(re.sub("=N$", "=1", one).split()))] == []
+
+
+# ---- metrics ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_every_metric_is_documented(family: Family) -> None:
+    page = reference_pages.filled("metrics", written("metrics"))
+    (row,) = re.findall(rf"^\| `{family.name}` \|(.*)\|$", page, re.MULTILINE)
+    kind, unit, labels, meaning = (cell.strip() for cell in re.split(r"(?<!\\)\|", row))
+    assert kind == family.kind
+    assert unit == family.unit
+    assert re.findall(r"`(\w+)`", labels) == list(family.labels)
+    assert meaning == reference_pages.escaped(family.text)
+    assert [label for label in COMMON if f"`{label}`" not in page] == []
+
+
+def test_every_alert_is_documented() -> None:
+    rules = (ROOT / "deploy" / "prometheus" / "rules.yml").read_text(encoding="utf-8")
+    page = (DOCS / "metrics.md").read_text(encoding="utf-8")
+    alerts = re.findall(r"^      - alert: (\w+)$", rules, re.MULTILINE)
+    assert len(alerts) > 5
+    assert re.findall(r"^\| `(Rayfleet\w+)` \|", page, re.MULTILINE) == alerts
+
+
+# ---- events -----------------------------------------------------------------------------------------------------
+
+
+def test_every_kind_of_event_and_every_key_is_documented() -> None:
+    page = reference_pages.filled("events", written("events"))
+    assert re.findall(r"^\| `(\w+)` \|.*\|.*\|$", page.partition("Each event")[0], re.MULTILINE) == list(KINDS)
+    assert re.findall(r"^\| `(\w+)` \|", page.partition("Each event")[2], re.MULTILINE) == [
+        f.name for f in fields(Event)
+    ]
+
+
 # ---- commands ---------------------------------------------------------------------------------------------------
 
 
@@ -110,8 +155,11 @@ def test_every_command_is_documented(name: str, commands: str) -> None:
 
 
 def test_commands_for_our_own_use_are_not_shown(commands: str) -> None:
+    """Nor are other spellings that Ray's users may have in their fingers."""
     hidden = {name for name, seen in names(app) if not seen}
-    assert hidden == {"rayfleet controller"}
+    on_heads = {f"rayfleet head-{verb}" for verb in ("start", "state", "rest", "stop")}
+    older = {f"rayfleet {name}" for name in ("rsync_up", "rsync_down", "get_head_ip", "get_worker_ips")}
+    assert hidden == {"rayfleet controller", *on_heads, *older}
     assert not hidden & sections(commands).keys()
 
 
@@ -135,7 +183,16 @@ def test_every_key_of_a_cluster_file_is_documented() -> None:
     assert [key for key in NodeTypeForm.model_fields if f"| `{key}` |" not in page["Node type"]] == []
     for kind, provider in registry().items():
         text = page[f"`provider`, with `type: {kind}`"]
-        assert [key for key in provider.settings.model_fields if f"| `{key}` |" not in text] == []
+        fields = provider.settings.model_fields.items()
+        assert [key for key, field in fields if f"| `{field.alias or key}` |" not in text] == []
+
+
+def test_sections_of_a_place_are_linked_and_called_after_it() -> None:
+    page = sections(reference_pages.filled("configuration", written("configuration")))
+    assert "[Aws credentials](#aws-credentials)" in page["`provider`, with `type: aws`"]
+    assert "| `aws_session_token` |" in page["Aws credentials"]
+    assert "| `credentials` |" in page["Gcp credentials"]
+    assert "| `host_keys` | `first` or `known` or `any` | `first` |" in page["`provider`, with `type: local`"]
 
 
 SCENARIO = scenario_schema()

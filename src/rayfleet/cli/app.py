@@ -7,7 +7,28 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from rayfleet.cli import demo, health, kubernetes, lifecycle, offline, orders, show, simulate, work
+from rayfleet.cli import (
+    alerts,
+    archive,
+    coordinator,
+    dashboard,
+    demo,
+    health,
+    inside,
+    kubernetes,
+    lifecycle,
+    logs,
+    metrics,
+    offline,
+    orders,
+    prices,
+    reach,
+    show,
+    simulate,
+    suspension,
+    watch,
+    work,
+)
 from rayfleet.cli.arguments import help_text
 from rayfleet.cli.failures import explained
 
@@ -56,5 +77,9 @@ def rayfleet(
 
 
 app.callback(help=help_text(rayfleet.__doc__ or ""))(rayfleet)
-for room in (lifecycle, work, show, orders, offline, simulate, health, kubernetes, demo):
+ROOMS = (
+    lifecycle, suspension, work, reach, dashboard, show, watch, inside, logs, metrics, alerts, archive, orders,
+    offline, prices, simulate, health, kubernetes, coordinator, demo,
+)  # fmt: skip
+for room in ROOMS:
     room.register(app)

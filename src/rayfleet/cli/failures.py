@@ -10,11 +10,11 @@ from contextlib import contextmanager
 import typer
 
 from rayfleet.cli.terminal import EXIT_INTERRUPTED, EXIT_NOT_OK, EXIT_USAGE, fail
-from rayfleet.launcher.errors import ControllerDied, LauncherError, TookTooLong
+from rayfleet.launcher.errors import ControllerDied, LauncherError, OutOfReach, TookTooLong
 
 TRACEBACK_VARIABLE = "RAYFLEET_TRACEBACK"
 
-_NOT_OK = (ControllerDied, TookTooLong)
+_NOT_OK = (ControllerDied, OutOfReach, TookTooLong)
 
 
 @contextmanager
@@ -41,9 +41,10 @@ def explained() -> Iterator[None]:
 def _described(error: Exception) -> tuple[str, str, int]:
     """Return message, hint and exit code of an error that comes from a room below the launcher."""
     from rayfleet.config import ConfigInvalid
-    from rayfleet.contracts import EngineError, JobsUnavailable, LedgerError, ProviderError
+    from rayfleet.contracts import EngineError, JobsUnavailable, LedgerError, ProviderError, StateUnavailable
     from rayfleet.reports.history import HistoryUnavailable
     from rayfleet.wire.kube.errors import Forbidden, KubeError, Unavailable
+    from rayfleet.wire.ssh.session import SshError
 
     look = "rayfleet status and rayfleet logs say more, rayfleet doctor looks at the machine"
     match error:
@@ -54,10 +55,18 @@ def _described(error: Exception) -> tuple[str, str, int]:
         case KubeError():
             hint = "kubectl auth can-i --list says what is allowed" if isinstance(error, Forbidden) else ""
             return f"the Kubernetes API server: {error}", hint, EXIT_USAGE
-        case EngineError() | JobsUnavailable():
-            return f"Ray does not answer: {error}", look, EXIT_NOT_OK
-        case LedgerError() | ProviderError() | HistoryUnavailable() | OSError():
-            return str(error), look, EXIT_NOT_OK
+        case StateUnavailable() | EngineError() | JobsUnavailable():
+            refused = isinstance(error, StateUnavailable) and error.refused
+            hint = error.hint if isinstance(error, StateUnavailable) else look
+            return (
+                str(error) if refused else f"Ray does not answer: {error}",
+                hint,
+                EXIT_USAGE if refused else EXIT_NOT_OK,
+            )
+        case LedgerError() | ProviderError() | HistoryUnavailable() | OSError() | SshError():
+            is_ssh = isinstance(error, SshError)
+            hint = "try ssh yourself, as the file's auth section says: does it let you in?" if is_ssh else look
+            return str(error), hint, EXIT_NOT_OK
         case _:
             hint = f"this should not happen; {TRACEBACK_VARIABLE}=1 shows where, for a bug report"
             return f"{type(error).__name__}: {error}", hint, EXIT_NOT_OK

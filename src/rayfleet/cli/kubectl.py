@@ -25,6 +25,9 @@ Name = Annotated[
 Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Default: the context's.", show_default=False)]
 Context = Annotated[str | None, typer.Option(help="Of the kubeconfig. Default: the current one.", show_default=False)]
 Words = Annotated[list[str], typer.Argument(metavar="NAME CMD...", show_default=False)]
+RecordWords = Annotated[
+    list[str], typer.Argument(metavar="NAME [WORDS]...", help="As of `rayfleet VERB`.", show_default=False)
+]
 
 app = typer.Typer(
     cls=Guarded,
@@ -75,6 +78,36 @@ def down(
       kubectl rayfleet down raycluster.yaml
     """
     resources.down(Wanted(name, context, namespace), timeout_s=timeout, as_json=as_json)
+
+
+def suspend(
+    name: Name = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    timeout: Timeout = 600.0,
+    as_json: AsJson = False,
+) -> None:
+    """Set spec.suspend, and wait until its pods are gone; the resource stays.
+
+    Examples:
+      kubectl rayfleet suspend demo
+    """
+    resources.set_suspended(Wanted(name, context, namespace), timeout, suspended=True, as_json=as_json)
+
+
+def resume(
+    name: Name = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    timeout: Timeout = 600.0,
+    as_json: AsJson = False,
+) -> None:
+    """Take spec.suspend back, and wait until everything is ready again.
+
+    Examples:
+      kubectl rayfleet resume demo
+    """
+    resources.set_suspended(Wanted(name, context, namespace), timeout, suspended=False, as_json=as_json)
 
 
 def status(
@@ -144,7 +177,87 @@ def submit(
     resources.submit(Wanted(words[0], context, namespace), words[1:], no_wait=no_wait)
 
 
-for verb in (up, down, status, logs, attach):
+def why(words: RecordWords, namespace: Namespace = None, context: Context = None) -> None:
+    """Say why the cluster is as it is, from the record of the autoscaler beside its head.
+
+    Examples:
+      kubectl rayfleet why demo
+      kubectl rayfleet why -n team demo --shape CPU=4 --count 10
+    """
+    resources.ask_autoscaler(Wanted(words[0], context, namespace), ["why", *words[1:]])
+
+
+def history(words: RecordWords, namespace: Namespace = None, context: Context = None) -> None:
+    """Show what its autoscaler has launched and released, when and why.
+
+    Examples:
+      kubectl rayfleet history demo
+      kubectl rayfleet history -n team demo -n 100 --json
+    """
+    resources.ask_autoscaler(Wanted(words[0], context, namespace), ["history", *words[1:]])
+
+
+def events(words: RecordWords, namespace: Namespace = None, context: Context = None) -> None:
+    """Show what its autoscaler has done, found and failed in; -f follows it.
+
+    Examples:
+      kubectl rayfleet events demo
+      kubectl rayfleet events -n team demo --since 10m --kind failed
+    """
+    resources.ask_autoscaler(Wanted(words[0], context, namespace), ["events", *words[1:]])
+
+
+def top(words: RecordWords, namespace: Namespace = None, context: Context = None) -> None:
+    """Show one live screen: nodes by group and phase, what waits and why, what happened last.
+
+    Examples:
+      kubectl rayfleet top demo
+    """
+    resources.ask_autoscaler(Wanted(words[0], context, namespace), ["top", *words[1:]])
+
+
+def health(words: RecordWords, namespace: Namespace = None, context: Context = None) -> None:
+    """Say whether it is fit for work: head, autoscaler, and CPUs that are free or can be started; else ends with 1.
+
+    Examples:
+      kubectl rayfleet health demo --cpus 8
+    """
+    resources.ask_autoscaler(Wanted(words[0], context, namespace), ["health", *words[1:]])
+
+
+def list_(words: RecordWords, namespace: Namespace = None, context: Context = None) -> None:
+    """Show its nodes, actors, jobs, tasks, placement-groups, objects or workers, as Ray tells them.
+
+    Examples:
+      kubectl rayfleet list demo actors --filter state=ALIVE
+    """
+    resources.ask_autoscaler(Wanted(words[0], context, namespace), ["list", *(words[1:] or ["nodes"])])
+
+
+def summary(words: RecordWords, namespace: Namespace = None, context: Context = None) -> None:
+    """Sum up its tasks, actors or objects, as Ray tells them.
+
+    Examples:
+      kubectl rayfleet summary demo tasks
+    """
+    resources.ask_autoscaler(Wanted(words[0], context, namespace), ["summary", *words[1:]])
+
+
+def memory(words: RecordWords, namespace: Namespace = None, context: Context = None) -> None:
+    """Show what fills its object stores.
+
+    Examples:
+      kubectl rayfleet memory demo
+    """
+    resources.ask_autoscaler(Wanted(words[0], context, namespace), ["memory", *words[1:]])
+
+
+for verb in (up, down, suspend, resume, status, logs, attach):
     add(app, verb)
 add(app, exec_, "exec", context_settings=COMMAND_LINE)
 add(app, submit, context_settings=COMMAND_LINE)
+add(app, why, context_settings=COMMAND_LINE)
+add(app, history, context_settings=COMMAND_LINE)
+for asked in (events, top, health, summary, memory):
+    add(app, asked, context_settings=COMMAND_LINE)
+add(app, list_, "list", context_settings=COMMAND_LINE)

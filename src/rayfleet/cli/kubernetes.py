@@ -30,7 +30,7 @@ def kuberay_autoscaler(
 ) -> None:
     """Scale the RayCluster whose head this container runs beside.
 
-    Takes the place of Ray's own autoscaler in the head's pod, whoever runs the RayCluster:
+    Takes the place of Ray's own autoscaler in the head's pod, whoever runs the RayCluster.
 
     Examples:
       rayfleet kuberay-autoscaler --cluster-name raycluster-sample --cluster-namespace default

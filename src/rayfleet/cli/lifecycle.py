@@ -1,4 +1,4 @@
-"""`up`, `down`, `list`, and the `controller` that `up` starts."""
+"""`up`, `down`, and the `controller` that `up` starts."""
 
 from __future__ import annotations
 
@@ -8,19 +8,40 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from rayfleet.cli.arguments import AsJson, Cluster, KubeContext, Timeout, add, cluster_names, in_kubernetes
-from rayfleet.cli.terminal import EXIT_INTERRUPTED, EXIT_NOT_OK, complain, fail, print_json, print_table, waiting
+from rayfleet.cli import elsewhere
+from rayfleet.cli.arguments import (
+    AsJson,
+    Cluster,
+    KubeContext,
+    Name,
+    RayVerb,
+    Timeout,
+    add,
+    cluster_names,
+    in_kubernetes,
+)
+from rayfleet.cli.ending import tell_end
+from rayfleet.cli.terminal import EXIT_INTERRUPTED, complain, fail, print_json, waiting
 
 if TYPE_CHECKING:
     from rayfleet.launcher.spec import Wanted
     from rayfleet.launcher.up import Standing
 
 
+MinWorkers = Annotated[
+    int | None, typer.Option(min=0, help="Elsewhere: instead of the file's, of its only kind of worker.")
+]
+MaxWorkers = Annotated[int | None, typer.Option(min=0, help="Elsewhere: instead of the file's.")]
+NoRestart = Annotated[bool, typer.Option("--no-restart", help="Elsewhere: Ray is left running, whatever has changed.")]
+RestartOnly = Annotated[
+    bool, typer.Option("--restart-only", help="Elsewhere: start Ray anew, without any set-up command.")
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add this file's commands to `app`."""
-    add(app, up)
-    add(app, down)
-    add(app, list_clusters, "list")
+    add(app, up, cls=RayVerb)
+    add(app, down, cls=RayVerb)
     add(app, controller, hidden=True)
 
 
@@ -34,37 +55,63 @@ def up(
             show_default=False,
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="What to call it. Default: what its file says.")] = None,
+    name: Name = None,
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Control it from this terminal; Ctrl-C ends the cluster.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Of a RayCluster: change it without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Change what is there without asking.")] = False,
+    min_workers: MinWorkers = None,
+    max_workers: MaxWorkers = None,
+    no_restart: NoRestart = False,
+    restart_only: RestartOnly = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done, and what it costs an hour.")
+    ] = False,
     timeout: Timeout = 600.0,
     context: KubeContext = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start a cluster, or take up again one whose controller is gone.
+    """Start a cluster, bring it up to date, or take up again one whose controller is gone.
 
     Examples:
       rayfleet up                      this machine's pools, no file needed
       rayfleet up cluster.yaml         as the file says; after a change: applies it
       rayfleet up --name second        one more cluster beside the first
+      rayfleet up aws.yaml --dry-run   what it would make and cost; asks no cloud
+      rayfleet up aws.yaml             elsewhere: brings up its head, which brings up the rest
       rayfleet up raycluster.yaml      a RayCluster, RayJob or RayService, in Kubernetes
     """
+    asked = elsewhere.Asked(min_workers, max_workers, no_restart, restart_only, yes)
     if in_kubernetes(config, context):
         from rayfleet.cli import resources
         from rayfleet.launcher.kube.choose import Wanted
 
-        if name is not None or foreground:
-            fail("--name and --foreground are for clusters of this machine", "its name is in the file")
+        asked.refuse_here()
+        resources.refuse_of_up(named=name is not None, foreground=foreground, dry_run=dry_run)
         resources.up(Wanted(config, context), yes=yes, timeout_s=timeout, as_json=as_json)
         return
     from rayfleet.launcher.spec import resolve
-    from rayfleet.launcher.up import up_and_serving
 
     wanted = resolve(config, name)
     for note in wanted.spec.notes:  # beside the answer, which may be JSON
         print(f"note: {note}", file=sys.stderr)
+    is_remote = elsewhere.is_remote(wanted.spec)
+    if not is_remote:
+        asked.refuse_here()
+    if dry_run:
+        from rayfleet.cli.dry_run import show_dry_run
+
+        show_dry_run(elsewhere.resized(wanted, asked), as_json=as_json)
+    elif is_remote:
+        elsewhere.up(wanted, asked, timeout, foreground=foreground, as_json=as_json)
+    else:
+        up_here(wanted, foreground=foreground, as_json=as_json)
+
+
+def up_here(wanted: Wanted, *, foreground: bool, as_json: bool) -> None:
+    """Bring a cluster of this machine up."""
+    from rayfleet.launcher.up import up_and_serving
+
     try:
         if foreground:
             _stay(wanted)
@@ -81,6 +128,17 @@ def up(
 def down(
     cluster: Cluster = None,
     forget: Annotated[bool, typer.Option("--forget", help="Also remove its configuration, history and logs.")] = False,
+    workers_only: Annotated[
+        bool, typer.Option("--workers-only", help="Elsewhere: the head stays, without workers, until the next up.")
+    ] = False,
+    keep_min_workers: Annotated[
+        bool, typer.Option("--keep-min-workers", help="Elsewhere: the head and the minimums stay, until the next up.")
+    ] = False,
+    give_up: Annotated[
+        bool, typer.Option("--give-up", help="On hosts of your own: those out of reach are left as they are.")
+    ] = False,
+    name: Name = None,
+    _yes: Annotated[bool, typer.Option("--yes", "-y", help="Nobody is asked in any case.")] = False,
     timeout: Timeout = 600.0,
     context: KubeContext = None,
     as_json: AsJson = False,
@@ -91,21 +149,35 @@ def down(
       rayfleet down
       rayfleet down second
       rayfleet down second --forget
+      rayfleet down aws.yaml           elsewhere: everything that the place lists for it
+      rayfleet down aws.yaml --workers-only
       rayfleet down raycluster.yaml    deletes what is in the file; over when its pods are gone
     """
+    ending = elsewhere.Ending(workers_only, keep_min_workers, forget, give_up)
     if in_kubernetes(cluster, context):
         from rayfleet.cli import resources
         from rayfleet.launcher.kube.choose import Wanted
 
+        ending.refuse_here()
         resources.down(Wanted(cluster, context), timeout_s=timeout, as_json=as_json)
         return
+    found = elsewhere.to_end(cluster, name)
+    if found is not None:
+        elsewhere.down(found, ending, timeout, as_json=as_json)
+        return
+    ending.refuse_here()
+    _down_here(name or cluster, forget=forget, as_json=as_json)
+
+
+def _down_here(word: str | None, *, forget: bool, as_json: bool) -> None:
+    """End a cluster of this machine."""
     from rayfleet.launcher.down import down as bring_down
     from rayfleet.launcher.errors import NoCluster
     from rayfleet.launcher.home import remove
     from rayfleet.launcher.known import choose
 
     try:
-        home = choose(cluster)
+        home = choose(word)
     except NoCluster as nothing:  # which is what was asked for
         print_json([]) if as_json else print(nothing)
         return
@@ -115,32 +187,9 @@ def down(
     except KeyboardInterrupt:
         hint = f"rayfleet list says whether it is down, rayfleet down {home.name} sees it through"
         fail(f"interrupted; cluster {home.name} goes on ending if it had begun", hint, EXIT_INTERRUPTED)
-    if as_json:
-        print_json(ended.as_json())
-    else:
-        print(f"cluster {ended.cluster} is down: {ended.released} machines given back in {ended.took_s:.1f} s")
-    if ended.left_behind:
-        names = "\n".join(ended.left_behind)
-        fail(f"still there:\n{names}", f"try again: rayfleet down {ended.cluster}", EXIT_NOT_OK)
+    tell_end(ended, as_json=as_json)
     if forget:
         remove(home)
-
-
-def list_clusters(as_json: AsJson = False) -> None:
-    """Show every cluster that was started on this machine.
-
-    Examples:
-      rayfleet list
-      rayfleet list --json
-    """
-    from rayfleet.launcher.listing import listing
-
-    entries = listing()
-    if as_json:
-        print_json([entry.as_json() for entry in entries])
-        return
-    rows = [(entry.name, entry.state, entry.address or "-", entry.controller or "-") for entry in entries]
-    print_table(("CLUSTER", "STATE", "ADDRESS", "CONTROLLED BY"), rows, none="no cluster was started on this machine")
 
 
 def controller(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rayfleet.cli.arguments import AsJson, add, pool_names
+from rayfleet.cli.arguments import AsJson, add, on_head, pool_names
 from rayfleet.cli.terminal import EXIT_INTERRUPTED, fail, print_json, waiting
 
 if TYPE_CHECKING:
     from rayfleet.launcher.command import Answer
     from rayfleet.launcher.home import Home
+    from rayfleet.launcher.progress import Progress
 
 Wait = Annotated[bool, typer.Option("--wait", help="Return when it is so, not when it is ordered.")]
 Why = Annotated[str, typer.Option("--why", help="Kept with the order, for whoever reads the history.")]
@@ -21,9 +23,9 @@ _SCALE_WORDS = 2
 
 def register(app: typer.Typer) -> None:
     """Add this file's commands to `app`."""
-    add(app, scale)
-    add(app, drain)
-    add(app, set_, "set")
+    add(app, scale, cls=on_head(2))
+    add(app, drain, cls=on_head(1))
+    add(app, set_, "set", cls=on_head(1))
 
 
 def scale(
@@ -53,8 +55,8 @@ def scale(
     if clear:
         answer = asyncio.run(command.unscale(home, rest[0], why))
     else:
-        answer = asyncio.run(command.scale(home, rest[0], _whole(rest[1]), why))
-        answer = _seen_through(home, answer, f"scaling {rest[0]} to {rest[1]}") if wait else answer
+        ordering = command.scale(home, rest[0], _whole(rest[1]), why)
+        answer = _seen_through(home, ordering, f"scaling {rest[0]} to {rest[1]}") if wait else asyncio.run(ordering)
     _print(answer, as_json)
 
 
@@ -77,8 +79,8 @@ def drain(
     if len(rest) != 1:
         fail("drain needs one machine", "rayfleet status names them")
     home = choose(cluster)
-    answer = asyncio.run(command.drain(home, rest[0], why))
-    _print(_seen_through(home, answer, f"draining {rest[0]}") if wait else answer, as_json)
+    ordering = command.drain(home, rest[0], why)
+    _print(_seen_through(home, ordering, f"draining {rest[0]}") if wait else asyncio.run(ordering), as_json)
 
 
 def set_(
@@ -115,15 +117,28 @@ def set_(
     _print(asyncio.run(command.change(choose(cluster), changes, why)), as_json)
 
 
-def _seen_through(home: Home, given: Answer, text: str) -> Answer:
-    """Wait until what was ordered is so; who stops waiting takes nothing back, and is told so."""
+def _seen_through(home: Home, ordering: Coroutine[Any, Any, Answer], text: str) -> Answer:
+    """Order something, and wait until it is so; who stops waiting takes nothing back, and is told so."""
     from rayfleet.launcher.command import until_done
+
+    given: list[Answer] = []
+
+    async def seen(progress: Progress) -> Answer:
+        writing = asyncio.ensure_future(ordering)
+        try:
+            given.append(await asyncio.shield(writing))
+        except asyncio.CancelledError:  # Ctrl-C while it is written: it is, or it is not, and which is told
+            given.append(await writing)
+            raise
+        return await until_done(home, given[0], progress)
 
     try:
         with waiting(text) as progress:
-            return asyncio.run(until_done(home, given, progress))
+            return asyncio.run(seen(progress))
     except KeyboardInterrupt:
-        about = given.orders[0].target
+        if not given:
+            raise
+        about = given[0].orders[0].target
         fail("interrupted; the order stands", f"rayfleet why {home.name} {about}", EXIT_INTERRUPTED)
 
 

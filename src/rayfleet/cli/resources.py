@@ -15,6 +15,7 @@ import typer
 from rayfleet.cli.terminal import EXIT_INTERRUPTED, complain, fail, print_json
 from rayfleet.launcher.kube import down as downs
 from rayfleet.launcher.kube import kubectl
+from rayfleet.launcher.kube import suspend as suspends
 from rayfleet.launcher.kube import up as ups
 from rayfleet.launcher.kube.choose import Wanted, chosen
 from rayfleet.launcher.kube.look import Found, look
@@ -37,6 +38,14 @@ class Part:
 
     node: str | None = None
     container: str | None = None
+
+
+def refuse_of_up(*, named: bool, foreground: bool, dry_run: bool) -> None:
+    """Refuse what a file of resources cannot be asked for."""
+    if named or foreground:
+        fail("--name and --foreground are for clusters of this machine", "its name is in the file")
+    if dry_run:
+        fail("--dry-run is not for clusters in Kubernetes", "kubectl diff -f FILE, or rayfleet plan FILE")
 
 
 def up(wanted: Wanted, *, yes: bool, timeout_s: float, as_json: bool) -> None:
@@ -104,6 +113,28 @@ def down(wanted: Wanted, *, timeout_s: float, as_json: bool) -> None:
     print(f"{subject} {gone if ended.existed else 'did not exist'}")
 
 
+def set_suspended(wanted: Wanted, timeout_s: float, *, suspended: bool, as_json: bool) -> None:
+    """Suspend what a word or file means, or take that back; wait until no pod is left, or everything is there."""
+    stream = sys.stderr if as_json else sys.stdout
+
+    def tell(line: str) -> None:
+        print(line, file=stream, flush=True)
+
+    async def work(kube: Kube, namespace: str) -> View:
+        target, _ = await chosen(kube, namespace, wanted)
+        return await suspends.set_suspended(kube, target, tell, timeout_s, suspended=suspended)
+
+    try:
+        seen = reached(wanted.reached_by, work)
+    except KeyboardInterrupt:
+        complain("interrupted; what was asked for goes on", "rayfleet status says how it is")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if as_json:
+        print_json(seen.as_json())
+    else:
+        print(f"{seen.kind} {seen.key} is {'suspended' if seen.suspended else seen.state or 'ready'}")
+
+
 def status(wanted: Wanted, *, watch: bool, as_json: bool) -> None:
     """Print head, groups and conditions."""
 
@@ -154,6 +185,14 @@ def run_inside(wanted: Wanted, words: list[str]) -> NoReturn:
 def open_shell(wanted: Wanted) -> NoReturn:
     """Open a shell in the head's pod."""
     _in_head(wanted, ["/bin/bash"], terminal=True)
+
+
+def ask_autoscaler(wanted: Wanted, words: list[str]) -> NoReturn:
+    """Ask the record of the autoscaler beside a head with a command of ours, which is run there."""
+    target, found = reached(wanted.reached_by, lambda kube, namespace: _found(kube, namespace, wanted))
+    # Only a screen that is made anew wants a terminal: what one prints for programs would have other line ends.
+    live = words[0] == "top" and sys.stdin.isatty() and sys.stdout.isatty()
+    _become(kubectl.ask_command(target, kubectl.running_head(found), words, terminal=live))
 
 
 def submit(wanted: Wanted, words: list[str], *, no_wait: bool) -> NoReturn:

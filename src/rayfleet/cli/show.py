@@ -1,31 +1,30 @@
-"""`status`, `why`, `history` and `logs`: what is, and why; nothing here changes anything."""
+"""`status`, `why` and `history`: what is, and why; nothing here changes anything."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Callable
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rayfleet.cli.arguments import AsJson, Cluster, KubeContext, add, in_kubernetes
-from rayfleet.cli.terminal import fail, print_json, print_table
+from rayfleet.cli.arguments import AsJson, Cluster, KubeContext, Record, add, in_kubernetes, on_head
+from rayfleet.cli.terminal import fail, print_json, print_table, until_interrupted
 
 if TYPE_CHECKING:
     from rayfleet.launcher.home import Home
+    from rayfleet.reports.events import Event
 
 _REFRESH_S = 1.0
 
 
 def register(app: typer.Typer) -> None:
     """Add this file's commands to `app`."""
-    add(app, status)
-    add(app, why)
-    add(app, history)
-    add(app, logs)
+    add(app, status, cls=on_head(0))
+    add(app, why, cls=on_head(0, asks_autoscaler=True))
+    add(app, history, cls=on_head(0, asks_autoscaler=True, subjects=["export"]))
 
 
 def status(
@@ -49,12 +48,17 @@ def status(
 
         resources.status(Wanted(cluster, context), watch=watch, as_json=as_json)
         return
+    from rayfleet.cli.suspension import told
+    from rayfleet.launcher import suspension
     from rayfleet.launcher.known import choose
     from rayfleet.launcher.view import status_json, status_text
 
     home = choose(cluster)
-    if watch and as_json:
-        _until_interrupted(lambda: _forever(lambda: _print_each(status_json(home))))
+    resting = suspension.load(home)
+    if resting is not None:
+        told(home, resting, as_json=as_json)
+    elif watch and as_json:
+        until_interrupted(lambda: _forever(lambda: _print_each(status_json(home))))
     elif watch:
         _watch(home, status_text)
     elif as_json:
@@ -86,6 +90,8 @@ def why(
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="From a recorded tick or a scenario file; - reads it.")
     ] = None,
+    record: Record = None,
+    context: KubeContext = None,  # noqa: ARG001 - of clusters in Kubernetes, where the command is run
     as_json: AsJson = False,
 ) -> None:
     """Say why the cluster is as it is: a pool, a machine, a shape, a launch that did not happen, or everything.
@@ -100,6 +106,7 @@ def why(
       rayfleet why cpu16 --at 18:30               from the record
       rayfleet why --shape GPU=1 --file scenario.yaml
       rayfleet why upscaling_speed     what a reason's code means, and what to do about it
+      rayfleet why raycluster.yaml cpu4           asks the autoscaler beside the head
     """
     from rayfleet.cli.offline import name_of, text_of
     from rayfleet.launcher.asking import Asked, from_file, from_record
@@ -114,7 +121,7 @@ def why(
     if file is not None:
         told = from_file(text_of(file), name_of(file), asked)
     else:
-        told = from_record(_any_cluster(cluster), asked, tick, at)
+        told = from_record(recorded(cluster, record), asked, tick, at)
     if as_json:
         print_json(told.as_json(asked))
         return
@@ -132,6 +139,8 @@ def history(
     ] = "",
     hours: Annotated[float, typer.Option(min=0.01, help="export: the last hours of the record.")] = 24.0,
     write: Annotated[Path | None, typer.Option(help="export: to this file (.csv or .parquet).")] = None,
+    record: Record = None,
+    context: KubeContext = None,  # noqa: ARG001 - of clusters in Kubernetes, where the command is run
     as_json: AsJson = False,
 ) -> None:
     """Show what was launched, drained and released, when and why; the newest last.
@@ -143,11 +152,12 @@ def history(
       rayfleet history -n 100 --json
       rayfleet history --tick last > tick.json
       rayfleet history export > trace.csv
+      rayfleet history k8s:/team/demo  asks the autoscaler beside the head
     """
     from rayfleet.launcher.view import event_json, happenings, recorded_tick
 
     exports = (words or [])[:1] == ["export"]
-    home = _any_cluster(next(iter((words or [])[exports:]), None))
+    home = recorded(next(iter((words or [])[exports:]), None), record)
     if exports:
         from rayfleet.cli.simulate import export_record
 
@@ -160,59 +170,28 @@ def history(
     if as_json:
         print_json([event_json(event) for event in events])
         return
-    rows = [(_clock(event.at), event.kind, event.pool, event.text) for event in events]
+    rows = [event_row(event) for event in events]
     print_table(("TIME", "WHAT", "POOL", "HOW AND WHY"), rows, none="nothing has happened yet")
 
 
-def logs(
-    cluster: Cluster = None,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many lines from the end.")] = 100,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing what comes, until Ctrl-C.")] = False,
-    path: Annotated[bool, typer.Option("--path", help="Only print where the files are.")] = False,
-    node: Annotated[
-        str | None, typer.Option(help="Of a RayCluster: a pod. Default: its head's.", show_default=False)
-    ] = None,
-    container: Annotated[
-        str | None,
-        typer.Option(
-            "--container",
-            "-c",
-            help="Of a RayCluster: a container. Default: autoscaler, else Ray's.",
-            show_default=False,
-        ),
-    ] = None,
-    context: KubeContext = None,
-) -> None:
-    """Print the controller's log.
+def event_row(event: Event) -> tuple[str, str, str, str]:
+    """Return an event as a row: when, what, which pool, how and why."""
+    clock = time.strftime("%m-%d %H:%M:%S", time.localtime(event.at))
+    return clock, event.kind, event.pool, event.text
 
-    Examples:
-      rayfleet logs
-      rayfleet logs -f
-      rayfleet logs raycluster.yaml                        of the autoscaler beside the head
-      rayfleet logs raycluster.yaml --node demo-small-worker-x7k2p
-    """
-    if in_kubernetes(cluster, context):
-        from rayfleet.cli import resources
-        from rayfleet.launcher.kube.choose import Wanted
 
-        if path:
-            fail("--path is for clusters of this machine")
-        resources.logs(Wanted(cluster, context), resources.Part(node, container), lines, follow=follow)
-        return
-    if node is not None or container is not None:
-        fail("--node and --container are for clusters in Kubernetes", "rayfleet logs raycluster.yaml --node POD")
-    from rayfleet.launcher import logs as files
+def recorded(word: str | None, record: Path | None) -> Home:
+    """Return whose record is meant: the one in a folder, else a cluster's."""
+    from rayfleet.launcher.home import Home
 
-    home = _any_cluster(cluster)
-    if path:
-        print("\n".join(str(each) for each in files.paths(home)))
-        return
-    position = files.size(home)
-    last = files.tail(home, lines)
-    if follow:
-        _until_interrupted(lambda: _print_all(chain(last, files.new_lines(home, position))))
-    else:
-        _print_all(last)
+    if record is None:
+        return _any_cluster(word)
+    if word is not None:
+        fail(f"cluster {word} beside --record", "name one of them")
+    home = Home(record.absolute())
+    if not home.history.exists():
+        fail(f"there is no record in {record}", f"it would be {home.history.name}")
+    return home
 
 
 def _any_cluster(word: str | None) -> Home:
@@ -232,20 +211,25 @@ def _any_cluster(word: str | None) -> Home:
 
 def _watch(home: Home, text: Callable[[Home], str]) -> None:
     """Show `text` anew each second: in place on a terminal, else whenever it says something new."""
-    if not sys.stdout.isatty():
-        _until_interrupted(lambda: _print_news(lambda: text(home)))
-        return
+    if sys.stdout.isatty():
+        in_place(lambda: text(home))
+    else:
+        until_interrupted(lambda: _print_news(lambda: text(home)))
+
+
+def in_place(text: Callable[[], str]) -> None:
+    """Show `text` on the whole terminal, anew each second, until Ctrl-C."""
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
-    with Live(Text(text(home)), console=Console(), auto_refresh=False, screen=True) as live:
+    with Live(Text(text()), console=Console(), auto_refresh=False, screen=True) as live:
 
         def again() -> None:
             time.sleep(_REFRESH_S)
-            live.update(Text(text(home)), refresh=True)
+            live.update(Text(text()), refresh=True)
 
-        _until_interrupted(lambda: _forever(again))
+        until_interrupted(lambda: _forever(again))
 
 
 def _print_each(value: Any) -> None:
@@ -267,20 +251,3 @@ def _print_news(text: Callable[[], str]) -> None:
 def _forever(step: Callable[[], None]) -> None:
     while True:
         step()
-
-
-def _until_interrupted(watch: Callable[[], Any]) -> None:
-    """Run what a person ends with Ctrl-C, which is here the way to say: enough."""
-    try:
-        watch()
-    except KeyboardInterrupt:
-        return
-
-
-def _print_all(lines: Any) -> None:
-    for line in lines:
-        print(line, flush=True)
-
-
-def _clock(at: float) -> str:
-    return time.strftime("%m-%d %H:%M:%S", time.localtime(at))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn, TextIO
 
@@ -55,6 +55,14 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, none: 
     for number, row in enumerate((columns, *rows)):
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         print(f"{bold}{line}{plain}" if number == 0 else line)
+
+
+def until_interrupted(watch: Callable[[], Any]) -> None:
+    """Run what a person ends with Ctrl-C, which is here the way to say: enough."""
+    try:
+        watch()
+    except KeyboardInterrupt:
+        return
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, SkipValidation
 
+from rayfleet.config.alerting_form import AlertingForm, as_section
 from rayfleet.config.budget_form import DisruptionBudgetForm
 from rayfleet.config.fields import Amounts, Count, Flag, Labels, Measure, Name, Text, Whole, wrong
 from rayfleet.config.forms import Form
@@ -100,6 +101,13 @@ class DockerForm(Form):
     """Whether containers are started by podman."""
 
 
+class TypeOfferForm(OfferForm):
+    """One way of getting a machine of a type."""
+
+    max_usd_per_hour: Price | None = None
+    """The most that a spot machine may cost an hour; one for all spot offers of a type, the highest. null: no limit."""
+
+
 class NodeTypeForm(Form):
     """One entry of `available_node_types`. `offers` is rayfleet's own: zones, markets and prices."""
 
@@ -134,8 +142,9 @@ class NodeTypeForm(Form):
     boot_timeout_s: Measure | None = None
     """A machine that has not joined so many seconds after it appeared is given back; null: the cluster's
     `timeouts.boot_timeout_s`. rayfleet's own."""
-    offers: list[OfferForm] | None = Field(default=None, min_length=1)
-    """Zones, markets and prices of such machines; left out: one offer without a price. rayfleet's own."""
+    offers: list[TypeOfferForm] | None = Field(default=None, min_length=1)
+    """Zones, markets and prices of such machines; left out: what the place has, else one offer without a price.
+    rayfleet's own."""
     node_config: Raw = Field(default_factory=dict)
     """What the provider is told about the machine, in its own words."""
     docker: TypeDockerForm | None = None
@@ -177,17 +186,8 @@ class PrometheusForm(Form):
 
     enabled: Flag = True
     """Whether metrics are offered."""
-    port: Port = 44217
-    """Where."""
-
-
-class AlertingForm(Form):
-    """Where alerts go."""
-
-    enabled: Flag = True
-    """Whether alerts are sent."""
-    slack_webhook: Text | None = None
-    """Address that they are sent to."""
+    port: Port | None = None
+    """Where; without it 44217, as Ray's own autoscaler, and any free port where that one is taken."""
 
 
 class MonitoringForm(Form):
@@ -195,7 +195,7 @@ class MonitoringForm(Form):
 
     prometheus: PrometheusForm | None = None
     """The exporter of metrics."""
-    alerting: AlertingForm | None = None
+    alerting: Annotated[AlertingForm | None, BeforeValidator(as_section)] = None
     """Where alerts go."""
 
 
@@ -237,6 +237,9 @@ class ClusterForm(SharedForm):
     spot_spread_margin: Measure | None = None
     """Spot machines are spread over offers that cost at most this share more than the cheapest one; null: the cheapest
     only. rayfleet's own."""
+    refresh_prices: Flag = True
+    """Whether the controller asks the cloud for prices while it runs, where its provider can; else they are those of
+    the tables, and of `rayfleet prices --refresh`. rayfleet's own."""
     disruption_budgets: list[DisruptionBudgetForm] = Field(default_factory=list)
     """How many machines may be leaving voluntarily at a time, for which reasons and when. rayfleet's own."""
     max_age_s: Measure | None = None
@@ -262,7 +265,7 @@ class ClusterForm(SharedForm):
     autoscaling_config: AutoscalingForm = AutoscalingForm()
     """Limits in the short dialect."""
     monitoring_config: MonitoringForm = MonitoringForm()
-    """Metrics and alerts; not available in this version."""
+    """Metrics and alerts."""
     node_config: Raw = Field(default_factory=dict)
     """What the provider is told about every machine, in its own words."""
     head_node_config: Raw = Field(default_factory=dict)
@@ -314,4 +317,11 @@ PLACE_KEYS = (
 """Keys that mean something only to some places machines come from."""
 COMMAND_KEYS = tuple(key for key in PLACE_KEYS if key.endswith("_commands"))
 TYPE_PLACE_KEYS = ("node_config", "docker", "initialization_commands", "worker_setup_commands", "instance_type")
+NODE_KEYS = ("node_config", "head_node_config", "worker_node_config", "instance_type")
+"""Keys that say what a machine is, which is what a place's catalogue reads."""
+REMOTE_KEYS = (
+    *(key for key in PLACE_KEYS if key not in NODE_KEYS),
+    *(key for key in TYPE_PLACE_KEYS if key not in NODE_KEYS),
+)
+"""Keys that make a node of a machine elsewhere: whoever sets it up uses them, wherever it is."""
 FILE_KEYS = ("file_mounts", "cluster_synced_files", "file_mounts_sync_continuously", "rsync_exclude", "rsync_filter")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from rayfleet.config.alerting_form import alerting
 from rayfleet.config.budget_form import budget
+from rayfleet.config.cluster_catalogue import spot_from_offers
 from rayfleet.config.cluster_form import ClusterForm, NodeTypeForm, ShortTypeForm
 from rayfleet.config.cluster_spec import Bootstrap, Monitoring, TypeSetup
 from rayfleet.config.cluster_types import HEAD, NodeType, Types
 from rayfleet.config.policy_form import shared
+from rayfleet.config.spot_words import Spot, spot_of
 from rayfleet.config.standby_form import standby
 from rayfleet.model import DEFAULT_OFFERS, FrozenMap, Market, Offer, Policy, Pool, Resources, Timeouts
 
@@ -30,7 +33,7 @@ def policy(form: ClusterForm, types: Types, *, short: bool, here: bool, boot_tim
     uncapped = short or "max_workers" in given
     return Policy(
         pools=tuple(_pool(form, kind, here=here) for kind in types.types if has_workers(kind)),
-        head=_head(types),
+        head=_head(form, types),
         max_workers=RAY_MAX_WORKERS if most is None and not uncapped else most,
         idle_timeout_s=_limit(form, "idle_timeout_minutes", RAY_IDLE_MINUTES) * SECONDS,
         upscaling_speed=_limit(form, "upscaling_speed", RAY_UPSCALING_SPEED),
@@ -90,11 +93,12 @@ def _resources(form: NodeTypeForm, default: Resources) -> Resources:
     return default if form.resources is None else Resources.of(form.resources)
 
 
-def _head(types: Types) -> Pool:
+def _head(form: ClusterForm, types: Types) -> Pool:
     kind = types.head
     if kind is None:
         return Pool(_added_head(types), Resources(), max_workers=1)
-    return Pool(kind.name, _resources(kind.form, Resources()), FrozenMap(kind.form.labels), max_workers=1)
+    resources = _resources(kind.form, Resources())
+    return Pool(kind.name, resources, FrozenMap(kind.form.labels), max_workers=1, offers=_offers(form, kind))
 
 
 def _added_head(types: Types) -> str:
@@ -105,27 +109,19 @@ def _added_head(types: Types) -> str:
 
 def _offers(form: ClusterForm, kind: NodeType) -> tuple[Offer, ...]:
     if kind.form.offers is not None:
-        return tuple(Offer(**offer.model_dump()) for offer in kind.form.offers)
-    return (Offer(market=Market.SPOT),) if _spot(form, kind)[0] else DEFAULT_OFFERS
+        return tuple(Offer(**offer.model_dump(exclude={"max_usd_per_hour"})) for offer in kind.form.offers)
+    return (Offer(market=Market.SPOT),) if _spot(form, kind).wanted else DEFAULT_OFFERS
 
 
-def _spot(form: ClusterForm, kind: NodeType) -> tuple[bool, float | None]:
+def _spot(form: ClusterForm, kind: NodeType) -> Spot:
     """Return whether a type is bought as spot, and the most that it may cost an hour."""
     own = kind.form
+    if own.offers is not None:
+        found = spot_from_offers(kind)
+        return found if found.max_usd_per_hour is not None else spot_of(_node_config(form, kind))
     if isinstance(own, ShortTypeForm) and own.use_spot:
-        return True, own.spot_price
-    options = _node_config(form, kind).get("InstanceMarketOptions")
-    if not isinstance(options, dict) or options.get("MarketType") != "spot":
-        return False, None
-    limit = options.get("SpotOptions")
-    return True, _price(limit.get("MaxPrice")) if isinstance(limit, dict) else None
-
-
-def _price(value: Any) -> float | None:
-    try:
-        return None if value is None else float(value)
-    except (TypeError, ValueError):
-        return None
+        return Spot(wanted=True, max_usd_per_hour=own.spot_price)
+    return spot_of(_node_config(form, kind))
 
 
 def _node_config(form: ClusterForm, kind: NodeType) -> dict[str, Any]:
@@ -147,7 +143,7 @@ def _setup(form: ClusterForm, kind: NodeType) -> TypeSetup:
     own = kind.form
     return TypeSetup(
         instance_type=kind.instance_type,
-        spot_max_usd_per_hour=_spot(form, kind)[1],
+        spot_max_usd_per_hour=_spot(form, kind).max_usd_per_hour,
         node_config=_node_config(form, kind),
         docker=own.docker.model_dump(exclude_none=True) if own.docker else {},
         initialization_commands=tuple(own.initialization_commands),
@@ -169,6 +165,7 @@ def monitoring(form: ClusterForm) -> Monitoring:
     """Return where metrics and alerts go."""
     exporter, alerts = form.monitoring_config.prometheus, form.monitoring_config.alerting
     return Monitoring(
+        prometheus=exporter.enabled if exporter else True,
         prometheus_port=exporter.port if exporter and exporter.enabled else None,
-        slack_webhook=alerts.slack_webhook if alerts and alerts.enabled else None,
+        alerting=alerting(alerts),
     )

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, Final
 
+from rayfleet.config.alerting import Alerting
+from rayfleet.config.budget_form import budget_to_json
 from rayfleet.config.cluster_spec import ClusterSpec, TypeSetup
 from rayfleet.config.policy_form import SharedForm, shared_to_json
 from rayfleet.model import Offer, Policy, Pool
 
 Json = dict[str, Any]
+
+_SECRET: Final = re.compile(r"password|passwd|secret|accesskey|apikey|privatekey|credentials?$|token$")
+"""In names of keys, without their case and `_` or `-`: what people print must not hold the keys to their account."""
 
 
 def show(spec: ClusterSpec) -> Json:
@@ -17,7 +24,10 @@ def show(spec: ClusterSpec) -> Json:
     settings = spec.provider_settings
     return {
         "cluster_name": spec.name,
-        "provider": {"type": spec.provider, **(settings.model_dump(mode="json") if settings is not None else {})},
+        "provider": {
+            "type": spec.provider,
+            **(_without_secrets(settings.model_dump(mode="json")) if settings is not None else {}),
+        },
         "policy": _policy(spec.policy),
         "types": {name: _filled(_setup(setup)) for name, setup in spec.types.items()},
         "bootstrap": _filled(
@@ -28,9 +38,22 @@ def show(spec: ClusterSpec) -> Json:
                 "files": dict(spec.bootstrap.files),
             }
         ),
-        "monitoring": {"prometheus_port": spec.monitoring.prometheus_port},
+        "refresh_prices": spec.refresh_prices,
+        "monitoring": {
+            "prometheus": spec.monitoring.prometheus,
+            "prometheus_port": spec.monitoring.prometheus_port,
+            "alerting": _alerting(spec.monitoring.alerting),
+        },
         "notes": [note.as_json() for note in spec.notes],
     }
+
+
+def _alerting(told: Alerting | None) -> Json | None:
+    """Return who is told of what; their addresses are secrets."""
+    if told is None:
+        return None
+    rules = {rule: asdict(threshold) for rule, threshold in told.thresholds.items()}
+    return {"receivers": list(told.labels), "repeat_minutes": told.repeat_s / 60, "rules": rules}
 
 
 def _policy(policy: Policy) -> Json:
@@ -40,6 +63,7 @@ def _policy(policy: Policy) -> Json:
         **{name: getattr(policy, name) for name in plain},
         **shared,
         **shared_to_json(policy),
+        "disruption_budgets": [budget_to_json(budget) for budget in policy.disruption_budgets],
         "timeouts": asdict(policy.timeouts),
         "head": _pool(policy.head) if policy.head else None,
         "pools": [_pool(pool) for pool in policy.pools],
@@ -52,6 +76,7 @@ def _pool(pool: Pool) -> Json:
     return row | {
         "resources": pool.resources.amounts(),
         "labels": dict(pool.labels),
+        "standby": asdict(pool.standby) if pool.standby else None,
         "offers": [_offer(offer) for offer in pool.offers],
     }
 
@@ -63,7 +88,7 @@ def _offer(offer: Offer) -> Json:
 
 
 def _setup(setup: TypeSetup) -> Json:
-    return {f.name: getattr(setup, f.name) for f in fields(TypeSetup)}
+    return {f.name: _without_secrets(getattr(setup, f.name)) for f in fields(TypeSetup)}
 
 
 def _filled(values: Json) -> Json:
@@ -73,3 +98,17 @@ def _filled(values: Json) -> Json:
 def _redacted(auth: Any) -> Json:
     """Return `auth` as the file has it: paths of keys are no secrets, but a proxy command may hold one."""
     return {key: "..." if key == "ssh_proxy_command" else value for key, value in auth.items()}
+
+
+def _without_secrets(value: Any) -> Any:
+    """Return a section without the texts under keys that sound like a secret; that there is one can still be seen."""
+    if isinstance(value, Mapping):
+        return {key: _masked(key, each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_secrets(each) for each in value]
+    return value
+
+
+def _masked(key: object, value: Any) -> Any:
+    plain = re.sub(r"[_-]", "", str(key)).lower()
+    return "..." if value and isinstance(value, str) and _SECRET.search(plain) else _without_secrets(value)

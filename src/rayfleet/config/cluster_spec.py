@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from rayfleet.config.alerting import Alerting
 from rayfleet.config.problems import Problem
-from rayfleet.model import FrozenMap, Policy
-
-PROMETHEUS_PORT = 44217
+from rayfleet.model import FrozenMap, Offer, Policy, Resources
 
 
 class SettingsKind(Protocol):
@@ -21,8 +20,26 @@ class SettingsKind(Protocol):
 
         A class attribute `uses` may name the keys of the file outside `provider:` that the kind takes notice of. A
         static method `remarks(pools)` may yield (pool, resource, text) for what is odd about pools at this place.
-        The kind itself may have `standby`, the ways (`StandbyMode`) in which its machines can wait on standby.
+        The kind itself may have `standby`, the ways (`StandbyMode`) in which its machines can wait on standby, and
+        `catalogue`, what is known of the machines that one can ask for; and `remote`, whether they are other computers,
+        which somebody sets up as the file says.
         """
+        ...
+
+
+class Catalogue(Protocol):
+    """What this room asks a kind's catalogue (`contracts.Catalogue` is one); a `TypeSetup` says which machine."""
+
+    def instance_type(self, settings: Any, config: Any) -> str:
+        """Return the name of the kind of machine, the place's default included."""
+        ...
+
+    def resources(self, settings: Any, config: Any) -> Resources | None:
+        """Return what Ray would count on such a machine; None when it is not known."""
+        ...
+
+    def offers(self, settings: Any, config: Any) -> tuple[Offer, ...]:
+        """Return the ways of getting one, priced where known."""
         ...
 
 
@@ -34,6 +51,8 @@ class TypeSetup:
     """What the place of a pool's machines needs to know beyond the Policy.
 
     `node_config` is the place's own; `spot_max_usd_per_hour` the most that a spot machine may cost, None: no limit.
+    `machine`: the kind of machine that comes of it, "" where the place has no catalogue. `filled`: the resources that
+    are not the file's but the machine's.
     """
 
     instance_type: str | None = None
@@ -42,6 +61,8 @@ class TypeSetup:
     docker: Mapping[str, Any] = field(default_factory=dict)
     initialization_commands: tuple[str, ...] = ()
     setup_commands: tuple[str, ...] = ()
+    machine: str = ""
+    filled: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +87,14 @@ class Bootstrap:
 
 @dataclass(frozen=True, slots=True)
 class Monitoring:
-    """Metrics and alerts. `prometheus_port` None: no exporter."""
+    """Metrics and alerts.
 
+    `prometheus`: metrics are offered. `prometheus_port` None: the usual, or any. `alerting` None: nobody is told.
+    """
+
+    prometheus: bool = True
     prometheus_port: int | None = None
-    slack_webhook: str | None = None
+    alerting: Alerting | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +102,8 @@ class ClusterSpec:
     """One cluster, as its file describes it.
 
     `provider` is the type of the place, `provider_settings` a validated instance of its kind's settings; None: that
-    kind is not installed. `notes` are what a user should know although nothing is wrong. `raw` is the file's content.
+    kind is not installed. `refresh_prices`: its controller asks the place for prices. `notes` are what a user
+    should know although nothing is wrong. `raw` is the file's content.
     """
 
     name: str
@@ -87,5 +113,6 @@ class ClusterSpec:
     types: FrozenMap[TypeSetup] = FrozenMap()
     bootstrap: Bootstrap = Bootstrap()
     monitoring: Monitoring = Monitoring()
+    refresh_prices: bool = True
     notes: tuple[Problem, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)

@@ -9,10 +9,13 @@ from typing import Any
 from rayfleet.config.cluster_form import SHORT_KEYS, NodeTypeForm, ShortTypeForm
 from rayfleet.config.document import Document
 from rayfleet.config.forms import validate
+from rayfleet.config.legacy_files import mixed, several_kinds
 from rayfleet.config.problems import Path, Problem, did_you_mean, shown
 
 HEAD = "head"
 WORKER = "worker"
+_TYPE_KEYS = ("available_node_types", "head_node_type", "head_node", "worker_nodes", "worker_node_types")
+"""Keys of a file that say what machines there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,18 @@ def node_types(document: Document) -> Types:
     return found
 
 
+def default_types(document: Document) -> Types | None:
+    """Return the types of a file that names a cloud and nothing else, as Ray's smallest examples do; None: it does."""
+    if any(key in document.value for key in _TYPE_KEYS):
+        return None
+    names = (f"ray.{HEAD}.default", f"ray.{WORKER}.default")
+    kinds = [
+        NodeType(name, NodeTypeForm(), ("available_node_types", name), head=name == names[0], listed=True)
+        for name in names
+    ]
+    return Types(kinds, [], [], [])
+
+
 def _add(found: Types, document: Document, path: Path, form: type[NodeTypeForm], name: str, **flags: bool) -> None:
     """Validate the type at `path`; problems are kept, a type without its form is left out."""
     read, problems = validate(form, document, path, empty=True)
@@ -89,6 +104,8 @@ def _older(found: Types, document: Document) -> None:
                 _add(found, document, path, ShortTypeForm, name, head=key == "head_node")
             elif row:
                 found.types.append(_legacy(name, row, path, value if key == "worker_nodes" else {}))
+                found.problems += mixed(document, path, name, row)
+    found.problems += several_kinds(document)
 
 
 def is_short_dialect(document: Document) -> bool:

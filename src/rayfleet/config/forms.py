@@ -79,6 +79,8 @@ def _problem(form: type[BaseModel], document: Document, base: Path, error: Error
             return document.problem(path, "is required", _misspelt(known, form, inside))
         case "rayfleet":
             message, hint = error["ctx"]["message"], error["ctx"]["hint"]
+        case "value_error":
+            message, hint = str(error["ctx"]["error"]), ""
         case "enum" | "literal_error":
             message, hint = _message(error, value), did_you_mean(value, _QUOTED.findall(error["ctx"]["expected"]))
         case _:

@@ -47,7 +47,9 @@ def _schema(form: type[BaseModel], title: str) -> dict[str, Any]:
 
 def _describe(section: dict[str, Any], form: type[BaseModel]) -> None:
     """Write below every key of a section what its form says about it."""
-    for key, text in (SCENARIO_TEXTS.get(form.__name__, {}) | field_texts(_TOLD_ELSEWHERE.get(form, form))).items():
+    for name, text in (SCENARIO_TEXTS.get(form.__name__, {}) | field_texts(_TOLD_ELSEWHERE.get(form, form))).items():
+        field = form.model_fields.get(name)
+        key = (field.alias if field else None) or name  # a key may be a word that Python keeps for itself
         if key in section["properties"]:
             section["properties"][key]["description"] = text
 

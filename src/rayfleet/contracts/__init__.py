@@ -1,5 +1,6 @@
 """The edges of the system as Protocols, each with its errors in the same file."""
 
+from rayfleet.contracts.catalogue import Catalogue, Fetched, FetchedPrice, Price, PriceQuestion, TypeConfig
 from rayfleet.contracts.clock import Clock
 from rayfleet.contracts.drivers import Attachment, Drivers
 from rayfleet.contracts.engine import (
@@ -14,9 +15,12 @@ from rayfleet.contracts.engine import (
     StartScript,
     fingerprint,
 )
+from rayfleet.contracts.hosts import HostCheck, HostFinding, KeepsHosts, Preflight, SilentHost
 from rayfleet.contracts.jobs import Job, Jobs, JobStatus, JobsUnavailable
 from rayfleet.contracts.ledger import Ledger, LedgerError, LedgerUnavailable, Record
+from rayfleet.contracts.login import Login
 from rayfleet.contracts.provider import (
+    SET_UP_TIMEOUT_S,
     Denied,
     Flaky,
     Gone,
@@ -24,6 +28,7 @@ from rayfleet.contracts.provider import (
     LaunchRequest,
     Machine,
     MachineState,
+    Notices,
     OutOfStock,
     Provider,
     ProviderContext,
@@ -31,11 +36,15 @@ from rayfleet.contracts.provider import (
     ProviderKind,
     QuotaReached,
     StandbyProvider,
+    Tidies,
 )
 from rayfleet.contracts.sink import Sink
+from rayfleet.contracts.state import State, StateUnavailable
 
 __all__ = [
+    "SET_UP_TIMEOUT_S",
     "Attachment",
+    "Catalogue",
     "Clock",
     "Denied",
     "DrainRefused",
@@ -45,21 +54,31 @@ __all__ = [
     "EngineError",
     "EngineRefuses",
     "EngineView",
+    "Fetched",
+    "FetchedPrice",
     "Flaky",
     "Gone",
+    "HostCheck",
+    "HostFinding",
     "Job",
     "JobStatus",
     "Jobs",
     "JobsUnavailable",
+    "KeepsHosts",
     "KeepsStandby",
     "LaunchRequest",
     "Ledger",
     "LedgerError",
     "LedgerUnavailable",
+    "Login",
     "Machine",
     "MachineState",
     "Node",
+    "Notices",
     "OutOfStock",
+    "Preflight",
+    "Price",
+    "PriceQuestion",
     "Provider",
     "ProviderContext",
     "ProviderError",
@@ -67,8 +86,13 @@ __all__ = [
     "QuotaReached",
     "Record",
     "Resizable",
+    "SilentHost",
     "Sink",
     "StandbyProvider",
     "StartScript",
+    "State",
+    "StateUnavailable",
+    "Tidies",
+    "TypeConfig",
     "fingerprint",
 ]

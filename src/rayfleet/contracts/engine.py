@@ -39,7 +39,8 @@ class Node:
 
     `id` is the engine's own; `instance_id` the provider's machine id that the node was started
     with ("" for a node that somebody else started). `state` is ALIVE, DRAINING or DEAD. `idle_s` is 0
-    for a node in use. `activity`: what keeps it busy, for people.
+    for a node in use. `activity`: what keeps it busy, for people. `leaves_at`: when whoever drains it takes it away, in
+    seconds since the epoch; only while it is drained by somebody else.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Node:
     activity: tuple[str, ...] = ()
     head: bool = False
     address: str = ""
+    leaves_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

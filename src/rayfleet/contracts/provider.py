@@ -12,14 +12,20 @@ Each error names what the caller should do.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from rayfleet.contracts.catalogue import Catalogue, Fetched, PriceQuestion, TypeConfig
 from rayfleet.contracts.engine import StartScript
+from rayfleet.contracts.hosts import Preflight
+from rayfleet.contracts.login import Login
 from rayfleet.model import OfferKey, Pool, StandbyMode, Trouble
 from rayfleet.model.word import Word
+
+SET_UP_TIMEOUT_S: Final = 900.0
+"""For `ProviderKind.boot_timeout_s` of machines elsewhere: set-up commands count, and may install much."""
 
 
 class MachineState(Word):
@@ -42,7 +48,8 @@ class Machine:
 
     `id` is the provider's own and becomes RAY_CLOUD_INSTANCE_ID of its node. `batch` is the token
     of the launch that made it, "" where the place offers no tags. `launched_at`, `interrupt_at`:
-    seconds since the epoch; `address`: how other machines reach it, "" when not known yet. `trouble`: what a machine
+    seconds since the epoch; `address`: how other machines reach it, "" when not known yet; `public_address`: how it is
+    reached from elsewhere, "" where it has none. `trouble`: what a machine
     that is STARTING waits for (stock, a quota), or why it is FAILED, where the place tells; `message`: its own words.
     `replica`: what the hosts of one multi-host replica have in common, at a place that makes replicas and has no tags.
     """
@@ -58,6 +65,7 @@ class Machine:
     message: str = ""
     trouble: Trouble | None = None
     replica: str = ""
+    public_address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +211,29 @@ class KeepsStandby(Protocol):
         ...
 
 
+class Tidies(Protocol):
+    """An ability that a provider may have: it makes things for its launches which no machine takes with it.
+
+    Its kind says so (`ProviderKind.tidies`).
+    """
+
+    async def leftovers(self) -> tuple[str, ...]:
+        """Return what there is of this cluster's, by name.
+
+        Raises:
+            Flaky, Denied.
+        """
+        ...
+
+    async def tidy(self) -> tuple[str, ...]:
+        """Remove it all, when no machine of the cluster is left; return what that was. Idempotent.
+
+        Raises:
+            Flaky, Denied.
+        """
+        ...
+
+
 class StandbyProvider(Provider, KeepsStandby, Protocol):
     """A provider with that ability."""
 
@@ -212,13 +243,30 @@ class ProviderContext:
     """What a provider is built from.
 
     `settings` is a validated instance of the kind's `settings` model; `state_dir` is the cluster's own
-    folder for durable files; `start_script(pool, head)` says what a machine of that pool runs.
+    folder for durable files; `start_script(pool, head)` says what a machine of that pool runs (an empty `argv`:
+    nothing, somebody comes over SSH and starts it). `types`: the file's own words about each pool's machines, by pool,
+    the head's among them. `login`: who will log in to them.
     """
 
     cluster: str
     state_dir: Path
     settings: Any
     start_script: Callable[[Pool, bool], StartScript]
+    types: Mapping[str, TypeConfig] = field(default_factory=dict)
+    login: Login = Login()
+
+
+@dataclass(frozen=True, slots=True)
+class Notices:
+    """How a spot machine asks, of the metadata service at `url`, whether it will be taken away.
+
+    `program`: Python text, of the standard library alone, which defines `left_s(ask, url)`: the seconds that are left,
+    or None. `ask(url, headers, method="GET")` returns the body of an answer, "" where there is nothing (404), and
+    raises OSError when there is no answer.
+    """
+
+    program: str
+    url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +279,17 @@ class ProviderKind:
     `build` makes a provider; it does no I/O that can fail for reasons of the place. `standby`: in which ways its
     machines can wait; when not empty, what `build` makes is a `StandbyProvider`.
     `boot_timeout_s`: how long machines there may boot, where the file does not say; None: as long as anywhere.
+    `remote`: machines are other computers, each with an address and an SSH server; the controller runs on their head.
+    `keeps_hosts`: they are not made for us and go on after their release, so that they have to be left tidy, and
+    user-data does not exist. `catalogue`: what is known of the machines one can ask for; None: nothing. `user_data`:
+    new machines can be given a start script; where not, they are always prepared over SSH. `own_login`: returns how the
+    machine at an address is logged in to (settings, the cluster's login, address), where that may differ. `prices`:
+    asks the cloud for the prices of today (settings, question) and raises a `ProviderError` where it does not tell, or
+    may not; None: there is nobody to ask. `preflight`:
+    looks at every host before a cluster takes it, and changes nothing; None: machines are made for us.
+    `passed_over`: reads, from the cluster's folder, which hosts the newest launches could not take, and why.
+    `notices`: how a spot machine there learns that it will be taken away (settings); None: in no way. `tidies`: what
+    `build` makes also is a `Tidies`.
     """
 
     name: str
@@ -238,3 +297,13 @@ class ProviderKind:
     build: Callable[[ProviderContext], Provider]
     standby: tuple[StandbyMode, ...] = ()
     boot_timeout_s: float | None = None
+    remote: bool = False
+    keeps_hosts: bool = False
+    catalogue: Catalogue | None = None
+    user_data: bool = True
+    own_login: Callable[[Any, Login, str], Login] | None = None
+    prices: Callable[[Any, PriceQuestion], Awaitable[Fetched]] | None = None
+    preflight: Preflight | None = None
+    passed_over: Callable[[Path], Mapping[str, str]] | None = None
+    notices: Callable[[Any], Notices] | None = None
+    tidies: bool = False

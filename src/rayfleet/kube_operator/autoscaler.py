@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 import signal
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, cast
@@ -21,16 +21,17 @@ from rayfleet.config.rayio.growth import ANNOTATION, Growth, growth_of
 from rayfleet.config.rayio.policy import PROVIDER, policy_of
 from rayfleet.config.rayio.raycluster import RayClusterSpec
 from rayfleet.contracts import Resizable
-from rayfleet.engines.ray.settings import Ports, RaySettings
+from rayfleet.engines.ray.settings import Ports, RaySettings, own_address
 from rayfleet.kube_operator.growing.engine import GrowingEngine
 from rayfleet.kube_operator.idleness import follow_use
 from rayfleet.loop import Parts, Reconciler
 from rayfleet.model import Policy
 from rayfleet.providers.kuberay import KubeRayProvider, Settings
+from rayfleet.reports.metrics.endpoint import offering
 from rayfleet.wire.kube.errors import KubeError
 from rayfleet.wire.kube.kube import Kube
 from rayfleet.wire.kube.objects import RAY_CLUSTER, Key, Object, annotations_of
-from rayfleet.wiring import Assembly, build, drivers
+from rayfleet.wiring import Assembly, Exporter, build, drivers
 
 log = structlog.get_logger()
 
@@ -38,6 +39,7 @@ POLICY_EVERY_S: Final = 5.0
 AGAIN_S: Final = 5.0
 """How long after a failure it is started anew."""
 GCS_PORT: Final = 6379
+ALL_ADDRESSES: Final = "0.0.0.0"  # noqa: S104 - of the pod: who scrapes is elsewhere
 STATE_FOLDER: Final = "rayfleet"
 _LOGS: Final = "session_latest/logs"
 
@@ -107,10 +109,10 @@ async def _scale(kube: Kube, cluster: Key, ray: RaySettings, policy: Policy, sto
     built, attached = build(_spec(cluster, policy), Path(ray.folder), ray), drivers(ray)
     engine = growing_engine(kube, built.parts)
     parts = replace(built.parts, engine=engine)
-    assembly = Assembly(Reconciler(parts), parts)
+    assembly = Assembly(Reconciler(parts), parts, built.exporter)
     log.info("autoscaler_started", cluster=str(cluster), groups=[pool.name for pool in policy.pools])
     try:
-        async with asyncio.TaskGroup() as tasks:
+        async with offered(built.exporter), asyncio.TaskGroup() as tasks:
             following = [
                 tasks.create_task(follow_policy(kube, cluster, assembly.reconciler, engine)),
                 tasks.create_task(follow_use(kube, cluster, attached, asyncio.get_running_loop().time)),
@@ -121,6 +123,18 @@ async def _scale(kube: Kube, cluster: Key, ray: RaySettings, policy: Policy, sto
     finally:
         await attached.close()
         await assembly.close()
+
+
+@contextlib.asynccontextmanager
+async def offered(exporter: Exporter | None) -> AsyncIterator[None]:
+    """Offer the figures on all addresses of the pod, and have Ray's service discovery list the pod's own."""
+    if exporter is None:
+        yield
+        return
+    async with offering(exporter.metrics.registry, ALL_ADDRESSES, exporter.port) as endpoint:
+        if endpoint is not None:
+            exporter.announce(f"{own_address()}:{endpoint.port}")
+        yield
 
 
 async def _pause(stop: asyncio.Event) -> None:
@@ -192,6 +206,7 @@ def ray_settings(cluster: Key, head: Head, spec: RayClusterSpec, folder: Path) -
     if head.token:
         settings.token_path.touch(mode=0o600)
         settings.token_path.write_text(head.token, encoding="utf-8")
+    settings.save()  # for commands of ours that are run beside the head, to look into Ray
     if head.shared:
         settings.head_path.write_text(json.dumps({"logs_dir": str(Path(head.shared) / _LOGS)}), encoding="utf-8")
     return settings

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,8 @@ from rayfleet.kube_operator.runtime.operator import Edges, Operator
 from rayfleet.kube_operator.runtime.tally import Tally
 from rayfleet.kube_operator.settings import Autoscaling, OperatorSettings
 from rayfleet.loop.clock import SystemClock
+from rayfleet.reports import log_lines
+from rayfleet.reports.log_lines import LogFormat
 from rayfleet.wire.kube.client import KubeClient, find_config
 from rayfleet.wire.kube.election import Candidate, stand
 from rayfleet.wire.kube.objects import Key
@@ -119,7 +122,12 @@ async def _operate(started: Started) -> None:
     try:
         async with AsyncExitStack() as open_:
             if started.listen:
-                told = answering(started.listen, tally.registry, lambda: all(one.ready for one in at_work))
+                told = answering(
+                    started.listen,
+                    tally.registry,
+                    lambda: all(one.ready for one in at_work),
+                    lambda: chain.from_iterable(one.fleet.figures() for one in at_work),
+                )
                 await open_.enter_async_context(told)
             await _until_told(asyncio.ensure_future(stand(kube, candidate, operate)))
     finally:
@@ -138,7 +146,11 @@ async def _until_told(running: asyncio.Future[None]) -> None:
 
 
 def _log_lines() -> None:
-    """Log to standard output, where `kubectl logs` finds it."""
+    """Log to standard output, where `kubectl logs` finds it; as JSON where RAYFLEET_LOG_FORMAT says so."""
+    if log_lines.wanted() is LogFormat.JSON:
+        log_lines.json_lines([logging.StreamHandler(sys.stdout)])
+        logging.getLogger("httpx2").setLevel(logging.WARNING)
+        return
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     structlog.configure(

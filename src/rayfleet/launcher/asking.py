@@ -6,14 +6,16 @@ import json
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from rayfleet.config import load_report, load_scenario
+from rayfleet.config import ConfigInvalid, load_report, load_scenario
 from rayfleet.launcher import view
 from rayfleet.launcher.errors import LauncherError
 from rayfleet.launcher.home import Home
+from rayfleet.launcher.prices import PriceRow, price_rows
+from rayfleet.launcher.spec import stored
 from rayfleet.model import LabelSelector, TickReport
 from rayfleet.planner import plan
 from rayfleet.planner.whynot import Question, why_not
@@ -67,15 +69,17 @@ def _selectors(words: Sequence[str]) -> tuple[LabelSelector, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An answer: of which tick, in lines for people, and what `--json` adds."""
+    """An answer: of which tick, in lines for people, what `--json` adds, and whose prices it was made with."""
 
     report: TickReport
     lines: list[str]
     launch: dict[str, Any] | None = None
+    prices: tuple[PriceRow, ...] = ()
 
     def as_json(self, asked: Asked) -> dict[str, Any]:
         """Return it for programs."""
         told = {"subject": asked.subject, "tick": self.report.tick, "at": self.report.snapshot.now, "lines": self.lines}
+        told |= {"prices": [row.as_json() for row in self.prices]} if self.prices else {}
         return told if self.launch is None else {**told, "pool": asked.pool, "launch": self.launch}
 
 
@@ -111,7 +115,29 @@ def from_record(home: Home, asked: Asked, tick: str = "", at: str = "") -> Told:
     else:
         report = view.recorded_report(home, tick)
     lately = reader.events(limit=_LATELY, about=asked.pool or asked.subject, until=report.snapshot.now)
-    return answer(report, asked, lately)
+    told = answer(report, asked, lately)
+    prices = () if tick or at else _prices(home, asked)
+    return replace(told, prices=prices, lines=[*told.lines, *_price_lines(prices)])
+
+
+def _prices(home: Home, asked: Asked) -> tuple[PriceRow, ...]:
+    """Return who says what the offers cost that are asked about: of a pool, or with a shape of all of them.
+
+    The record has prices without their source; it is that of now.
+    """
+    try:
+        rows = price_rows(stored(home))
+    except (ConfigInvalid, LauncherError):
+        return ()  # the answer does not hang on it
+    pool = asked.pool or ("" if asked.question else asked.subject)
+    meant = [row for row in rows if not row.head and (row.pool == pool or (asked.question and not pool))]
+    return tuple(row for row in meant if row.as_of)
+
+
+def _price_lines(rows: Sequence[PriceRow]) -> list[str]:
+    """Return a line for each pool and market: its zones have one price."""
+    said = {(row.pool, str(row.offer.market)): f"{row.source}, {row.as_of}" for row in rows}
+    return [f"  price of {pool} {market}: {source}" for (pool, market), source in said.items()]
 
 
 def _report_at(reader: HistoryReader, at: float) -> TickReport:
@@ -147,8 +173,10 @@ def _is_report(text: str) -> bool:
     return isinstance(value, dict) and "snapshot" in value
 
 
-def moment(text: str, now: float) -> float:
+def moment(text: str, now: float, option: str = "--at") -> float:
     """Read a moment: `18:30`, `2026-11-22 18:30:05`, or `10m` ago; in seconds since the epoch, local time.
+
+    `option`: whose value it is.
 
     Raises:
         LauncherError: it is none of these.
@@ -164,8 +192,8 @@ def moment(text: str, now: float) -> float:
         today = datetime.fromtimestamp(now).astimezone()
         then = today.replace(hour=hour, minute=minute, second=second, microsecond=0)
     except ValueError:
-        hint = "for example --at 18:30, --at '2026-11-22 18:30:05' or --at 10m (ago)"
-        raise LauncherError(f"--at {text!r} is no moment", hint) from None
+        hint = f"for example {option} 18:30, {option} '2026-11-22 18:30:05' or {option} 10m (ago)"
+        raise LauncherError(f"{option} {text!r} is no moment", hint) from None
     return (then if then.timestamp() <= now else then - timedelta(days=1)).timestamp()
 
 

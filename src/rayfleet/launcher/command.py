@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from rayfleet.launcher import lease, orders, view
+from rayfleet.launcher import lease, orders, suspension, view
 from rayfleet.launcher.errors import NotRunning, TookTooLong
 from rayfleet.launcher.home import Home
 from rayfleet.launcher.orders import Author
@@ -122,6 +122,7 @@ def _author(why: str) -> Author:
 def _standing(home: Home) -> TickReport:
     """Return the newest report of the cluster, which must have a controller: without one no order is ever answered."""
     if lease.controller(home) is None:
+        suspension.refuse(home)
         state = "has no controller" if home.is_up else "is down"
         raise NotRunning(f"cluster {home.name} {state}", f"rayfleet up {home.name}")
     return view.latest(home)

@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -30,16 +31,21 @@ from rayfleet.launcher import lease, logs
 from rayfleet.launcher.daemon import FOREGROUND, OWNER
 from rayfleet.launcher.errors import LauncherError
 from rayfleet.launcher.home import Home
+from rayfleet.launcher.metrics import offered
 from rayfleet.launcher.orders import Author, shutdown
-from rayfleet.launcher.spec import assemble
+from rayfleet.launcher.price_watch import INTERVALS, Intervals, PriceWatch
+from rayfleet.launcher.spec import assemble, stored
 from rayfleet.launcher.traces import end_leftovers, remove_traces
+from rayfleet.loop.watch import kept_up
 from rayfleet.providers.process import procfs
 from rayfleet.providers.process.procfs import ProcessKey
-from rayfleet.wiring import Assembly
+from rayfleet.wiring import Assembly, registry
 
 log = structlog.get_logger("rayfleet.controller")
 
 EXIT_REFUSED: Final = 2
+PRICES_AGAIN_S: Final = 3600.0
+"""After an answer about prices that nobody expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +78,13 @@ def main(arguments: list[str]) -> int:
 
 async def _control(home: Home, task: Task) -> int:
     assembly = assemble(home)
-    controller = _Controller(assembly, task)
+    controller = Controller(assembly, task)
     controller.listen()
+    controller.keep_prices(home)
     log.info("controller_started", cluster=home.name)
     try:
-        await assembly.reconciler.run(controller.stop)
+        async with offered(home, assembly.exporter):
+            await assembly.reconciler.run(controller.stop)
     finally:
         controller.close()
         await assembly.close()
@@ -88,7 +96,7 @@ async def _control(home: Home, task: Task) -> int:
     return 0
 
 
-class _Controller:
+class Controller:
     """The signals of one controller, and what they set off."""
 
     def __init__(self, assembly: Assembly, task: Task) -> None:
@@ -108,6 +116,14 @@ class _Controller:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))  # see `daemon.become_controller`
         if self._task.owner is not None:
             self._follow(self._task.owner)
+
+    def keep_prices(self, home: Home, intervals: Intervals = INTERVALS) -> None:
+        """Let new prices reach the plans, where the place can be asked for any."""
+        reconciler, parts = self._assembly.reconciler, self._assembly.parts
+        kind = registry()[next(iter(parts.providers))]
+        if kind.prices is not None:
+            watch = PriceWatch(kind, partial(asyncio.to_thread, stored, home), reconciler, parts.clock, intervals)
+            self._begin(kept_up(watch.run, PRICES_AGAIN_S))
 
     def close(self) -> None:
         """End what is still under way."""

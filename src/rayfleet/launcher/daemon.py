@@ -9,25 +9,28 @@ import sys
 from typing import NoReturn
 
 from rayfleet.launcher.home import Home
+from rayfleet.launcher.known import CLUSTER_VARIABLE
 from rayfleet.launcher.logs import OUTPUT_LOG
 from rayfleet.providers.process.procfs import ProcessKey
+from rayfleet.reports.log_lines import FORMAT_VARIABLE
 
 FOREGROUND = "--foreground"
 OWNER = "--owner"
 _MODULE = "rayfleet.launcher.controller"
 # Of a shell or job inside some cluster; in the controller they would send it, and all that it starts, to that cluster.
 _OTHERS = ("RAYFLEET_", "RAY_ADDRESS", "RAY_JOB_", "RAY_AUTH_")
+_MEANT_FOR_IT = (FORMAT_VARIABLE,)
 
 # Kept for as long as they run: one that nobody asks how it ended would stay listed as a zombie, and Python complains of
 # one that is forgotten. It matters to programs that live on, such as a notebook with a cluster of its own.
 _STARTED: list[subprocess.Popen[bytes]] = []
 
 
-def spawn(home: Home, owner: ProcessKey | None = None) -> subprocess.Popen[bytes]:
+def spawn(home: Home, owner: ProcessKey | None = None, *, marked: bool = False) -> subprocess.Popen[bytes]:
     """Start the controller in a session of its own: no terminal's Ctrl-C or hang-up reaches it.
 
     What its interpreter prints, a crash included, goes to a file of its own. `owner`: the cluster is to end with that
-    process.
+    process. `marked`: it belongs to the machine that it runs on, and ends with whatever else is the cluster's there.
     """
     # Appended to, because an earlier controller's last words are worth keeping; a crash says little, so it stays small.
     reap()
@@ -38,7 +41,7 @@ def spawn(home: Home, owner: ProcessKey | None = None) -> subprocess.Popen[bytes
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=home.path,
-            env=_environment(),
+            env=environment(home.name if marked else ""),
             start_new_session=True,
         )
     _STARTED.append(child)
@@ -57,12 +60,15 @@ def become_controller(name: str, *options: str) -> NoReturn:
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
     command = _command(name, *options)
-    os.execve(command[0], command, _environment())  # noqa: S606 - our own module, under our own interpreter
+    os.execve(command[0], command, environment())  # noqa: S606 - our own module, under our own interpreter
 
 
 def _command(name: str, *options: str) -> list[str]:
     return [sys.executable, "-m", _MODULE, name, *options]
 
 
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
+def environment(mark: str = "") -> dict[str, str]:
+    """Return the controller's environment. `mark`: the cluster whose machine it ends with, "": it does not."""
+    every = os.environ.items()
+    found = {name: value for name, value in every if name in _MEANT_FOR_IT or not name.startswith(_OTHERS)}
+    return {**found, CLUSTER_VARIABLE: mark} if mark else found

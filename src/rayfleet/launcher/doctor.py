@@ -90,7 +90,9 @@ def _planner() -> Iterator[Finding]:
 
 def _ports() -> Iterator[Finding]:
     """Ray's default ports; other ones are chosen where they are taken, so that is never more than a note."""
-    ours = {port: home.name for home in homes.known() if home.is_up for port in _ports_of(home)}
+    ours = {
+        port: home.name for home in homes.known() if home.is_up and not home.is_elsewhere for port in _ports_of(home)
+    }
     for port, purpose in _RAY_PORTS.items():
         what = f"port {port}"
         if is_free(port):
@@ -169,6 +171,9 @@ def _clusters() -> Iterator[Finding]:
                 yield Finding(
                     what, State.BAD, f"is down, but {len(left)} of its processes live", f"rayfleet down {home.name}"
                 )
+            continue
+        if home.is_elsewhere:
+            yield Finding(what, State.OK, "is up on other computers; rayfleet status asks its head")
             continue
         if (found := lease.controller(home)) is None:
             hint = f"rayfleet up {home.name} takes it up again, rayfleet down {home.name} ends it"

@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from rayfleet.contracts import Record
-from rayfleet.launcher import daemon, lease, view
+from rayfleet.contracts import Record, SilentHost
+from rayfleet.launcher import daemon, lease, suspension, view
 from rayfleet.launcher.errors import AlreadyControlled, TookTooLong
 from rayfleet.launcher.home import Home
 from rayfleet.launcher.orders import Author, shutdown
@@ -34,16 +34,22 @@ _READ_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a `down` ended. `left_behind`: processes of the cluster that could not be ended, for people."""
+    """How a `down` ended. `left_behind`: processes of the cluster that could not be ended, for people.
+
+    `unreachable`: hosts of one's own that did not answer, and on which something of the cluster may run on.
+    """
 
     cluster: str
     released: int
     took_s: float
     left_behind: tuple[str, ...] = ()
+    unreachable: tuple[SilentHost, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return it for programs."""
-        return {**asdict(self), "left_behind": list(self.left_behind), "ok": not self.left_behind}
+        unreachable = [host.as_json() for host in self.unreachable]
+        told = {"left_behind": list(self.left_behind), "unreachable": unreachable}
+        return {**asdict(self), **told, "ok": not (self.left_behind or unreachable)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,13 @@ async def down(home: Home, progress: Progress = unseen, timeout_s: float = DOWN_
         AlreadyControlled: somebody else has just taken it up.
         LedgerUnavailable: the order cannot be written.
     """
+    ended = await end(home, progress, timeout_s)
+    suspension.clear(home)
+    return ended
+
+
+async def end(home: Home, progress: Progress, timeout_s: float) -> Ended:
+    """End it as `down` does; a note that it is suspended stays."""
     began = time.monotonic()
     released = await _release_all(home, progress, timeout_s) if home.settings.exists() else 0
     daemon.reap()

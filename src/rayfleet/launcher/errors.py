@@ -29,6 +29,10 @@ class UnknownCluster(LauncherError):
     """No cluster of that name is known on this machine."""
 
 
+class OutOfReach(LauncherError):
+    """What there is of a cluster cannot be listed; nothing was concluded from that."""
+
+
 class NoCluster(LauncherError):
     """No cluster is up, and none was named."""
 

@@ -6,8 +6,16 @@ $XDG_STATE_HOME/rayfleet/clusters/NAME/   (XDG_STATE_HOME: ~/.local/state unless
     ray-token         what every client of it has to show
     ledger.sqlite     claims, back-offs, orders
     history.sqlite    what happened, and why
+    alerts.json       what is wrong, since when, and who was told (alerts-check.json: by `rayfleet alerts check`)
     controller.json   who controls it (see `lease`); there for as long as the cluster is up
     controller.lock   locked by that process
+    metrics.json      where the controller offers its figures
+    prometheus.yml    how Prometheus finds them
+    suspended.json    of a cluster that is suspended: since when, or how far that is (see `suspension`)
+    remote.json       of a cluster elsewhere: where its head is; the controller then runs there, with a folder like this
+    ssh-key           of a cluster elsewhere: the key that was made for it, where its file names none
+    alert-secret-N    on a head elsewhere: what its file names as env: or file:, as it was where `up` was run
+    known_hosts       of a cluster elsewhere: the keys that its machines have shown
     logs/             what the controller has to say
 """
 
@@ -60,6 +68,16 @@ class Home:
         return self.path / "history.sqlite"
 
     @property
+    def alerts(self) -> Path:
+        """Return the file of what is wrong, as the controller has told people."""
+        return self.path / "alerts.json"
+
+    @property
+    def alerts_check(self) -> Path:
+        """Return the file of what people were told about the controller itself."""
+        return self.path / "alerts-check.json"
+
+    @property
     def controller(self) -> Path:
         """Return the file that says who controls the cluster."""
         return self.path / "controller.json"
@@ -75,9 +93,39 @@ class Home:
         return self.path / "logs"
 
     @property
+    def remote(self) -> Path:
+        """Return the file that says where the head of a cluster elsewhere is."""
+        return self.path / "remote.json"
+
+    @property
+    def metrics(self) -> Path:
+        """Return the file that says where the controller offers its figures."""
+        return self.path / "metrics.json"
+
+    @property
+    def scrape(self) -> Path:
+        """Return the file of the scrape configuration."""
+        return self.path / "prometheus.yml"
+
+    @property
+    def suspended(self) -> Path:
+        """Return the file that says since when the cluster is suspended."""
+        return self.path / "suspended.json"
+
+    @property
+    def is_suspended(self) -> bool:
+        """Say whether the cluster is suspended, or half way there or back."""
+        return self.suspended.exists()
+
+    @property
     def is_up(self) -> bool:
         """Say whether the cluster was started and not ended; its controller may be dead all the same."""
-        return self.controller.exists()
+        return self.controller.exists() or self.remote.exists()
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Say whether it is up, on other computers: its controller, Ray and records are on its head."""
+        return self.remote.exists()
 
     def write(self, path: Path, text: str) -> None:
         """Write one of its files whole or not at all, readable by the user only."""
@@ -88,13 +136,21 @@ class Home:
             os.fsync(file.fileno())
         fresh.replace(path)
 
+    def forget_ledger(self) -> None:
+        """Remove claims, back-offs and orders; nobody may have them open."""
+        for ending in ("", "-wal", "-shm"):
+            self.ledger.with_name(self.ledger.name + ending).unlink(missing_ok=True)
+
     def forget_ray(self) -> None:
         """Remove what only a running cluster needs, secrets first; configuration, history and logs stay.
 
         The note of who controls it goes last: until then the cluster is not down.
         """
-        for name in ("ray-token", "ray.json", "head.json"):
+        files = ("ray-token", "ray.json", "head.json", "remote.json", "metrics.json", "prometheus.yml")
+        for name in (*files, "alerts.json", "alerts-check.json"):
             (self.path / name).unlink(missing_ok=True)
+        for path in self.path.glob("alert-secret-*"):
+            path.unlink(missing_ok=True)
         shutil.rmtree(self.path / "gcs", ignore_errors=True)
         self.controller.unlink(missing_ok=True)
 

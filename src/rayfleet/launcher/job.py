@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rayfleet.contracts import JobStatus
 from rayfleet.engines.ray.settings import RaySettings
+from rayfleet.launcher import suspension
 from rayfleet.launcher.errors import NotRunning
 from rayfleet.launcher.home import Home
 from rayfleet.model import FrozenMap
@@ -69,5 +70,6 @@ def ray_settings(home: Home) -> RaySettings:
         NotRunning: it is down.
     """
     if not home.is_up or not home.settings.exists():
+        suspension.refuse(home)
         raise NotRunning(f"cluster {home.name} is down", f"rayfleet up {home.name}")
     return RaySettings.load(home.path)

@@ -18,14 +18,14 @@ def choose(word: str | None) -> Home:
 
     Raises:
         UnknownCluster: nothing of that name, or the file's cluster was never started here.
-        NoCluster, SeveralClusters: no word, and none or more than one is up.
+        NoCluster, SeveralClusters: no word, and none or more than one is up. What is suspended has to be named.
         ConfigInvalid: `word` is a configuration file with mistakes.
     """
     if word is not None:
         return homes.find(_name_in(Path(word)) if is_config(word) else word)
     own = os.environ.get(CLUSTER_VARIABLE)
     every = homes.known()
-    up = tuple(each for each in every if each.is_up)
+    up = tuple(each for each in every if each.is_up and not each.is_suspended)
     if own in {each.name for each in up}:
         return homes.find(own or "")
     if len(up) > 1:
@@ -33,9 +33,34 @@ def choose(word: str | None) -> Home:
         hint = "name the one that you mean, as first argument (of run: --cluster NAME)"
         raise SeveralClusters(f"several clusters are up: {names}", hint)
     if not up:
-        before = f" (down: {', '.join(each.name for each in every)})" if every else ""
-        raise NoCluster(f"no cluster is up on this machine{before}", "start one: rayfleet up")
+        raise _none_is_up(every)
     return up[0]
+
+
+def choose_resting(word: str | None) -> Home:
+    """Return the cluster that `word` means; without a word the only one that is suspended.
+
+    Raises:
+        As `choose`; NoCluster, SeveralClusters: no word, and none or more than one is suspended.
+    """
+    if word is not None:
+        return choose(word)
+    found = [each for each in homes.known() if each.is_suspended]
+    if len(found) > 1:
+        names = ", ".join(each.name for each in found)
+        raise SeveralClusters(f"several clusters are suspended: {names}", "name the one that you mean")
+    if not found:
+        raise NoCluster("no cluster is suspended on this machine", "rayfleet list shows every cluster")
+    return found[0]
+
+
+def _none_is_up(every: tuple[Home, ...]) -> NoCluster:
+    resting = [each.name for each in every if each.is_suspended]
+    down = [each.name for each in every if not each.is_suspended]
+    said = {"suspended": resting, "down": down}
+    before = "; ".join(f"{state}: {', '.join(names)}" for state, names in said.items() if names)
+    hint = f"rayfleet resume {resting[0]}" if resting else "start one: rayfleet up"
+    return NoCluster(f"no cluster is up on this machine{before and f' ({before})'}", hint)
 
 
 def split(words: list[str], needed: int) -> tuple[str | None, list[str]]:

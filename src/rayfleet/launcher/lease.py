@@ -90,13 +90,13 @@ def lease(home: Home, role: str = CONTROLLER) -> Iterator[None]:
 
 
 def is_free(home: Home) -> bool:
-    """Say whether nobody holds the lease right now."""
+    """Say whether nobody holds the lease right now. Any number may look at the same moment."""
     try:
         descriptor = os.open(home.lock, os.O_RDWR)
     except FileNotFoundError:
         return True
     try:
-        return _lock(descriptor)
+        return _lock(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
 
@@ -104,15 +104,15 @@ def is_free(home: Home) -> bool:
 def _locked(descriptor: int) -> bool:
     """Lock, also against somebody who only looks whether it is free, which takes it for a moment."""
     for _ in range(_LOOKS):
-        if _lock(descriptor):
+        if _lock(descriptor, fcntl.LOCK_EX):
             return True
         time.sleep(_LOOK_S)
     return False
 
 
-def _lock(descriptor: int) -> bool:
+def _lock(descriptor: int, kind: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

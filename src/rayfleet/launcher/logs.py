@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import logging.handlers
-import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -14,6 +13,8 @@ from typing import Final
 import structlog
 
 from rayfleet.launcher.home import Home
+from rayfleet.reports import log_lines
+from rayfleet.reports.log_lines import LogFormat
 
 CONTROLLER_LOG: Final = "controller.log"
 OUTPUT_LOG: Final = "controller.out"
@@ -32,13 +33,24 @@ def paths(home: Home) -> tuple[Path, ...]:
 
 
 def configure(home: Home, *, also_here: bool) -> None:
-    """Send this process's log to the cluster's log file, rotated; `also_here`: to standard error too."""
+    """Send this process's log to the cluster's log file, rotated; `also_here`: to standard error too.
+
+    In a container it is standard output instead. RAYFLEET_LOG_FORMAT=json: lines for programs (see `log_lines`).
+    """
     file = logging.handlers.RotatingFileHandler(
         home.logs / CONTROLLER_LOG, maxBytes=_LOG_BYTES, backupCount=_LOGS_KEPT, encoding="utf-8"
     )
     handlers: list[logging.Handler] = [file]
     if also_here:
-        handlers.append(logging.StreamHandler(sys.stderr))
+        handlers.append(logging.StreamHandler(log_lines.stream()))
+    if log_lines.wanted() is LogFormat.JSON:
+        log_lines.json_lines(handlers)
+    else:
+        _text_lines(handlers)
+    logging.getLogger("asyncssh").setLevel(logging.WARNING)  # it tells each opening and closing of each channel
+
+
+def _text_lines(handlers: list[logging.Handler]) -> None:
     logging.basicConfig(level=logging.INFO, format=_FORMAT, handlers=handlers, force=True)
     structlog.configure(
         processors=[

@@ -271,6 +271,8 @@ def _checked(setting: Setting, key: str, text: str) -> str:
     except ValueError:
         hint = f"it is {setting.what}" + (", or null for none" if setting.optional else "")
         raise InvalidOrder(f"{key} cannot be {text!r}", hint) from None
+    if isinstance(value, tuple):  # disruption budgets, which an order holds as they were typed
+        return word
     if not isfinite(value) or not setting.least <= value <= setting.most:
         span = f"{setting.least:g} or more" if setting.most == inf else f"{setting.least:g} to {setting.most:.0f}"
         raise InvalidOrder(f"{key} cannot be {text}", f"it is {setting.what}, {span}")

@@ -52,5 +52,5 @@ def _usable(home: Home) -> bool:
 
 def _defaults_are_ours(home: Home) -> bool:
     """Say whether no other cluster that is up has Ray's default ports; its head may be down just now."""
-    others = [each for each in homes.known() if each.is_up and each.name != home.name and each.settings.exists()]
-    return not any(RaySettings.load(each.path).ports.default for each in others)
+    others = [each for each in homes.known() if each.is_up and not each.is_elsewhere and each.name != home.name]
+    return not any(RaySettings.load(each.path).ports.default for each in others if each.settings.exists())

@@ -91,11 +91,14 @@ def assemble(home: Home) -> Assembly:
         NotRunning: the cluster is down, so that its Ray has no address.
         ConfigInvalid, LauncherError: see `stored`.
     """
+    from rayfleet.launcher.remote.login import PUBLIC
     from rayfleet.wiring import build
 
     if not home.settings.exists():
         raise NotRunning(f"cluster {home.name} is down", f"rayfleet up {home.name}")
-    return build(stored(home), home.path, RaySettings.load(home.path))
+    public = home.path / PUBLIC  # on a head, which launches machines that it may have to log in to
+    key = public.read_text(encoding="utf-8").strip() if public.exists() else ""
+    return build(stored(home), home.path, RaySettings.load(home.path), public_key=key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,10 @@ def shown(text: str, file: str) -> dict[str, Any]:
     Raises:
         ConfigInvalid: with every problem of it.
     """
-    return show(load(text, registry(), file))
+    from rayfleet.launcher.prices import price_rows
+
+    spec = load(text, registry(), file)
+    return show(spec) | {"prices": [row.as_json() for row in price_rows(spec)]}
 
 
 def _pool_section(pool: Pool) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from rayfleet.contracts import LedgerUnavailable
 from rayfleet.engines.ray.settings import RaySettings
-from rayfleet.launcher import daemon, lease, logs, orders, view
+from rayfleet.launcher import daemon, lease, logs, suspension, view
 from rayfleet.launcher import home as homes
 from rayfleet.launcher.errors import AlreadyControlled, ControllerDied, TookTooLong
 from rayfleet.launcher.home import Home
@@ -148,6 +148,7 @@ async def take_up(home: Home, wanted: Wanted) -> None:
     with lease.lease(home, lease.UP):
         home.write(home.config, wanted.text)
         await _withdraw_shutdown(home)
+        suspension.clear(home)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +299,8 @@ def minimum_step(report: TickReport | None) -> Step | None:
 
 
 def _standing(home: Home, head_ready_s: float, took_s: float) -> Standing:
+    from rayfleet.launcher import orders
+
     settings = RaySettings.load(home.path)
     report = view.newest(home)
     workers = sum(view.ready(report, pool.name) for pool in report.snapshot.policy.pools) if report else 0

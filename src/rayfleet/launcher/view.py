@@ -47,9 +47,10 @@ def latest(home: Home) -> TickReport:
 
 def warning(home: Home) -> str:
     """Return why the newest report may be old news; "" when it is not."""
-    if not home.is_up:
+    of_cluster = home.config.exists()  # else the folder of a record, in which nobody notes who controls the cluster
+    if of_cluster and not home.is_up:
         return f"cluster {home.name} is down; this is how it was last"
-    if lease.controller(home) is None:
+    if of_cluster and lease.controller(home) is None:
         return f"the controller of {home.name} is gone, nothing is adjusted any more: rayfleet up {home.name}"
     beat = HistoryReader(home.history).heartbeat()
     silent_s = time.time() - beat.at if beat else 0.0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rayfleet.engines.ray.environment import client_environment
 from rayfleet.engines.ray.settings import RaySettings
+from rayfleet.launcher import suspension
 from rayfleet.launcher.errors import NotRunning
 from rayfleet.launcher.home import Home
 from rayfleet.launcher.known import CLUSTER_VARIABLE
@@ -20,6 +21,7 @@ def variables(home: Home) -> dict[str, str]:
         NotRunning: it is down, so that it has no address.
     """
     if not home.is_up or not home.settings.exists():
+        suspension.refuse(home)
         raise NotRunning(f"cluster {home.name} is down", f"rayfleet up {home.name}")
     return {**client_environment(RaySettings.load(home.path)), CLUSTER_VARIABLE: home.name}
 

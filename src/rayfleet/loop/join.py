@@ -257,7 +257,7 @@ def _host_with_facts(claim: Claim, host: Host, place: _Place, nodes: _Nodes) -> 
     message, trouble = (told.message, told.trouble) if told else ("", None)
     node = nodes.of(claim, host)
     if node is not None and not _is_of_earlier(claim, node):
-        found = _host(host.id, node, host.machine_id, fact, interrupt_at)
+        found = _host(host.id, node, host.machine_id, fact, node.leaves_at if interrupt_at is None else interrupt_at)
         return replace(found, message=message, trouble=trouble) if told else found
     absent = NodeFact.ABSENT if nodes.known else None
     bound = (host.id, host.machine_id, host.node_id)

@@ -120,13 +120,17 @@ class Observer:
         if used or engine.due(cadence.fresh_s):
             await engine.ask(cadence.look_patience_s)
 
+    def _wake(self) -> None:
+        self._inbox.wake("machines")
+
     async def _list(self, *, force: bool) -> None:
         cadence = self._parts.cadence
         asks = []
         for name, poller in self.listings.items():
             first = poller.unanswered
             if first or force or poller.due(self._parts.providers[name].list_interval_s):
-                asks.append(poller.ask(cadence.first_list_patience_s if first else cadence.list_patience_s))
+                patience_s = cadence.first_list_patience_s if first else cadence.list_patience_s
+                asks.append(poller.ask(patience_s, self._wake))  # this tick goes on without a late answer
         await asyncio.gather(*asks)
 
     def _has_unknown_nodes(self, here: frozenset[str]) -> bool:

@@ -39,11 +39,17 @@ class Poller(Generic[T]):
         self._expected = expected
         self._asking: asyncio.Task[None] | None = None
 
-    async def ask(self, patience_s: float | None = None) -> None:
-        """Ask, or join the question that is already under way; wait at most `patience_s` for the answer."""
+    async def ask(self, patience_s: float | None = None, late: Callable[[], None] | None = None) -> None:
+        """Ask, or join the question that is already under way; wait at most `patience_s` for the answer.
+
+        `late` is called when another answer than the last one comes after that.
+        """
         if self._asking is None:
             self._asking = asyncio.create_task(self._ask(), name=f"ask {self.name}")
-        await asyncio.wait({self._asking}, timeout=patience_s)
+        asking, before = self._asking, self.value
+        _, unanswered = await asyncio.wait({asking}, timeout=patience_s)
+        if unanswered and late is not None:
+            asking.add_done_callback(lambda _: late() if self.value != before else None)
 
     def due(self, interval_s: float) -> bool:
         """Say whether the last attempt is at least `interval_s` old."""

@@ -16,7 +16,7 @@ from functools import partial
 
 import structlog
 
-from rayfleet.contracts import LedgerUnavailable, Record
+from rayfleet.contracts import LedgerUnavailable, Provider, Record
 from rayfleet.loop.act import Acted, Actor, Inbox
 from rayfleet.loop.deadlines import next_deadline
 from rayfleet.loop.fanout import Fanout
@@ -180,7 +180,7 @@ class Reconciler:
             partial(watch_engine, observer.engine, cadence, self.wake, observer.heard),
             partial(watch_orders, parts.ledger, cadence.orders_s, self.wake),
             *(
-                partial(watch_provider, poller, parts.providers[name].list_interval_s, self.wake)
+                partial(watch_provider, poller, partial(_interval, parts.providers[name]), self.wake)
                 for name, poller in observer.listings.items()
             ),
         ]
@@ -218,6 +218,10 @@ class Reconciler:
             log.warning("ledger_unavailable", error=str(error))
             return False
         return True
+
+
+def _interval(provider: Provider) -> float:
+    return provider.list_interval_s
 
 
 def _lost_the_last_machine(report: TickReport) -> bool:

@@ -14,6 +14,8 @@ from rayfleet.loop.poller import Poller
 Wake = Callable[[str, float], None]
 """Called with why, and in how many seconds at the latest a tick is wanted."""
 
+_LOOK_AGAIN_S = 0.5
+"""A provider's interval is looked at so often."""
 _BACK_OFF = 1.1
 """Slow enough that work which comes in steps of a second or two meets a watcher that is still awake."""
 
@@ -59,15 +61,28 @@ async def watch_engine(
         await asyncio.sleep(pause_s)
 
 
-async def watch_provider(poller: Poller[tuple[Machine, ...]], interval_s: float, wake: Wake) -> None:
-    """List machines at the provider's own interval; wake the loop when the listing changed. Runs until cancelled."""
+async def watch_provider(poller: Poller[tuple[Machine, ...]], interval_s: Callable[[], float], wake: Wake) -> None:
+    """List machines at the provider's own interval; wake the loop when the listing changed. Runs until cancelled.
+
+    The interval may become shorter at any moment, when the provider has news.
+    """
     while True:
         before = poller.value
-        if poller.due(interval_s):
+        if poller.due(interval_s()):
             await poller.ask()
         if poller.value != before:
             wake("machines", 0.0)
-        await asyncio.sleep(interval_s)
+        await _slept(interval_s)
+
+
+async def _slept(interval_s: Callable[[], float]) -> None:
+    """Sleep for an interval that may change meanwhile."""
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    left_s = interval_s()
+    while left_s > 0:
+        await asyncio.sleep(min(left_s, _LOOK_AGAIN_S))
+        left_s = began + interval_s() - clock()
 
 
 async def watch_orders(ledger: Ledger, interval_s: float, wake: Wake) -> None:

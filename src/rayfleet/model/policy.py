@@ -46,7 +46,8 @@ class Offer:
     """One way of getting a machine of a pool. `usd_per_hour` None = price unknown.
 
     `standby_usd_per_hour`: what one costs while it is stopped, which mostly is its disk.
-    `counted_usd_per_hour` is the planner's: no file has it.
+    `counted_usd_per_hour` is the planner's: no file has it. Nor has one `on_demand_usd_per_hour`: what such a machine
+    costs on demand, by the catalogue, where the offer is bought otherwise; for reports only.
     """
 
     usd_per_hour: float | None = None
@@ -56,6 +57,7 @@ class Offer:
     provider: str | None = None
     counted_usd_per_hour: float | None = None
     standby_usd_per_hour: float = 0.0
+    on_demand_usd_per_hour: float | None = None
 
     def resting_usd_per_hour(self, mode: StandbyMode) -> float | None:
         """Return the price of a machine that waits on standby; None when it is not known."""

@@ -90,9 +90,12 @@ def _is_kept(draft: Draft, claim: Claim, pool: Pool) -> bool:
 
 
 def paid_usd_per_hour(draft: Draft, claim: Claim) -> float:
-    """Return what a host of a claim costs, or what stands in for that."""
-    price = draft.usd_per_hour(claim)
-    if price is not None:
-        return price
+    """Return what a host of a claim costs, or what stands in for that.
+
+    When its own offer has become cheaper since, so has the machine: to have it anew would save nothing.
+    """
+    known = [usd for usd in (claim.usd_per_hour, draft.listed_usd_per_hour(claim.offer)) if usd is not None]
+    if known:
+        return min(known)
     pool = draft.policy.pool(claim.pool)
     return stand_in_price(pool.resources) if pool else 0.0

@@ -154,9 +154,10 @@ class Draft:
 
     def usd_per_hour(self, claim: Claim) -> float | None:
         """Return the price of one host of a claim: its own, else its offer's; None when unknown."""
-        if claim.usd_per_hour is not None:
-            return claim.usd_per_hour
-        offer = claim.offer
+        return self.listed_usd_per_hour(claim.offer) if claim.usd_per_hour is None else claim.usd_per_hour
+
+    def listed_usd_per_hour(self, offer: OfferKey) -> float | None:
+        """Return what an offer costs now; None when unknown, or there is no such offer any more."""
         # Members of an enumeration hash slowly and are single objects, so that their identity does as well.
         key = (offer.pool, offer.provider, offer.region, offer.zone, id(offer.market))
         if key not in self.prices:

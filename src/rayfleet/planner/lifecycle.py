@@ -390,7 +390,8 @@ def _entered(sight: Sight, phase: Phase, cause: Reason | None) -> Claim:
         case Phase.STANDBY:
             changes = {"drain": None, "retry_at": now + timeouts.release_retry_s, "standby": True, "unseen_since": None}
         case Phase.DRAINING if cause is not None:
-            changes = {"drain": Drain(cause, now, now + timeouts.drain_timeout_s)}
+            taken_at = _taken_at(claim) if cause.code is ReasonCode.INTERRUPTED else None
+            changes = {"drain": Drain(cause, now, now + timeouts.drain_timeout_s if taken_at is None else taken_at)}
         case _:
             pass
     return moved(claim, phase, now, **changes)
@@ -413,6 +414,9 @@ def _cause(sight: Sight, code: ReasonCode) -> Reason:
     claim, timeouts = sight.claim, sight.timeouts
     if code is ReasonCode.NODE_DIED and 0 < sight.nodes(NodeFact.DEAD) < claim.count:
         code = ReasonCode.REPLICA_BROKEN
+    taken_at = _taken_at(claim) if code is ReasonCode.ORDERED else None
+    if taken_at is not None:  # the machine itself was told first, and has had Ray drain its node
+        return reason(ReasonCode.INTERRUPTED, left_s=max(0.0, taken_at - sight.now))
     waiting = waits_for(claim) or Trouble.FLAKY
     details: dict[ReasonCode, dict[str, Detail]] = {
         ReasonCode.BOOT_TIMEOUT: {"boot_timeout_s": timeouts.boot_timeout_s},
@@ -430,6 +434,11 @@ def _cause(sight: Sight, code: ReasonCode) -> Reason:
     }
     cause = reason(code, **details.get(code, {}))
     return cause.because(claim.drain.reason) if claim.drain else cause
+
+
+def _taken_at(claim: Claim) -> float | None:
+    """Return when the first of its hosts is taken away, if that was announced."""
+    return min((host.interrupt_at for host in claim.hosts if host.interrupt_at is not None), default=None)
 
 
 def _last_words(claim: Claim) -> str:

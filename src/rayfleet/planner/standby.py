@@ -1,6 +1,6 @@
 """Step 14: machines on standby, the last thing that a plan looks after.
 
-    idle machine --(too few wait)--> drained and stopped, instead of given back
+    idle machine --(too few wait, or more are kept)--> drained and stopped, instead of given back
     nothing else to launch ---------> a new one is made without Ray, within every limit
     too many, too old, outdated, interrupted, too dear beside the work, pool gone --> given back
 
@@ -20,6 +20,7 @@ from rayfleet.model import (
     Host,
     How,
     Launch,
+    Market,
     Phase,
     Pool,
     Reason,
@@ -90,17 +91,25 @@ class Tally:
         """Return how many machines of a pool are to wait."""
         return pool.standby.wanted(self.ready.get(pool.name, 0)) if pool.standby else 0
 
+    def most(self, pool: Pool) -> int:
+        """Return how many machines of a pool may wait."""
+        return pool.standby.most(self.ready.get(pool.name, 0)) if pool.standby else 0
+
     def short(self, pool: Pool) -> int:
-        """Return how many more of a pool are to wait; negative: fewer."""
+        """Return how many more of a pool are to wait; negative: fewer, unless they may."""
         return self.wanted(pool) - self.waits.get(pool.name, 0)
+
+    def room(self, pool: Pool) -> int:
+        """Return how many more of a pool may wait; negative: fewer."""
+        return self.most(pool) - self.waits.get(pool.name, 0)
 
     def why(self, pool: Pool) -> Reason:
         """Return why machines of a pool wait."""
-        return reason(ReasonCode.STANDBY, pool=pool.name, wanted=self.wanted(pool))
+        return reason(ReasonCode.STANDBY, pool=pool.name, wanted=self.most(pool))
 
 
 def stop_idle(draft: Draft) -> None:
-    """Give back what is too old to wait; have idle machines that this plan drains wait afterwards while too few do."""
+    """Give back what is too old to wait; have idle machines that this plan drains wait afterwards while more may."""
     for claim in draft.on_standby():
         why = _outdated(draft, claim)
         if why is not None:
@@ -110,11 +119,14 @@ def stop_idle(draft: Draft) -> None:
         return
     tally = Tally.of(draft)
     short = {name: tally.short(pool) for name, pool in pools.items()}
+    room = {name: tally.room(pool) for name, pool in pools.items()}
     for position, drain in enumerate(draft.drains):
         claim = draft.claims[drain.claim]
-        if drain.reason.code not in STOPPABLE or claim.drain is None or short.get(claim.pool, 0) < claim.count:
+        left = short if claim.offer.market is Market.SPOT else room
+        if drain.reason.code not in STOPPABLE or claim.drain is None or left.get(claim.pool, 0) < claim.count:
             continue
         short[claim.pool] -= claim.count
+        room[claim.pool] -= claim.count
         why = drain.reason.because(tally.why(pools[claim.pool]))
         draft.drains[position] = replace(drain, reason=why, mode=ReleaseMode.STOP)
         draft.keep(replace(claim, drain=replace(claim.drain, reason=why, mode=ReleaseMode.STOP)))
@@ -127,7 +139,7 @@ def tend_standby(draft: Draft, layout: Layout) -> None:
         return
     tally = Tally.of(draft)
     for pool in draft.policy.pools:
-        if tally.short(pool) < 0:
+        if tally.room(pool) < 0:
             _end_surplus(draft, pool, tally)
     _end_dear(draft, layout)
     if wants and _is_served(draft):
@@ -152,7 +164,7 @@ def _outdated(draft: Draft, claim: Claim) -> Reason | None:
 
 
 def _end_surplus(draft: Draft, pool: Pool, tally: Tally) -> None:
-    have, most = tally.waits.get(pool.name, 0), tally.wanted(pool)
+    have, most = tally.waits.get(pool.name, 0), tally.most(pool)
     why = reason(ReasonCode.STANDBY_SURPLUS, pool=pool.name, have=have, wanted=most)
     mine = [claim for claim in draft.on_standby() if claim.pool == pool.name]
     for claim in sorted(mine, key=lambda c: (is_at_rest(c), c.since, c.created)):

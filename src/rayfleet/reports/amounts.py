@@ -12,10 +12,15 @@ def amount(resource: str, units: int) -> str:
     value = units / UNITS
     if resource not in {MEMORY, OBJECT_STORE}:
         return f"{value:g}"
-    for unit, size in _BYTES:
-        if value >= size:
-            return f"{value / size:.4g}{unit}"
-    return f"{value:g}B"
+    return size(value)
+
+
+def size(amount_bytes: float) -> str:
+    """Return an amount of bytes in the largest unit of which it has one: `1.86GiB`, `12B`."""
+    for unit, one in _BYTES:
+        if amount_bytes >= one:
+            return f"{amount_bytes / one:.4g}{unit}"
+    return f"{amount_bytes:g}B"
 
 
 def shape(resources: Resources) -> str:

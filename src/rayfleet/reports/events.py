@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from rayfleet.model import Claim, DrainNodes, How, Launch, Outcome, Phase, Reason, Release, ReleaseMode, TickReport
+from rayfleet.model import (
+    STARTING,
+    Claim,
+    DrainNodes,
+    How,
+    Launch,
+    Outcome,
+    Phase,
+    Reason,
+    Release,
+    ReleaseMode,
+    TickReport,
+)
+
+MEANINGS: Final[Mapping[str, str]] = {
+    "launch": "machines of a pool were asked for; `subject` is the pool, `latency_s` how long after Ray's answer",
+    "ready": "a machine has joined; the text says how long after it was asked for",
+    "drain": "Ray was asked to leave a machine",
+    "release": "a machine is given back",
+    "stop": "a machine is stopped, to wait on standby",
+    "gone": "a machine is there no more",
+    "failed": "a call to the provider or to Ray failed; `code` is the word of the contract, such as `OutOfStock`",
+    "finding": "something was seen that should not be, or that was dealt with without an action",
+    "trouble": "an edge (provider, engine, ledger) did not answer as it should; told once while it lasts",
+    "error": "a tick failed unexpectedly; the next one runs",
+}
+"""Kind -> what has happened; public, and only ever added to."""
+KINDS: Final = tuple(MEANINGS)
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """One thing that happened.
 
-    `kind`: launch, drain, release, stop, ready, gone, failed, finding, trouble or error. `subject`: what it is
+    `kind`: one of KINDS. `subject`: what it is
     about - a pool for launches, else a claim, or the name of an edge. `code`: a reason code, or the word of a failure.
-    `latency_s`: for launches, from the engine's answer to the provider call; None when it is not known.
+    `latency_s`: for launches, from the engine's answer to the provider call; for ready, since the machine was asked
+    for; None when it is not known.
     """
 
     at: float
@@ -76,7 +105,15 @@ def _departure(at: float, verb: str, action: DrainNodes | Release, pool: str) ->
 
 
 def _moves(report: TickReport) -> Iterator[Event]:
-    """Yield claims that have become ready or are gone; what could not be saved is found, and told, again."""
+    for before, now in moves(report):
+        yield _gone(report.snapshot.now, before) if now is None else _ready(report.snapshot.now, now)
+
+
+def moves(report: TickReport) -> Iterator[tuple[Claim, Claim | None]]:
+    """Yield claims that have become ready, as they were and as they are, and claims that are gone (None).
+
+    What could not be saved is found, and told, again.
+    """
     after = {claim.id: claim for claim in report.plan.claims}
     if report.error or not report.saved or not after.keys() | {claim.id for claim in report.snapshot.claims}:
         return
@@ -85,15 +122,14 @@ def _moves(report: TickReport) -> Iterator[Event]:
         now = after.get(before.id)
         if now is None and any(host.machine_id in started for host in before.hosts):
             continue  # its machine works under another name from now on
-        if now is None and not before.foreign:
-            yield _gone(report.snapshot.now, before)
-        elif now is not None and now.phase is Phase.READY and before.phase in {Phase.REQUESTED, Phase.BOOTING}:
-            yield _ready(report.snapshot.now, now)
+        became_ready = now is not None and now.phase is Phase.READY and before.phase in STARTING
+        if became_ready or (now is None and not before.foreign):
+            yield before, now
 
 
 def _ready(at: float, claim: Claim) -> Event:
     text = f"{claim.id} ({claim.pool}) joined {at - claim.created:.1f} s after it was asked for"
-    return Event(at, "ready", claim.id, claim.pool, claim.count, "ready", text)
+    return Event(at, "ready", claim.id, claim.pool, claim.count, "ready", text, at - claim.created)
 
 
 def _gone(at: float, claim: Claim) -> Event:

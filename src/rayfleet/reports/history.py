@@ -4,6 +4,7 @@
     latest     one row: the newest report                          when its decision changed, else once a second
     ticks      reports, compressed; the oldest dropped by size     when the decision changed, else once a minute
     work       what waits and what hosts use, as it changes         as it changes; the oldest dropped by number
+    measures   a dozen numbers for charts (`reports.measures`)     as they change, at most every 2 s; likewise
     events     one row per action, joined node, failure, finding   as they happen; the oldest dropped by number
 
 Losing the last moments in a power cut costs nothing here (the ledger is what must be right), so nothing is
@@ -24,15 +25,18 @@ from typing import Any
 
 from rayfleet.model import TickReport
 from rayfleet.model.codec import from_json, to_json
+from rayfleet.reports.event_search import EventQuery, EventRow, sql_of
 from rayfleet.reports.events import Event, events_of
+from rayfleet.reports.measures import Measure, Measuring, from_text
 from rayfleet.reports.work_record import WorkRecord, WorkSeen, read_rows
 
 SCHEMA_VERSION = 1
 RECORD_AT_LEAST_EVERY_S = 60.0
 LATEST_AT_MOST_EVERY_S = 1.0
 DEFAULT_MAX_BYTES = 64 * 2**20
-MAX_EVENTS = 50_000
+MAX_EVENTS = 100_000
 MAX_WORK_ROWS = 100_000
+MAX_MEASURES = 100_000
 _TRIM_TO = 0.9  # of the limit, so that not every write trims
 _TRIM_EVENTS_EVERY = 1_000
 _COMPRESSION = 3  # 5: a tenth smaller, twice as slow
@@ -47,6 +51,8 @@ CREATE TABLE IF NOT EXISTS events
     (id INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, pool TEXT NOT NULL,
      count INTEGER NOT NULL, code TEXT NOT NULL, text TEXT NOT NULL, latency_s REAL);
 CREATE TABLE IF NOT EXISTS work (id INTEGER PRIMARY KEY, at REAL NOT NULL, data TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS measures (id INTEGER PRIMARY KEY, at REAL NOT NULL, data TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS measures_at ON measures (at);
 CREATE INDEX IF NOT EXISTS ticks_at ON ticks (at);
 CREATE INDEX IF NOT EXISTS events_at ON events (at);
 """
@@ -86,6 +92,7 @@ class _File:
         self._latest_at = float("-inf")
         self._troubles: tuple[str, ...] = ()
         self._work = WorkRecord()
+        self._measuring = Measuring()
 
     def write(self, report: TickReport) -> None:
         db = self._open = self._open or self._opened()
@@ -97,6 +104,7 @@ class _File:
         data = zlib.compress(to_json(report).encode(), _COMPRESSION) if fresh else b""
         events = events_of(report, self._troubles)
         work = self._work.row(report)
+        measured = self._measuring.row(report)
         with db:
             self._beat(db, report)
             if fresh:
@@ -105,13 +113,15 @@ class _File:
                 db.execute(_INSERT_TICK, (now, report.tick, why, data))
             if work is not None:
                 db.execute("INSERT INTO work (at, data) VALUES (?, ?)", (now, work))
+            if measured is not None:
+                db.execute("INSERT INTO measures (at, data) VALUES (?, ?)", measured)
             db.executemany(_INSERT_EVENT, [astuple(event) for event in events])
         # Only now, when it is written: what failed is tried again with the next report.
         self._latest_at = now if fresh else self._latest_at
         if why:
             self._recorded_at, self._essence, self._size = now, essence, self._size + len(data)
         self._troubles = report.troubles
-        self._events += len(events) + (work is not None)
+        self._events += len(events) + (work is not None) + (measured is not None)
         self._trim(db)
 
     def _beat(self, db: sqlite3.Connection, report: TickReport) -> None:
@@ -130,6 +140,7 @@ class _File:
             with db:
                 db.execute("DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", (MAX_EVENTS,))
                 db.execute("DELETE FROM work WHERE id <= (SELECT max(id) FROM work) - ?", (MAX_WORK_ROWS,))
+                db.execute("DELETE FROM measures WHERE id <= (SELECT max(id) FROM measures) - ?", (MAX_MEASURES,))
             self._events = 0
 
     def _opened(self) -> sqlite3.Connection:
@@ -259,6 +270,22 @@ class HistoryReader:
         rows = self._rows(_EVENTS, values)
         return tuple(Event(*row) for row in reversed(rows))
 
+    def search(self, query: EventQuery) -> tuple[EventRow, ...]:
+        """Return the newest events that a query means, oldest first."""
+        rows = self._rows(*sql_of(query))
+        return tuple(EventRow(row[0], Event(*row[1:])) for row in reversed(rows))
+
+    def measures(self, since: float = 0.0, most: int = 1_000) -> tuple[Measure, ...]:
+        """Return the cluster's numbers since then, oldest first; of more than `most` some, the last among them."""
+        found = self._rows("SELECT count(*), max(id) FROM measures WHERE at >= ?", (since,))
+        count, last = found[0] if found else (0, None)
+        step = max(1, -(-count // most))
+        rows = self._rows(_MEASURES, (since, step, last, step))
+        try:
+            return tuple(from_text(at, text) for at, text in rows)
+        except (ValueError, KeyError, TypeError) as error:
+            raise HistoryUnavailable(f"{self._path}: written by another release? {error}") from error
+
     def demand_to_launch_s(self, since: float = 0.0) -> tuple[float, ...]:
         """Return, for each launch that demand asked for, the seconds from the engine's answer to the provider call."""
         return tuple(seconds for (seconds,) in self._rows(_LATENCIES, (since,)))
@@ -291,6 +318,7 @@ WHERE at >= :since AND at <= :until
   AND (:about = '' OR subject = :about OR pool = :about OR ',' || subject || ',' LIKE :among)
 ORDER BY id DESC LIMIT :limit
 """
+_MEASURES = "SELECT at, data FROM measures WHERE at >= ? AND (id % ? = ? % ?) ORDER BY id"
 _LATENCIES = """
 SELECT latency_s FROM events
 WHERE kind = 'launch' AND code IN ('tasks', 'gang', 'requested') AND latency_s IS NOT NULL AND at >= ? ORDER BY id

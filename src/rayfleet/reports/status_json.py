@@ -26,6 +26,7 @@ from rayfleet.model import (
     TickReport,
     Unmet,
 )
+from rayfleet.reports import on_demand
 
 Json = dict[str, Any]
 
@@ -67,7 +68,7 @@ def status_json(report: TickReport) -> Json:
             for o in plan.orders
         ],
         "findings": [{"subject": f.subject, "reason": _reason(f.reason)} for f in plan.findings],
-        "usd_per_hour": {"before": plan.cost.before, "after": plan.cost.after, "unpriced": plan.cost.unpriced},
+        "usd_per_hour": _money(report, claims),
         "troubles": list(report.troubles),
         "error": report.error,
     }
@@ -171,6 +172,18 @@ def _selectors(selectors: Selectors) -> list[dict[str, str]]:
     return [selector.expressions() for selector in selectors]
 
 
+def _money(report: TickReport, claims: tuple[Claim, ...]) -> Json:
+    cost = report.plan.cost
+    same = on_demand.compare(cost, claims, report.snapshot.policy)
+    return {
+        "before": cost.before,
+        "after": cost.after,
+        "unpriced": cost.unpriced,
+        "on_demand": same.usd_per_hour,
+        "uncompared": same.uncompared,
+    }
+
+
 def _unmet(unmet: Unmet) -> Json:
     demand = unmet.demand
     what = _gang(demand) if isinstance(demand, Gang) else {"shape": demand.shape.amounts()}
@@ -251,7 +264,8 @@ def status_schema() -> Json:
             launching=_list(_object(pool=text, count=whole, reason=why)),
             backoffs=_list(_object(**place, until=number, trouble=text, failures=whole, message=text)),
             orders=_list(order), findings=_list(_object(subject=text, reason=why)),
-            usd_per_hour=_object(before=number, after=number, unpriced=whole), troubles=_list(text), error=text,
+            usd_per_hour=_object(before=number, after=number, unpriced=whole, on_demand=number, uncompared=whole),
+            troubles=_list(text), error=text,
         ),
     }  # fmt: skip
 

@@ -20,6 +20,7 @@ from rayfleet.model import (
     TickReport,
     Unmet,
 )
+from rayfleet.reports import on_demand
 from rayfleet.reports.amounts import amount, duration, shape
 from rayfleet.reports.status_json import current_claims, status_json, status_schema, usage
 
@@ -60,8 +61,8 @@ def _decision(report: TickReport) -> list[str]:
     blocks = [
         _block("Reasons", _reasons(report), ""),
         _block("Orders", _orders(report), ""),
-        _block("Back-offs", _backoffs(report), ""),
-        _block("Cost", _cost(report), ""),
+        _block("Back-offs", backoff_lines(report, report.snapshot.now), ""),
+        _block("Cost", cost_lines(report), ""),
         _block("Troubles", _troubles(report), ""),
     ]
     return [line for block in blocks if block for line in ("", *block)]
@@ -196,8 +197,8 @@ def _orders(report: TickReport) -> Iterator[str]:
         yield f"{what}, by {order.by or 'somebody'}{_because(order.why)}"
 
 
-def _backoffs(report: TickReport) -> Iterator[str]:
-    now = report.snapshot.now
+def backoff_lines(report: TickReport, now: float) -> Iterator[str]:
+    """Yield what is left alone for how long, as of a moment: `cpu4 on a/spot: 25 s more after OutOfStock`."""
     for backoff in report.plan.backoffs:
         if backoff.until > now:
             scope = backoff.scope
@@ -206,11 +207,14 @@ def _backoffs(report: TickReport) -> Iterator[str]:
             yield f"{name}: {duration(backoff.until - now)} more after {backoff.trouble}"
 
 
-def _cost(report: TickReport) -> Iterator[str]:
+def cost_lines(report: TickReport) -> Iterator[str]:
+    """Yield what the machines cost an hour, and will; nothing when nothing is known to cost anything."""
     cost = report.plan.cost
     if cost.before or cost.after:
         unpriced = f", {cost.unpriced} machines without a price" if cost.unpriced else ""
-        yield f"{cost.before:.2f} USD/h now, {cost.after:.2f} USD/h after this plan{unpriced}"
+        same = on_demand.compare(cost, current_claims(report), report.snapshot.policy).usd_per_hour
+        against = f" ({same:.2f} on demand)" if f"{same:.2f}" != f"{cost.after:.2f}" else ""
+        yield f"{cost.before:.2f} USD/h now, {cost.after:.2f} USD/h after this plan{against}{unpriced}"
 
 
 def _troubles(report: TickReport) -> Iterator[str]:

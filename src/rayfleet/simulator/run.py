@@ -93,14 +93,17 @@ def run(setting: Setting, progress: Callable[[float], None] = lambda _: None) ->
 def _few_collections() -> Iterator[None]:
     """Look for cycles of garbage rarely: traces are millions of objects, and hardly any garbage here is in a cycle."""
     before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
+    ours = not gc.get_freeze_count()  # what the whole program has put aside stays so
+    if ours:
+        gc.collect()
+        gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, *before[1:])
     try:
         yield
     finally:
         gc.set_threshold(*before)
-        gc.unfreeze()
+        if ours:
+            gc.unfreeze()
 
 
 def _is_settled(claim: Claim) -> bool:

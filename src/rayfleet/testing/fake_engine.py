@@ -69,7 +69,7 @@ class FakeEngine:
     `join_s`: from a machine's running to its node's joining. `never_join`: machine ids or pools whose nodes never do.
     `needs_head`: without a living head node nobody answers. `look_s`: how long an answer takes.
     `down`: nobody answers. `refuses`: every voluntary drain is refused. `hangs`: nodes take a drain and do not leave.
-    `reports`: what was published.
+    `reports`: what was published. `session`: the name of Ray's session.
     """
 
     clock: Clock
@@ -91,6 +91,7 @@ class FakeEngine:
     tasks: list[FakeTask] = field(default_factory=list)
     done: int = 0
     closed: bool = False
+    session: str = ""
     _running_since: dict[str, float] = field(default_factory=dict)
     _runs: dict[str, int] = field(default_factory=dict)
 

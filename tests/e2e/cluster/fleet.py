@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rayfleet.launcher import view
 from rayfleet.launcher.home import Home
 from rayfleet.providers.process import leftovers
 from rayfleet.providers.process.identity import cluster_root, cluster_tag
@@ -90,9 +91,13 @@ class Fleet:
         """Return the process id that is written down as the cluster's controller."""
         return int(json.loads(self.home(name).controller.read_text())["process"]["pid"])
 
+    def status(self, name: str) -> Any:
+        """Return what `status --json` would print, read here: a command for each look would keep the machine busy."""
+        return view.status_json(self.home(name))
+
     def machines(self, name: str, pool: str | None = None) -> dict[str, str]:
         """Return id -> phase of a cluster's machines, or of those of one pool."""
-        found = self.json("status", name)["machines"]
+        found = self.status(name)["machines"]
         return {m["id"]: m["phase"] for m in found if pool is None or m["pool"] == pool}
 
     def ledger_bytes(self, name: str) -> bytes:
@@ -100,7 +105,7 @@ class Fleet:
         ledger = self.home(name).ledger
         return b"".join(path.read_bytes() for path in ledger.parent.glob(f"{ledger.name}*"))
 
-    def wait(self, what: Callable[[], bool], limit_s: float = 40.0) -> None:
+    def wait(self, what: Callable[[], bool], limit_s: float = LIMIT_S) -> None:
         """Wait until something is so."""
         deadline = time.monotonic() + limit_s
         while not what():

@@ -157,7 +157,7 @@ def test_a_machine_is_drained_while_a_program_works_on_it(fleet: Fleet, scripts:
 
 def test_a_setting_is_changed_and_a_wrong_one_is_not(fleet: Fleet) -> None:
     fleet("set", "idle_timeout_s=4", "one.max_workers=2")
-    fleet.wait(lambda: {"idle_timeout_s", "one.max_workers"} <= {o["target"] for o in fleet.json("status")["orders"]})
+    fleet.wait(lambda: {"idle_timeout_s", "one.max_workers"} <= {o["target"] for o in fleet.status(NAME)["orders"]})
     wrong = fleet("set", "idle_timeout_s=5", "one.max_worker=1", check=False)
     assert wrong.returncode == 2
     assert "did you mean one.max_workers?" in wrong.stderr
@@ -165,12 +165,12 @@ def test_a_setting_is_changed_and_a_wrong_one_is_not(fleet: Fleet) -> None:
     assert fleet("scale", "one", "3", check=False).returncode == 2
     assert fleet("drain", "head-1", check=False).returncode == 2
     assert fleet("set", "--clear", "one.max_workers").stdout == "one.max_workers = 3, as configured\n"
-    fleet.wait(lambda: "one.max_workers" not in {o["target"] for o in fleet.json("status")["orders"]})
+    fleet.wait(lambda: "one.max_workers" not in {o["target"] for o in fleet.status(NAME)["orders"]})
 
 
 def test_what_no_pool_fits_is_told_with_each_reason(fleet: Fleet) -> None:
     with fleet.begun("run", "--", "python", "-c", TOO_LARGE):
-        fleet.wait(lambda: fleet.json("status")["unmet"] != [])
+        fleet.wait(lambda: fleet.status(NAME)["unmet"] != [])
         told = fleet("why", '{"CPU": 64}').stdout
         assert all(pool in told for pool in ("one", "two"))
         assert fleet("plan").stdout.startswith("unmet ")

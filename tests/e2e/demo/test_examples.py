@@ -54,6 +54,12 @@ def test_the_cluster_file_is_fine(tmp_path: Path) -> None:
     assert "is fine" in run(tmp_path, *RAYFLEET, "config", "check", "examples/cluster.yaml")
 
 
+def test_a_file_for_a_cloud_says_what_it_would_make(tmp_path: Path) -> None:
+    output = run(tmp_path, *RAYFLEET, "up", "examples/clusters/aws-minimal.yaml", "--dry-run")
+    assert "create  1 x head (m5.large)" in output
+    assert output.endswith("nothing was done: this was a dry run\n")
+
+
 def test_tasks_say_where_they_ran(example: Path) -> None:
     output = program(example, "task_hostnames.py", "--tasks", "5", "--sleep", "0.5")
     assert [sum(line.startswith(f"task {n} ran on ") for line in output.splitlines()) for n in range(1, 6)] == [1] * 5

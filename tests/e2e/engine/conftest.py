@@ -50,6 +50,7 @@ def start(cluster: RealCluster) -> Iterator[Callable[[str, Pool], subprocess.Pop
 @pytest.fixture
 async def engine(cluster: RealCluster) -> AsyncIterator[RayEngine]:
     """An engine of the test's own, when the head is up and nobody waits for anything any more."""
+    assert cluster.head.poll() is None, f"the head has ended: {cluster.output('head')}"
     ray = RayEngine(cluster.settings)
     await view_where(ray, lambda view: not view.demand and cluster.settings.head_path.exists())
     # The client server and the dashboard come up some seconds after the head's node has joined.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -130,5 +131,7 @@ async def test_an_unknown_job_is_said_to_be_unknown(cluster: RealCluster, engine
 
 
 async def test_the_session_can_be_found_by_its_usual_name(cluster: RealCluster, engine: RayEngine) -> None:
-    latest = cluster.directory("head") / "session_latest" / "logs" / "gcs_server.out"
-    assert latest.exists()
+    session = Path(json.loads(cluster.settings.head_path.read_text(encoding="utf-8"))["logs_dir"]).parent
+    latest = session.with_name("session_latest")
+    assert latest.resolve() == session.resolve()
+    assert (latest / "logs" / "gcs_server.out").exists()

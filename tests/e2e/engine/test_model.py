@@ -7,21 +7,20 @@ three equal nodes is the first is chance. Each case prints how far apart the two
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import Random
 
 import numpy as np
 import pytest
-from tests.e2e.engine.real_cluster import node_where, pool, said_by, view_where
+from tests.e2e.engine.real_cluster import RealCluster, node_where, pool, said_by, view_where
 
 from rayfleet.contracts import EngineView
 from rayfleet.engines.ray.engine import RayEngine
-from rayfleet.model import CPU, NO_LABELS, UNITS, Pool, Resources, Strategy
+from rayfleet.model import CPU, NO_LABELS, UNITS, Resources, Strategy
 from rayfleet.simulator.gangs import Wanted, place_gang
 from rayfleet.simulator.nodes import NodeTable
 
 Drive = Callable[[str], subprocess.Popen[str]]
-Start = Callable[[str, Pool], subprocess.Popen[str]]
 
 pytestmark = [pytest.mark.ray, pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -84,14 +83,23 @@ def real_use(view: EngineView) -> list[float]:
     return sorted((node.total.get(CPU, 0) - node.available.get(CPU, 0)) / UNITS for node in workers)
 
 
+@pytest.fixture(scope="module")
+def started(cluster: RealCluster) -> Iterator[list[subprocess.Popen[str]]]:
+    """The nodes, for all cases: where work goes does not depend on the past. Empty until the head is up."""
+    nodes: list[subprocess.Popen[str]] = []
+    yield nodes
+    cluster.end(*nodes)
+
+
 @pytest.fixture
-async def three(start: Start, engine: RayEngine, request: pytest.FixtureRequest) -> RayEngine:
-    """Start three nodes of 8 CPUs, as far as Ray knows."""
-    names = [f"{request.node.name.translate(str.maketrans('[]-', '___'))[-24:]}{n}" for n in range(NODES)]
-    for name in names:
-        start(name, pool("w8", CPU=CPUS))
+async def three(cluster: RealCluster, started: list[subprocess.Popen[str]], engine: RayEngine) -> RayEngine:
+    """Have three nodes of 8 CPUs, as far as Ray knows, with nothing on them that the case before has left."""
+    names = [f"model{n}" for n in range(NODES)]
+    if not started:
+        started += [cluster.start(name, pool("w8", CPU=CPUS)) for name in names]
     for name in names:
         await node_where(engine, name)
+    await view_where(engine, lambda view: real_use(view) == [0.0] * NODES)
     return engine
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +26,7 @@ from tests.e2e.engine.real_cluster import (
 )
 
 from rayfleet.contracts import DrainRefused, EngineError, EngineView, Node
+from rayfleet.engines.ray import notice_watch
 from rayfleet.engines.ray.engine import RayEngine
 from rayfleet.model import Bundle, NodeFact, Pool, Resources, Strategy
 
@@ -154,6 +157,25 @@ async def test_a_drain_by_force_is_accepted_when_busy_and_shown_at_once(
     assert next(found.state for found in view.nodes if found.id == node.id) is NodeFact.DRAINING
     cluster.end(driver)
     await node_where(engine, "spot", lambda node: node.state is NodeFact.DEAD)
+
+
+async def test_a_machine_with_a_notice_drains_its_own_node_and_tells_by_when(
+    cluster: RealCluster, drive: Drive, engine: RayEngine, start: Start, tmp_path: Path
+) -> None:
+    """The very program that a spot machine gets, with a place that says so."""
+    start("noticed", pool("small", CPU=1))
+    assert said_by(drive(HOLD_ONE_CPU)) == "held"
+    node = await node_where(engine, "noticed", is_busy)
+    place = tmp_path / "notice.py"
+    place.write_text("def left_s(ask, url):\n    return 300.0 if url == 'http://place' else None\n")
+    watch = ("env", "RAY_CLOUD_INSTANCE_ID=noticed", sys.executable, notice_watch.__file__, str(place), "http://place")
+    said = await asyncio.to_thread(cluster.run, *watch, cluster.settings.gcs_address)
+    assert any(line.endswith(" drained") for line in said.splitlines()), said  # Ray itself says things, too
+    leaving = await node_where(engine, "noticed", lambda found: found.state is NodeFact.DRAINING)
+    assert leaving.leaves_at is not None
+    assert leaving.leaves_at - time.time() == pytest.approx(300, abs=60)
+    others = [each.leaves_at for each in (await engine.look()).nodes if each.id != node.id]
+    assert others == [None] * len(others)
 
 
 async def test_nothing_new_starts_on_a_node_that_is_to_leave(

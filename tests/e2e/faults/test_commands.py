@@ -8,7 +8,6 @@ import resource
 import signal
 import sqlite3
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -62,7 +61,6 @@ def test_ctrl_c_ends_the_waiting_for_an_order_and_the_order_stands(clean: Site) 
     with held_still(clean.controller):  # else all is done before the key is pressed
         command = clean.begin("scale", "one", "1", "--wait")
         wait_for(lambda: b"scale:one" in clean.home.ledger.with_name(f"{clean.home.ledger.name}-wal").read_bytes())
-        time.sleep(0.5)  # from the order that is written to the wait for it
         assert press_ctrl_c(command) == (INTERRUPTED, order_stands(clean, "one"))
     machine = clean.one("one")
     driver = clean.driver(

@@ -6,7 +6,7 @@ import time
 import pytest
 from benchmarks.__main__ import PARTS, Part
 from benchmarks.machine import Usage, cpu_ticks, too_busy
-from benchmarks.parts import boot, end_to_end, idle, reaction
+from benchmarks.parts import boot, end_to_end, idle, rack, reaction, ssh
 from benchmarks.parts.end_to_end import Turn
 from benchmarks.samples import Spread
 from benchmarks.stock import NODE_TYPE, config, launch_times
@@ -62,6 +62,21 @@ def test_the_goals_of_end_to_end_are_about_ratios_of_pairs() -> None:
 def test_boots_are_compared_in_pairs() -> None:
     samples = {"ours_alive_s": [1.0], "theirs_alive_s": [2.0], "ours_task_s": [3.0], "theirs_task_s": [4.0]}
     assert [figure.ratio for figure in boot.figures(samples)] == [0.5, 0.75]
+
+
+def test_the_goal_of_fifty_hosts_is_about_the_longest_turn() -> None:
+    samples = {f"{side}, {name}": [value] for name in ssh.EXCHANGES for side, value in (("ours", 1.0), ("theirs", 2.0))}
+    first, *compared = ssh.figures({"from start to set up": [3.0, 11.0, 4.0], **samples})
+    assert (first.ours, first.holds) == (11.0, False)
+    assert [figure.ratio for figure in compared] == [0.5, 0.5]
+    assert ssh.figures({"from start to set up": [3.0], **samples})[0].holds
+
+
+def test_a_rack_is_as_slow_as_its_slowest_turn_whose_parts_add_up() -> None:
+    turns = [rack.Turn(2.0, 7.0, 9.0, ()), rack.Turn(3.0, 8.0, 11.0, ())]
+    whole, *parts = rack.figures(turns)
+    assert (whole.ours, whole.holds, [part.ours for part in parts]) == (11.0, False, [3.0, 5.0, 3.0])
+    assert rack.figures(turns[:1])[0].holds
 
 
 @pytest.mark.parametrize("name", PARTS)

@@ -10,6 +10,7 @@ from rayfleet.config import ConfigInvalid, Problem
 from rayfleet.contracts import EngineDown, Flaky, JobsUnavailable, LedgerUnavailable
 from rayfleet.launcher.errors import ControllerDied, InvalidOrder, LauncherError, TookTooLong
 from rayfleet.reports.history import HistoryUnavailable
+from rayfleet.wire.ssh.session import LoginRefused, Unreachable
 
 
 def ended(error: BaseException) -> int:
@@ -32,6 +33,7 @@ def ended(error: BaseException) -> int:
         (LedgerUnavailable("disk full"), 1),
         (HistoryUnavailable("damaged"), 1),
         (Flaky("try again"), 1),
+        (Unreachable("no answer"), 1),
         (PermissionError(13, "not yours"), 1),
         (sqlite3.Error("strange"), 1),
         (typer.Exit(7), 7),
@@ -45,6 +47,13 @@ def test_a_hint_stands_below_its_error(capsys: pytest.CaptureFixture[str], monke
     monkeypatch.setenv("NO_COLOR", "1")
     ended(LauncherError("first\nsecond", "do this"))
     assert capsys.readouterr().err == "error: first\n       second\n hint: do this\n"
+
+
+def test_a_machine_that_does_not_let_us_in_is_no_mistake_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    ended(LoginRefused("h does not let me in"))
+    told = capsys.readouterr().err
+    assert "h does not let me in" in told
+    assert "should not happen" not in told
 
 
 def test_what_should_not_happen_asks_for_a_report_and_can_be_traced(

@@ -43,15 +43,19 @@ def run(*words: str, program: Any = app) -> Result:
     return CliRunner().invoke(program, list(words), prog_name="rayfleet")
 
 
-VERBS = ["up", "down", "status", "logs", "exec", "attach", "submit"]
+VERBS = [
+    "up", "down", "suspend", "resume", "status", "logs", "exec", "attach", "submit", "why", "history", "events", "top",
+    "health", "list", "summary", "memory",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("word", ["ray.yaml", "k8s:/team/demo"])
 def test_every_verb_takes_a_cluster_in_kubernetes_and_says_when_there_is_no_way_there(verb: str, word: str) -> None:
     Path("script.py").write_text("")
+    before = {"list": ["nodes"], "summary": ["tasks"]}.get(verb, [])
     more = {"exec": ["ray status"], "submit": ["script.py"]}.get(verb, [])
-    result = run(verb, word, *more)
+    result = run(verb, *before, word, *more)
     assert result.exit_code == 2
     assert "error: no way to a Kubernetes cluster: " in result.stderr
     assert "hint: KUBECONFIG names the file" in result.stderr
@@ -78,13 +82,18 @@ def test_the_plug_in_is_found_by_kubectl_under_its_name() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("why", "ray.yaml"), "describes a cluster in Kubernetes, which this command does not know"),
+        (
+            ("set", "ray.yaml", "idle_timeout_s=3"),
+            "describes a cluster in Kubernetes, which this command does not know",
+        ),
+        (("history", "ray.yaml", "--write", "x.csv"), "--write would write on the head"),
         (("status", "--context", "dev"), "--context is for clusters in Kubernetes"),
         (("status", "k8s:demo"), "'k8s:demo' is not k8s:CONTEXT/NAMESPACE/NAME"),
         (("status", "k8s:prod/a/b", "--context", "dev"), "names another context than --context dev"),
         (("up", "ray.yaml", "--name", "x"), "--name and --foreground are for clusters of this machine"),
         (("logs", "--node", "x"), "--node and --container are for clusters in Kubernetes"),
         (("logs", "ray.yaml", "--path"), "--path is for clusters of this machine"),
+        (("logs", "ray.yaml", "--search", "x"), "--search and --json are for files of a node"),
         (("exec", "ray.yaml"), "there is no command to run"),
         (("submit", "ray.yaml"), "there is no script to submit"),
         (("submit", "ray.yaml", "none.py"), "there is no script none.py"),

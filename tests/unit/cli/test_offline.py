@@ -148,8 +148,8 @@ def test_a_good_file_is_fine(tmp_path: Path) -> None:
 
 def test_a_file_that_up_cannot_run_is_not_called_fine(tmp_path: Path) -> None:
     path = tmp_path / "later.yaml"
-    path.write_text(CLUSTER.replace("type: process", "type: aws"))
-    verdict = "nothing is wrong as far as it can be checked without provider aws"
+    path.write_text(CLUSTER.replace("type: process", "type: pods"))
+    verdict = "nothing is wrong as far as it can be checked without provider pods"
     result = run("config", "check", str(path))
     assert result.exit_code == 0
     assert result.stdout.splitlines()[-1] == f"{path}: {verdict}; `rayfleet up` cannot run it in this version"
@@ -222,3 +222,13 @@ def test_why_of_another_tick_of_the_record(red: homes.Home) -> None:
     assert json.loads(run("why", "red", "--tick", "1", "--json").stdout)["tick"] == 1
     assert "no record of tick 9" in run("why", "red", "--tick", "9").stderr
     assert "is no moment" in run("why", "red", "--at", "soon").stderr
+
+
+def test_a_record_is_asked_in_any_folder(red: homes.Home, tmp_path: Path) -> None:
+    copied = tmp_path / "copied"
+    copied.mkdir()
+    copied.joinpath("history.sqlite").write_bytes(red.history.read_bytes())
+    assert json.loads(run("why", "--record", str(copied), "--tick", "1", "--json").stdout)["tick"] == 1
+    assert run("history", "--record", str(copied)).stdout == run("history", "red").stdout
+    assert "there is no record in nowhere" in run("why", "--record", "nowhere").stderr
+    assert "cluster red beside --record" in run("history", "red", "--record", str(copied)).stderr

@@ -28,11 +28,16 @@ def run(*words: str, stdin: str | None = None) -> Result:
 
 VERBS = [
     "up", "down", "list", "env", "run", "exec", "attach", "submit", "status", "why", "history", "logs", "scale",
-    "drain", "set", "plan", "replay", "schema", "doctor", "demo",
+    "drain", "set", "plan", "replay", "schema", "doctor", "demo", "rsync-up", "rsync-down", "monitor", "get-head-ip",
+    "get-worker-ips", "dashboard", "kill-random-node", "gc", "coordinator", "metrics",
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("verb", [[verb] for verb in VERBS] + [["config", "check"], ["config", "show"]])
+@pytest.mark.parametrize(
+    "verb",
+    [[verb] for verb in VERBS]
+    + [["config", "check"], ["config", "show"], ["coordinator", "hosts"], ["coordinator", "free"]],
+)
 def test_every_verb_explains_itself_with_examples(verb: list[str]) -> None:
     result = run(*verb, "--help")
     assert result.exit_code == 0
@@ -136,6 +141,10 @@ def test_nothing_listed_is_said() -> None:
         ("rayfleet status b", {"blue"}),
         ("rayfleet up --fore", {"--foreground"}),
         ("rayfleet schema s", {"scenario", "status"}),
+        ("rayfleet list ac", {"actors"}),
+        ("rayfleet list actors ", {"blue"}),
+        ("rayfleet summary t", {"tasks"}),
+        ("rayfleet memory ", {"blue"}),
     ],
 )
 def test_a_shell_completes_verbs_options_and_names(typed: str, offered: set[str]) -> None:

@@ -136,7 +136,21 @@ def test_limits_and_monitoring() -> None:
     assert spec_of(guide_files.AUTOSCALING).policy.idle_timeout_s == 300.0
     assert spec_of(guide_files.MONITORED).monitoring.prometheus_port == 9090
     alerts = spec_of(guide_files.ALERTS).monitoring
-    assert (alerts.prometheus_port, alerts.slack_webhook) == (44217, "https://hooks.slack.com/...")
+    assert alerts.prometheus_port is None
+    assert alerts.alerting is not None
+    assert [(target.kind, target.address) for target in alerts.alerting.targets] == [
+        ("slack", "https://hooks.slack.com/...")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("section", "offered", "port"),
+    [("", True, None), ("{prometheus: {}}", True, None), ("{prometheus: {enabled: false, port: 9090}}", False, None)],
+)
+def test_metrics_are_offered_unless_the_file_says_no(section: str, offered: bool, port: int | None) -> None:
+    written = f"monitoring_config: {section}\n" if section else ""
+    monitoring = spec_of(f"cluster_name: a\n{written}").monitoring
+    assert (monitoring.prometheus, monitoring.prometheus_port) == (offered, port)
 
 
 def test_sizes_of_memory() -> None:

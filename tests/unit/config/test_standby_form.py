@@ -1,7 +1,7 @@
 """The key `standby`: its short form, what is wrong with it, and that its provider has to be able to do it."""
 
 import pytest
-from tests.unit.config.places import BOTH
+from tests.unit.config.places import BOTH, CloudSettings, Kind
 
 from rayfleet.config import check, load_scenario
 from rayfleet.config.plan_out import plan_to_json
@@ -33,6 +33,8 @@ available_node_types:
         ("3", Standby(3)),
         ("{percent: 20}", Standby(percent=20.0)),
         ("{count: 1, mode: booted, max_age_s: 60}", Standby(1, 0.0, StandbyMode.BOOTED, 60.0)),
+        ("{keep: 4}", Standby(keep=4)),
+        ("{count: 1, keep: 4}", Standby(1, keep=4)),
         ("null", None),
     ],
 )
@@ -45,7 +47,7 @@ def test_it_is_read_as_it_is_meant(text: str, rule: Standby | None) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("{mode: stopped}", "count or percent"),
+        ("{mode: stopped}", "count, percent or keep"),
         ("-1", "at least 0"),
         ("{count: 1, mode: asleep}", "stopped"),
         ("{count: 1, modus: x}", "modus"),
@@ -81,6 +83,54 @@ def test_a_provider_that_cannot_is_a_problem_of_the_file(file: str, message: str
     assert (problem.path, problem.message) == ("available_node_types.worker.standby", message)
     assert problem.hint.startswith(hint)
     assert problem.line == 9
+
+
+class CachingSettings(CloudSettings):
+    cache_stopped_nodes: bool = True
+
+
+ABLE = {"cloud": Kind(CachingSettings, (StandbyMode.STOPPED,))}
+UNABLE = {"cloud": Kind(CachingSettings)}
+
+
+def caching(more: str = "", worker: str = "{resources: {CPU: 4}, max_workers: 3}") -> str:
+    types = f"{{head: {{resources: {{CPU: 0}}}}, worker: {worker}}}"
+    place = f"provider: {{type: cloud, region: r{more}}}"
+    return f"cluster_name: c\nmax_workers: 8\n{place}\nhead_node_type: head\navailable_node_types: {types}\n"
+
+
+def kept(text: str, registry: dict[str, Kind]) -> tuple[Standby | None, list[str]]:
+    """Return what its pool keeps, and what is said of the key."""
+    checked = check(text, registry, "c.yaml")
+    assert checked.spec is not None, checked.problems
+    (pool,) = checked.spec.policy.pools
+    said = [f"{one.path}: {one.message}" for one in checked.notices if "kept" in one.message or "keeps" in one.message]
+    return pool.standby, said
+
+
+def test_ray_s_key_keeps_as_many_as_may_work() -> None:
+    assert kept(caching(", cache_stopped_nodes: true"), ABLE) == (Standby(keep=3), [])
+    uncapped = "{resources: {CPU: 4}}"
+    assert kept(caching(", cache_stopped_nodes: true", uncapped), ABLE) == (Standby(keep=8), [])
+
+
+def test_ray_s_default_is_not_ours_and_that_is_said() -> None:
+    rule, (said,) = kept(caching(), ABLE)
+    assert rule is None
+    assert said.startswith("provider: no cache_stopped_nodes: idle machines are terminated")
+    assert kept(caching(", cache_stopped_nodes: false"), ABLE) == (None, [])
+    assert kept(caching(), UNABLE) == (None, [])
+
+
+def test_a_pool_s_own_words_hold() -> None:
+    own = "{resources: {CPU: 4}, standby: 1}"
+    assert kept(caching(", cache_stopped_nodes: true", own), ABLE)[0] == Standby(1)
+
+
+def test_where_machines_cannot_be_stopped_the_key_is_said_to_have_no_effect() -> None:
+    rule, (said,) = kept(caching(", cache_stopped_nodes: true"), UNABLE)
+    assert rule is None
+    assert said.startswith("provider.cache_stopped_nodes: has no effect")
 
 
 WAITING = """

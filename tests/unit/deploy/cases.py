@@ -55,6 +55,11 @@ CLUSTERS: Final = (
         (*FIRST, *_set("armsPrometheus.enable=true", "gcsFaultTolerance.enable=true")),
     ),
     Case("cluster-eci", "ray-cluster", (*FIRST, "-f", str(VALUES / "eci.yaml"))),
+    Case(
+        "cluster-fluent-bit",
+        "ray-cluster",
+        (*FIRST, "-f", str(ROOT / "deploy" / "logs" / "kubernetes" / "sidecar-values.yaml")),
+    ),
     Case("cluster-kuberay-values", "ray-cluster", ("prod", "-n", "team", "-f", str(VALUES / "kuberay.yaml"))),
     Case("cluster-beside-kuberay", "ray-cluster", ("demo", "-f", str(VALUES / "beside-kuberay.yaml"))),
     Case(

@@ -27,7 +27,7 @@ class Quiet(SimpleHTTPRequestHandler):
 def run(environment: dict[str, str], *arguments: str, fails: bool = False) -> str:
     """Run helm, and return all that it prints."""
     done = subprocess.run(
-        [charts.find_helm(), *arguments], env=environment, capture_output=True, text=True, check=False, timeout=60
+        [charts.find_helm(), *arguments], env=environment, capture_output=True, text=True, check=False, timeout=100
     )
     assert (done.returncode != 0) == fails, done.stdout + done.stderr
     return done.stdout + done.stderr if fails else done.stdout
@@ -137,7 +137,7 @@ def test_the_kustomize_base_is_complete_and_moves_to_another_namespace(tmp_path:
     overlay = f"namespace: elsewhere\nresources: [{base}]\nimages: [{{name: rayfleet, newName: registry/rayfleet}}]\n"
     (tmp_path / "kustomization.yaml").write_text(overlay, encoding="utf-8")
     text = subprocess.run(
-        [kubectl, "kustomize", tmp_path], capture_output=True, text=True, check=True, timeout=60
+        [kubectl, "kustomize", tmp_path], capture_output=True, text=True, check=True, timeout=100
     ).stdout
     things = documents(text)
     kinds = [one["kind"] for one in things]

@@ -144,8 +144,12 @@ class TestClusters:
         pods = pods_of(thing)
         assert pods
         assert all(wanted.items() <= pod["metadata"]["labels"].items() for pod in pods)
-        (port,) = {one["port"] for one in monitor["spec"]["podMetricsEndpoints"]}
+        port, *further = (one["port"] for one in monitor["spec"]["podMetricsEndpoints"])
         assert all(port in {one["name"] for one in pod["spec"]["containers"][0]["ports"]} for pod in pods)
+        beside = [one for pod in pods for one in pod["spec"]["containers"] if one["name"] == "autoscaler"]
+        assert [[port["name"] for port in one["ports"]] for one in beside] == [further] * len(beside)
+        assert len(further) == len(beside)
+        assert {one["interval"] for one in monitor["spec"]["podMetricsEndpoints"]} == {"15s"}
         assert wanted["ray.io/cluster"] == thing["metadata"]["name"]
 
     def test_without_wishes_nothing_but_the_cluster_is_made(self) -> None:
@@ -301,15 +305,3 @@ class TestFiles:
             assert (ROOT / one).exists()
             assert {f"!{one}", f"!{Path(one).parts[0]}"} & set(ignore)
         assert [line for line in lines if line[:1] == ["USER"]] == [["USER", "1000:1000"]]
-
-    def test_logs_are_collected_from_where_ray_writes_them_and_by_the_labels_that_pods_have(self) -> None:
-        (config,) = documents((charts.MANIFESTS / "aliyun-log.yaml").read_text(encoding="utf-8"))
-        logtail = config["spec"]["logtailConfig"]
-        assert logtail["configName"] == config["metadata"]["name"]
-        assert logtail["inputDetail"]["logPath"].startswith("/tmp/ray/session_")
-        chosen = logtail["inputDetail"]["advanced"]["k8s"]
-        pods = pods_of(cluster("cluster"))
-        assert pods
-        for pod in pods:
-            assert chosen["IncludeK8sLabel"].items() <= pod["metadata"]["labels"].items()
-            assert chosen["ExternalK8sLabelTag"].keys() <= pod["metadata"]["labels"].keys()

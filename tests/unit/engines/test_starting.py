@@ -52,9 +52,9 @@ def test_ports_are_free_different_and_not_the_kernels(tmp_path: Path) -> None:
     assert len(set(found)) == 50
     assert all(24000 <= port < 26000 for port in found)
     with socket.socket() as taken:
-        taken.bind(("", found[0]))
+        taken.bind(("", 0))  # not one of those: they are as free for everybody else
         taken.listen()
-        assert not is_free(found[0])
+        assert not is_free(taken.getsockname()[1])
     ports = choose_ports(preferred_default=False)
     assert not ports.default
     assert not {6379, 10001, 8265} & {ports.gcs_port, ports.client_port, ports.dashboard_port}
@@ -95,6 +95,12 @@ def test_a_node_has_the_labels_that_all_offers_of_its_pool_agree_on(settings: Ra
     script = start_script(settings, replace(POOL, offers=offers), head=False)
     labels = {"ray.io/availability-zone": "a", "ray.io/node-group": "cpu4", "zone": "a"}
     assert json.loads(script.argv[-1])["labels"] == labels
+
+
+def test_only_a_heads_processes_fork_without_the_handlers_of_grpc(settings: RaySettings) -> None:
+    """Ray's server for `ray://` forks for each client; the handlers kill the child now and then."""
+    assert start_script(settings, POOL, head=True).env["GRPC_ENABLE_FORK_SUPPORT"] == "0"
+    assert "GRPC_ENABLE_FORK_SUPPORT" not in start_script(settings, POOL, head=False).env
 
 
 def test_a_worker_starts_without_the_packages_of_its_environment(settings: RaySettings) -> None:

@@ -2,15 +2,19 @@
 
 import asyncio
 from pathlib import Path
+from urllib.request import urlopen
 
 from tests.unit.kube_operator.raycluster.clusters import group, raycluster
 
 from rayfleet.config.rayio.raycluster import RayClusterSpec
-from rayfleet.kube_operator.autoscaler import Head, first_spec, ray_settings
+from rayfleet.engines.ray.settings import RaySettings, own_address
+from rayfleet.kube_operator.autoscaler import Head, first_spec, offered, ray_settings
+from rayfleet.reports.metrics.sink import About, Metrics
 from rayfleet.testing.fake_kube import FakeKube
 from rayfleet.testing.virtual_time import run_virtual
 from rayfleet.wire.kube.errors import Forbidden
 from rayfleet.wire.kube.objects import RAY_CLUSTER, Key
+from rayfleet.wiring import Exporter
 
 DEMO = Key("team", "demo")
 
@@ -73,4 +77,21 @@ def test_a_token_of_kubernetes_is_read_where_it_is_and_left_alone(tmp_path: Path
     assert ray.token() == "of this hour"
     file.write_text("of the next")
     assert ray.token() == "of the next"
-    assert list((tmp_path / "state").iterdir()) == []
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["ray.json"]
+    assert "of the next" not in (tmp_path / "state" / "ray.json").read_text()
+    assert RaySettings.load(tmp_path / "state") == ray, "commands of ours beside the head reach Ray by it"
+
+
+async def test_the_figures_are_offered_on_the_pod_s_own_address_which_ray_is_told() -> None:
+    told: list[str] = []
+    metrics = Metrics(About("demo", "team", "kuberay", "1"), lambda: "session_1")
+    async with offered(Exporter(metrics, 0, told.append)):
+        (address,) = told
+        assert address.startswith(f"{own_address()}:")
+        with await asyncio.to_thread(urlopen, f"http://{address}/metrics") as answer:
+            assert b'rayfleet_info{Namespace="team",RayClusterName="demo"' in answer.read()
+
+
+async def test_an_autoscaler_whose_figures_nobody_wants_offers_none() -> None:
+    async with offered(None):
+        pass

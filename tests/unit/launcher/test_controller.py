@@ -14,7 +14,7 @@ from rayfleet.launcher import home as homes
 from rayfleet.launcher import lease
 from rayfleet.launcher.home import Home
 
-LIMIT_S = 30.0
+LIMIT_S = 100.0  # of a test that hangs: a busy machine takes its time to start a Python
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """At most one process controls a cluster, and a note of a process that is gone is not believed."""
 
+import fcntl
 import json
 import os
 import signal
@@ -62,6 +63,14 @@ def test_the_lease_ends_with_its_holder_however_that_ends(home: Home) -> None:
         found = lease.controller(home)
         assert found is not None
         assert (found.process.pid, found.role) == (os.getpid(), "down")
+
+
+def test_who_only_looks_holds_nothing(home: Home) -> None:
+    with lease.lease(home):
+        pass
+    with home.lock.open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        assert lease.is_free(home)
 
 
 def test_a_zombie_holds_nothing(home: Home) -> None:

@@ -1,5 +1,6 @@
 """The controller's log: kept small, read from its end, followed across rotations. And shells on a cluster."""
 
+import json
 import logging
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from rayfleet.launcher import doctor, logs, work
 from rayfleet.launcher import home as homes
 from rayfleet.launcher.errors import NotRunning
 from rayfleet.launcher.home import Home
+from rayfleet.reports import log_lines
 
 WRITE = """
 import structlog
@@ -35,6 +37,38 @@ def test_events_of_the_loop_are_lines_of_the_file(home: Home) -> None:
     (line,) = logs.tail(home, 10)
     assert line.endswith("INFO    rayfleet.test: event='something_happened' pool='cpu1' count=2")
     assert logging.getLogger().level != logging.INFO
+
+
+WRITE_MORE = """
+import logging
+try:
+    1 / 0
+except ZeroDivisionError:
+    structlog.get_logger("rayfleet.test").exception("it_broke", pool="cpü1")
+logging.getLogger("some.library").warning("said %s", "so")
+"""
+
+
+def test_lines_for_programs_are_json_one_for_each_event(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYFLEET_LOG_FORMAT", "JSON")
+    subprocess.run([sys.executable, "-c", WRITE + WRITE_MORE], check=True, capture_output=True)
+    happened, broke, said = [json.loads(line) for line in logs.tail(home, 10)]
+    assert list(happened) == ["timestamp", "level", "logger", "event", "pool", "count"]
+    assert happened["timestamp"].endswith("Z")
+    assert (happened["level"], happened["logger"], happened["event"]) == ("info", "rayfleet.test", "something_happened")
+    assert (broke["level"], broke["pool"]) == ("error", "cpü1")
+    assert broke["exception"].endswith("ZeroDivisionError: division by zero")
+    assert said == {**said, "level": "warning", "logger": "some.library", "event": "said so"}
+
+
+def test_a_container_s_log_is_its_standard_output(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = WRITE.replace("also_here=False", "also_here=True")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    told = subprocess.run([sys.executable, "-c", watched], check=True, capture_output=True, text=True)
+    assert (told.stdout.count("something_happened"), told.stderr) == (1, "")
+    outside = log_lines.stream({}, marks=())
+    assert outside is sys.stderr
+    assert log_lines.stream({}, marks=(str(home.config),)) is sys.stdout
 
 
 def test_the_end_of_a_log(home: Home) -> None:

@@ -126,6 +126,14 @@ def test_what_cannot_be_set_cannot_be_given_back(key: str) -> None:
         orders.unset(POLICY, key, ME)
 
 
+@pytest.mark.parametrize("text", ["0", "10%", "100%"])
+def test_a_disruption_budget_is_ordered_as_it_is_typed(text: str) -> None:
+    order = orders.change(POLICY, "disruption_budgets", f" {text} ", ME)
+    assert order.value == text
+    with pytest.raises(InvalidOrder, match="disruption_budgets cannot be 'few'"):
+        orders.change(POLICY, "disruption_budgets", "few", ME)
+
+
 def test_orders_that_override_the_configuration_are_named() -> None:
     standing = (orders.change(POLICY, "max_workers", "3", ME), orders.scale(POLICY, "gpu", 2, ME), orders.shutdown(ME))
     assert orders.overrides(standing) == ("set max_workers=3 (by ann)", "scale gpu to 2 (by ann)")

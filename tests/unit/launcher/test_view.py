@@ -10,6 +10,7 @@ from rayfleet.launcher import up, view
 from rayfleet.launcher.errors import LauncherError, NotRunning, TookTooLong
 from rayfleet.launcher.home import Home
 from rayfleet.launcher.planning import plan_timed
+from rayfleet.loop.clock import SystemClock
 from rayfleet.model import (
     Claim,
     Host,
@@ -68,6 +69,16 @@ async def test_old_news_are_called_so(home: Home) -> None:
     assert view.status_text(home).endswith("Warning: cluster one is down; this is how it was last")
     home.write(home.controller, "{}")
     assert "the controller of one is gone" in view.status_json(home)["warning"]
+
+
+async def test_of_the_folder_of_a_record_only_its_age_is_told(tmp_path: Path) -> None:
+    """Nobody notes there who controls the cluster: beside a RayCluster's head for one."""
+    record_of = Home(tmp_path / "record")
+    record_of.path.mkdir()
+    await record(record_of, report())
+    assert "has been silent for" in view.warning(record_of)
+    await record(record_of, report(at=SystemClock().now(), tick=2))
+    assert view.warning(record_of) == ""
 
 
 async def test_a_recorded_tick_is_found_by_its_number(home: Home) -> None:

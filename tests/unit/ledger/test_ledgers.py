@@ -116,7 +116,7 @@ async def test_an_order_of_the_same_id_replaces(ledger: Ledger) -> None:
     assert [order.value for order in (await ledger.load()).orders] == ["5"]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.lists(st.integers(0, 9), unique=True), max_size=5))
 def test_claims_keep_the_order_they_are_saved_in(tmp_path: Path, saves: list[list[int]]) -> None:
     path = Path(mkdtemp(dir=tmp_path)) / "l.sqlite"

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from rayfleet.contracts import EngineDown, EngineError, EngineView, Node, fingerprint
+from rayfleet.contracts import EngineDown, EngineError, EngineView, Machine, Node, fingerprint
 from rayfleet.loop import EngineSink, Fanout
 from rayfleet.loop.poller import Poller
-from rayfleet.loop.watch import kept_up
+from rayfleet.loop.watch import kept_up, watch_provider
 from rayfleet.model import (
     NO_LABELS,
     Bundle,
@@ -71,6 +71,29 @@ def test_impatience_does_not_end_the_question() -> None:
     run_virtual(story())
 
 
+def test_an_answer_that_comes_late_is_told_when_it_is_another_one() -> None:
+    async def story() -> None:
+        told: list[float] = []
+        question = Question(answer_s=5.0)
+        poller = question.poller()
+
+        def late() -> None:
+            told.append(VirtualClock().now() - START)
+
+        await poller.ask(2.0, late)
+        await asyncio.sleep(10)
+        assert told == [5.0]
+        await poller.ask(6.0, late)  # in time
+        question.errors.append(EngineDown("no answer"))
+        await poller.ask(2.0, late)  # 12 + 5 + 5: there is no answer any more
+        await asyncio.sleep(10)
+        await poller.ask(2.0, late)
+        await poller.close()
+        assert told == [5.0, 22.0]
+
+    run_virtual(story())
+
+
 def test_a_failure_forgets_the_answer_and_keeps_its_time() -> None:
     async def story() -> None:
         question = Question(1.0)
@@ -127,6 +150,30 @@ def test_a_watcher_that_fails_is_logged_and_begins_anew() -> None:
             await asyncio.sleep(9.0)
         assert began_at == [0.0, 4.0, 8.0]
         assert [(line["event"], line["exc_info"]) for line in lines] == [("watcher_failed", True)] * 2
+        watching.cancel()
+
+    run_virtual(story())
+
+
+def test_a_place_with_news_is_listed_soon_though_its_interval_is_long() -> None:
+    """The watcher sleeps through no more than half a second of them; without news it asks as often as before."""
+
+    async def story() -> None:
+        asked_at: list[float] = []
+        interval_s = 10.0
+
+        async def listing() -> tuple[Machine, ...]:
+            nonlocal interval_s
+            interval_s = 10.0
+            asked_at.append(round(VirtualClock().now() - START, 3))
+            return ()
+
+        poller = Poller("place", listing, VirtualClock(), EngineError)
+        watching = asyncio.create_task(watch_provider(poller, lambda: interval_s, lambda _why, _within_s: None))
+        await asyncio.sleep(23.1)
+        interval_s = 0.5
+        await asyncio.sleep(10.0)
+        assert asked_at == [0.0, 10.0, 20.0, 23.5]
         watching.cancel()
 
     run_virtual(story())

@@ -177,6 +177,14 @@ def test_a_node_brings_its_facts() -> None:
     )  # fmt: skip
 
 
+def test_who_hears_first_that_a_machine_will_be_taken_away() -> None:
+    """The machine itself may, and has its node drained; what its place lists counts more."""
+    have, leaving = [claim("c1", machine_id="m1")], replace(node("m1", NodeFact.DRAINING), leaves_at=90.0)
+    listed = replace(machine("m1"), interrupt_at=80.0)
+    moments = [joined(have, [m], [leaving]).claims[0].hosts[0].interrupt_at for m in (machine("m1"), listed)]
+    assert moments == [90.0, 80.0]
+
+
 def test_an_engine_that_is_silent_says_nothing_of_nodes() -> None:
     bound = Claim("c1", POOL, Phase.READY, (Host("c1", "m1", "ray-m1"),), batch="b1")
     host = joined([bound], [machine("m1")], None).claims[0].hosts[0]

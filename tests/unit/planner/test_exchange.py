@@ -71,6 +71,15 @@ def test_a_machine_that_is_too_big_gives_way_to_a_smaller_one() -> None:
     assert [c.pool for c in rest.claims] == ["cpu16"]
 
 
+def test_a_machine_whose_own_offer_has_become_cheaper_is_not_launched_anew_for_that() -> None:
+    """It was launched at 1.0, which it does not cost any more; a machine that is dearer than its offer is another's."""
+    halved = replace(CPU8, offers=(offer(0.5),))
+    low = {**ON, "consolidation_threshold": 0.2}
+    assert launched(planned(halved, running("a", 3, usd_per_hour=1.0), **low)) == {}
+    near = replace(CPU8, name="near", offers=(offer(0.5),))
+    assert launched(planned(CPU8, near, running("a", 3, usd_per_hour=1.0), **low)) == {"near": 1}
+
+
 def test_on_demand_gives_way_to_spot_of_another_pool() -> None:
     spot = pool("spot8", CPU=8, offers=(offer(0.3, spot=True),))
     assert launched(planned(CPU8, spot, running("a", 3), **ON)) == {"spot8": 1}

@@ -459,6 +459,16 @@ def test_a_machine_that_the_provider_takes_back_is_drained_by_then_and_replaced_
     assert launched(result) == {"cpu1": 2}  # for what waits, and for what still runs there
 
 
+def test_a_machine_that_drains_its_own_node_on_a_notice_is_replaced_as_one_that_the_provider_announces() -> None:
+    claim = one(Phase.READY, PRESENT, DRAINING, interrupt_at=1030.0, used={"CPU": 1})
+    _, became = after(claim)
+    assert became is not None
+    assert became.drain is not None
+    assert (became.phase, became.drain.deadline) == (Phase.DRAINING, 1030.0)
+    assert became.drain.reason.text == "the provider takes it back in 30 s"
+    assert launched(planned(CPU1, claim)) == {"cpu1": 1}  # for what still runs there
+
+
 def test_a_listing_that_flips_costs_no_machine_whose_node_works() -> None:
     assert phase_after(one(Phase.READY, ABSENT, ALIVE)) is Phase.READY
 

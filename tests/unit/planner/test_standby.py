@@ -13,6 +13,7 @@ from rayfleet.model import (
     Host,
     How,
     MachineFact,
+    Market,
     NodeFact,
     Offer,
     OfferKey,
@@ -425,3 +426,62 @@ def test_what_is_still_being_made_for_standby_is_cancelled_when_its_pool_is_gone
     plan = planned(TWO, claim("s", "gone", phase, standby=True, drifted=drifted))
     assert leaving(plan) == {"s": ReasonCode.POOL_REMOVED}
     assert found(plan) == [("s", ReasonCode.UNKNOWN_POOL)]
+
+
+# ---- kept ------------------------------------------------------------------------------------------------------------
+
+KEPT = pool("p", 1.0, CPU=4, max_workers=3, standby=Standby(keep=2))
+
+
+def test_idle_machines_are_kept_but_none_is_made_for_it() -> None:
+    assert planned(KEPT).actions == ()
+    plan = planned(KEPT, claim("a", "p", idle_s=70.0))
+    assert stopped(plan) == ["a"]
+    assert plan.drains[0].reason.code is ReasonCode.IDLE
+    assert prepared(plan) == 0
+
+
+def test_the_plan_after_that_leaves_them_alone() -> None:
+    before = snapshot(KEPT, waiting("s"), waiting("t"))
+    assert sound_plan(before).actions == ()
+
+
+def test_what_is_kept_comes_to_work_before_new_ones_are_made() -> None:
+    plan = planned(KEPT, waiting("s"), tasks(8, CPU=1))
+    assert started(plan) == ["i-s"]
+    assert launched(plan) == {"p": 2}
+
+
+def test_no_more_are_kept_than_may_be() -> None:
+    """Of three idle ones two wait, the third is given back; so does the eldest of three that wait."""
+    assert len(stopped(planned(KEPT, *(claim(name, "p", idle_s=70.0) for name in "abc")))) == 2
+    assert stopped(planned(KEPT, waiting("s"), waiting("t"), claim("a", "p", idle_s=70.0))) == []
+    plan = planned(KEPT, waiting("s", since=1.0), waiting("t", since=2.0), waiting("u", since=3.0))
+    assert leaving(plan) == {"s": ReasonCode.STANDBY_SURPLUS}
+
+
+def test_a_spot_machine_is_not_kept_and_is_stopped_where_it_is_wanted() -> None:
+    spot = OfferKey("p", market=Market.SPOT)
+    both = replace(KEPT, offers=(Offer(1.0, market=Market.SPOT), Offer(2.0)))
+    idle = replace(claim("a", "p", idle_s=70.0), offer=spot)
+    plan = planned(both, idle)
+    assert (stopped(plan), [drain.claim for drain in plan.drains]) == ([], ["a"])
+    assert stopped(planned(replace(both, standby=Standby(1, keep=2)), idle)) == ["a"]
+
+
+def test_what_is_wanted_is_made_and_what_is_kept_comes_on_top() -> None:
+    more = replace(KEPT, standby=Standby(1, keep=2))
+    assert prepared(planned(more)) == 1
+    plan = planned(more, waiting("s"), claim("a", "p", idle_s=70.0))
+    assert (stopped(plan), prepared(plan)) == (["a"], 0)
+
+
+def test_kept_too_long_it_is_given_back_and_none_is_made_instead() -> None:
+    plan = planned(replace(KEPT, standby=Standby(keep=2, max_age_s=100.0)), waiting("s", since=0.0))
+    assert leaving(plan) == {"s": ReasonCode.EXPIRED}
+    assert plan.launches == ()
+
+
+def test_down_ends_what_is_kept() -> None:
+    plan = planned(KEPT, waiting("s"), orders=(Order("o", OrderKind.SHUTDOWN),))
+    assert leaving(plan) == {"s": ReasonCode.SHUTDOWN}

@@ -24,15 +24,19 @@ def start_script(settings: RaySettings, pool: Pool, *, head: bool) -> StartScrip
     else:
         # Without site-packages Python is up in half the time, and the node's start is what everybody waits for.
         argv = (settings.python, "-I", "-S", str(_NODE_MAIN), "worker", spec)
-    return StartScript(argv, FrozenMap(node_environment(settings)))
+    return StartScript(argv, FrozenMap(node_environment(settings, head=head)))
 
 
-def node_environment(settings: RaySettings) -> dict[str, str]:
-    """Return what every node of the cluster has in its environment, apart from its own identity."""
+def node_environment(settings: RaySettings, *, head: bool) -> dict[str, str]:
+    """Return what a node of the cluster has in its environment, apart from its own identity."""
     shapes = str(settings.max_shapes_per_report)
     auth = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(settings.token_path)} if settings.token_auth else {}
+    # Ray's server for `ray://` forks once for each client, while its threads use gRPC. What gRPC then does in the child
+    # kills it now and then, above all the first: "Starting Ray client server failed". Nothing on a head needs that.
+    forks = {"GRPC_ENABLE_FORK_SUPPORT": "0"} if head else {}
     return {
         **auth,
+        **forks,
         "RAY_enable_autoscaler_v2": "1",
         # A raylet and the GCS would otherwise report 100 shapes and hide the rest.
         "RAY_max_resource_shapes_per_load_report": shapes,
@@ -53,7 +57,7 @@ def node_environment(settings: RaySettings) -> dict[str, str]:
     }
 
 
-def _labels(pool: Pool) -> dict[str, str]:
+def pool_labels(pool: Pool) -> dict[str, str]:
     """Return the labels that every node of a pool has, whichever of its offers it comes from: plans count on them."""
     first, *others = (offer_labels(pool, offer.key(pool.name)) for offer in pool.offers)
     return {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
@@ -63,7 +67,7 @@ def _spec(settings: RaySettings, pool: Pool, *, head: bool) -> dict[str, Any]:
     spec = {
         "pool": pool.name,
         "resources": pool.resources.amounts(),
-        "labels": _labels(pool),
+        "labels": pool_labels(pool),
         "object_store_bytes": settings.object_store_bytes,
         "python": settings.python,
         "head_path": str(settings.head_path),

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from rayfleet.contracts import DrainRefused, EngineDown, EngineView, Node, StartScript
-from rayfleet.engines.ray import boot
+from rayfleet.engines.ray import boot, commands
+from rayfleet.engines.ray.commands import Remote
 from rayfleet.engines.ray.events import Told, news
 from rayfleet.engines.ray.gcs import Gcs
 from rayfleet.engines.ray.protobufs import autoscaler
@@ -26,6 +27,8 @@ from rayfleet.engines.ray.tls import credentials
 from rayfleet.engines.ray.view import FirstSeen, engine_view, task_key, with_ages
 from rayfleet.model import NodeFact, Pool, Resources, Selectors, TickReport
 
+METRICS_KEY: Final = "AutoscalerMetricsAddress"
+"""Under which Ray's service discovery looks for the metrics of an autoscaler."""
 SETTLE_S: Final = 2.0
 """After a GCS restart its picture is incomplete for about a second: nothing is to be concluded from it."""
 
@@ -49,15 +52,18 @@ class RayEngine:
         *,
         token: Callable[[], str] | None = None,
         head: str = "",
+        remote: Remote | None = None,
     ) -> None:
         """Take where the cluster is. Nothing is connected yet. `clock`: seconds since the epoch.
 
         `token`: where it comes from (None: the cluster's folder). `head`: the machine that the head must be on, where
-        its address may have become another cluster's ("": anyone).
+        its address may have become another cluster's ("": anyone). `remote`: how nodes start on machines that have
+        nothing of rayfleet's (None: this one has).
         """
         self._settings = settings
         self._clock = clock
         self._head = head
+        self._remote = remote
         self._gcs = Gcs(settings.gcs_address, token or settings.token, tls=partial(credentials, settings))
         self._answer: _Answer | None = None
         self._draining: frozenset[str] = frozenset()
@@ -68,9 +74,26 @@ class RayEngine:
         self._status = ""
         self._pulse_version = 0
         self._restarts = 0  # of the GCS, which forgets what it was told about us
+        self._metrics_at = ""
+        self._announced_in = ""  # the session in which Ray knows where our metrics are
+
+    @property
+    def session(self) -> str:
+        """Return the name of Ray's session, "" while it is not known."""
+        return self._answer.view.session if self._answer else ""
+
+    def announce_metrics(self, address: str) -> None:
+        """Have Ray's service discovery list `address` (host:port) among its targets, with the next report that is told.
+
+        It is told again to each new GCS, which may not know what the old one did.
+        """
+        self._metrics_at = address
+        self._announced_in = ""
 
     def start_script(self, pool: Pool, *, head: bool) -> StartScript:
         """Return how a machine of `pool` starts. Pure."""
+        if self._remote is not None:
+            return commands.start_script(self._settings, pool, self._remote, head=head)
         return boot.start_script(self._settings, pool, head=head)
 
     async def look(self) -> EngineView:
@@ -86,7 +109,7 @@ class RayEngine:
         self._expect_head(node.instance_id for node in seen.nodes if node.head and node.state is not NodeFact.DEAD)
         first_seen = self._answer.first_seen if self._answer else {}
         waiting, first_seen = with_ages(seen.demand, first_seen, now)
-        seen = replace(seen, demand=waiting, nodes=self._mark_draining(seen.nodes))
+        seen = replace(seen, demand=waiting, nodes=await self._told_to_leave(self._mark_draining(seen.nodes)))
         self._answer = _Answer(state, seen, first_seen)
         return seen
 
@@ -176,6 +199,7 @@ class RayEngine:
         if before.cluster_resource_constraints and not state.cluster_resource_constraints:
             await self._gcs.request_resources(before.cluster_resource_constraints[0])
         self._reported_version = None
+        self._announced_in = ""
 
     def _mark_draining(self, nodes: tuple[Node, ...]) -> tuple[Node, ...]:
         alive = {node.id for node in nodes if node.state is not NodeFact.DEAD}
@@ -186,6 +210,14 @@ class RayEngine:
             else node
             for node in nodes
         )
+
+    async def _told_to_leave(self, nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+        """Add by when those leave that somebody else drains, such as a machine that its cloud takes back."""
+        others = [n.id for n in nodes if n.state is NodeFact.DRAINING and n.id not in self._draining]
+        deadlines = await self._gcs.draining() if others else {}
+        if not deadlines.keys() & others:
+            return nodes
+        return tuple(replace(n, leaves_at=deadlines.get(n.id)) if n.id in others else n for n in nodes)
 
     async def _find(self, node_id: str) -> Node:
         """Return the node; Ray itself would say yes to draining one that does not exist."""
@@ -205,6 +237,10 @@ class RayEngine:
         self._failed_at = attempts(report, self._failed_at)
         await self._gcs.report(autoscaling_state(report, version, seen_version, self._original, self._failed_at))
         self._reported_version = version
+        session = self.session
+        if self._metrics_at and session and session != self._announced_in:
+            await self._gcs.put(METRICS_KEY, self._metrics_at)
+            self._announced_in = session
 
     def _original(self, shape: Resources, where: Selectors) -> Any | None:
         """Return Ray's own message of a demand that waits."""

@@ -13,8 +13,11 @@ from rayfleet.engines.ray.protobufs import autoscaler, generated
 
 T = TypeVar("T")
 
+_GROUPS: Final = "/ray.rpc.PlacementGroupInfoGcsService"
 _SERVICE: Final = "/ray.rpc.autoscaler.AutoscalerStateService"
 _JOBS: Final = "/ray.rpc.JobInfoGcsService"
+_KV: Final = "/ray.rpc.InternalKVGcsService"
+_RESOURCES: Final = "/ray.rpc.NodeResourceInfoGcsService"
 _OPTIONS: Final = (
     # A cluster's state has no bound; the default limit of 4 MiB would make a large one unreadable.
     ("grpc.max_receive_message_length", -1),
@@ -87,6 +90,14 @@ class Gcs:
         reply = await self._call("DrainNode", request, autoscaler.DrainNodeReply)
         return bool(reply.is_accepted), str(reply.rejection_reason_message)
 
+    async def draining(self) -> dict[str, float]:
+        """Return by when nodes leave that are drained by force, seconds since the epoch. Raises EngineDown."""
+        service = generated("gcs_service_pb2")
+        request = service.GetDrainingNodesRequest()
+        reply = await self._call("GetDrainingNodes", request, service.GetDrainingNodesReply, _RESOURCES)
+        nodes = [each for each in reply.draining_nodes if each.draining_deadline_timestamp_ms > 0]
+        return {each.node_id.hex(): each.draining_deadline_timestamp_ms / 1000 for each in nodes}
+
     async def resize(self, node_id: str, amounts: Mapping[str, float]) -> None:
         """Have a node offer as much. Raises EngineDown; EngineError for a node that is not there, and an older Ray."""
         if not hasattr(autoscaler, "ResizeRayletResourceInstancesRequest"):
@@ -95,12 +106,25 @@ class Gcs:
         reply = autoscaler.ResizeRayletResourceInstancesReply
         await self._call("ResizeRayletResourceInstances", request, reply)
 
+    async def placement_groups(self, limit: int) -> Any:
+        """Return placement groups (PlacementGroupTableData), removed ones too. Raises EngineDown."""
+        service = generated("gcs_service_pb2")
+        request = service.GetAllPlacementGroupRequest(limit=limit)
+        reply = await self._call("GetAllPlacementGroup", request, service.GetAllPlacementGroupReply, _GROUPS)
+        return reply.placement_group_table_data
+
     async def jobs(self) -> Any:
         """Return all jobs (JobTableData), ended ones too, without what their submitters said. Raises EngineDown."""
         service = generated("gcs_service_pb2")  # 2 MiB that only this call needs
         request = service.GetAllJobInfoRequest(skip_submission_job_info_field=True, skip_is_running_tasks_field=True)
         reply = await self._call("GetAllJobInfo", request, service.GetAllJobInfoReply, _JOBS)
         return reply.job_info_list
+
+    async def put(self, key: str, value: str) -> None:
+        """Write a key of Ray's own table of keys, whatever it holds. Raises EngineDown."""
+        service = generated("gcs_service_pb2")
+        request = service.InternalKVPutRequest(key=key.encode(), value=value.encode(), overwrite=True)
+        await self._call("InternalKVPut", request, service.InternalKVPutReply, _KV)
 
     async def close(self) -> None:
         """Let go of the connection; the next call makes a new one."""

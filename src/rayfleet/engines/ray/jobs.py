@@ -4,41 +4,54 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import secrets
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 
 from rayfleet.contracts import Job, JobStatus, JobsUnavailable
+from rayfleet.engines.ray.dashboard_http import DashboardError, DashboardHttp
 from rayfleet.engines.ray.settings import RaySettings
 from rayfleet.model import FrozenMap
 
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=30.0)
-_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)
 _FOLLOW_PAUSE_S: Final = 0.5
+_TRIES: Final = 10
+_NO_AGENT_YET: Final = "No available agent"
+_THERE_ALREADY: Final = "already exists"
 
 
 class RayJobs:
     """The jobs of one cluster."""
 
-    def __init__(self, settings: RaySettings) -> None:
-        """Take where the cluster is; every call makes its own connection."""
+    def __init__(self, settings: RaySettings, *, pause_s: float = 1.0) -> None:
+        """Take where the cluster is; every call makes its own connection. `pause_s`: before a job is sent again."""
         self._settings = settings
+        self._http = DashboardHttp(settings, "job server")
+        self._pause_s = pause_s
 
     async def submit(self, entrypoint: str, runtime_env: dict[str, Any], metadata: FrozenMap[str]) -> str:
         """Start `entrypoint` (a shell command) on the head and return the job's id.
 
-        A local `working_dir` or `py_modules` in `runtime_env` is uploaded first.
+        A local `working_dir` or `py_modules` in `runtime_env` is uploaded first. The job server of a head that has just
+        started answers before what starts jobs is there, in ten seconds each time: it is asked again, for two minutes.
 
         Raises:
             JobsUnavailable: no answer, or the job server refuses.
         """
-        if _has_local_files(runtime_env):
-            return await asyncio.to_thread(self._submit_with_files, entrypoint, runtime_env, dict(metadata))
-        body = {"entrypoint": entrypoint, "runtime_env": runtime_env, "metadata": dict(metadata)}
-        answer = await self._call("POST", "/api/jobs/", body)
-        return str(answer.get("submission_id") or answer["job_id"])
+        job_id = f"raysubmit_{secrets.token_hex(8)}"
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                await self._submit(job_id, entrypoint, runtime_env, metadata)
+                break
+            except JobsUnavailable as error:
+                if _THERE_ALREADY in str(error):  # the answer to the try before was lost, not the job
+                    break
+                if _NO_AGENT_YET not in str(error) or not tries_left:
+                    raise
+            await asyncio.sleep(self._pause_s)
+        return job_id
 
     async def get(self, job_id: str) -> Job:
         """Return the job's state.
@@ -86,7 +99,9 @@ class RayJobs:
     async def _tail(self, job_id: str, skip: int) -> AsyncIterator[str]:
         """Yield what the job prints after its first `skip` characters, until the connection ends."""
         url = f"{self._settings.dashboard_url}/api/jobs/{job_id}/logs/tail"
-        async with self._session(_NO_TIMEOUT) as session:
+        with _told():
+            session = self._http.session()
+        async with session:
             with contextlib.suppress(aiohttp.ClientError):
                 async with session.ws_connect(url) as socket:
                     async for message in socket:
@@ -96,36 +111,24 @@ class RayJobs:
                         skip = max(0, skip - len(text))
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        try:
-            async with (
-                self._session(_TIMEOUT) as session,
-                session.request(method, f"{self._settings.dashboard_url}{path}", json=body) as answer,
-            ):
-                if answer.status >= 400:  # noqa: PLR2004 - where HTTP's errors begin
-                    raise JobsUnavailable(_what_it_says(await answer.text(), answer.status))
-                return await answer.json()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise JobsUnavailable(
-                f"the job server at {self._settings.dashboard_url} does not answer: {error}"
-            ) from error
+        with _told():
+            return await self._http.call(method, path, body=body)
 
-    def _session(self, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(headers=self._headers(), timeout=timeout)
+    async def _submit(self, job_id: str, entrypoint: str, runtime_env: dict[str, Any], told: FrozenMap[str]) -> None:
+        body = {"entrypoint": entrypoint, "runtime_env": runtime_env, "metadata": dict(told), "submission_id": job_id}
+        if _has_local_files(runtime_env):
+            await asyncio.to_thread(self._submit_with_files, body)
+        else:
+            await self._call("POST", "/api/jobs/", body)
 
-    def _headers(self) -> dict[str, str]:
-        try:
-            token = self._settings.token()
-        except OSError as error:
-            raise JobsUnavailable(f"the cluster's token cannot be read: {error}") from error
-        return {"Authorization": f"Bearer {token}"} if token else {}
-
-    def _submit_with_files(self, entrypoint: str, runtime_env: dict[str, Any], metadata: dict[str, str]) -> str:
+    def _submit_with_files(self, body: dict[str, Any]) -> None:
         """Let Ray's own client pack and upload local folders."""
         from ray.job_submission import JobSubmissionClient
 
         try:
-            client = JobSubmissionClient(self._settings.dashboard_url, headers=self._headers())
-            return str(client.submit_job(entrypoint=entrypoint, runtime_env=runtime_env, metadata=metadata))
+            with _told():
+                headers = self._http.headers()
+            JobSubmissionClient(self._settings.dashboard_url, headers=headers).submit_job(**body)
         except (RuntimeError, ConnectionError, ValueError, OSError) as error:
             raise JobsUnavailable(str(error)) from error
 
@@ -144,7 +147,10 @@ def _job(entry: dict[str, Any]) -> Job:
     )
 
 
-def _what_it_says(text: str, status: int) -> str:
-    """Return the last line of Ray's answer, which is where a traceback says what is wrong."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    return f"the job server says: {lines[-1].strip() if lines else f'HTTP status {status}'}"
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Say in the words of the contract what goes wrong inside."""
+    try:
+        yield
+    except DashboardError as error:
+        raise JobsUnavailable(str(error)) from error

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
+
+from prometheus_client.metrics_core import Metric
 
 from rayfleet.kube_operator.central.scaler import Scaler
 from rayfleet.kube_operator.central.workshop import Workshop
 from rayfleet.kube_operator.reconciling import Scaling
 from rayfleet.model import Policy
+from rayfleet.reports.metrics.collecting import together
 from rayfleet.wire.kube.objects import Key, Object, uid_of
 
 _ANY: Final = Policy()
@@ -51,6 +55,10 @@ class Fleet:
         scaler = Scaler(key, thing, scaling, self._workshop)
         task = asyncio.create_task(_after(frozenset(self._ending.get(key, ())), scaler), name=f"autoscaler {key}")
         self._places[key] = _Place(whose, scaler, task)
+
+    def figures(self) -> Iterator[Metric]:
+        """Yield the figures of all clusters that are scaled now, for Prometheus; asked for in any thread."""
+        return together([place.scaler.figures() for place in tuple(self._places.values())])
 
     async def close(self) -> None:
         """End all of them; machines stay, and who scales next goes on with them."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Final
 
 import structlog
+from prometheus_client.metrics_core import Metric
 
+import rayfleet
+from rayfleet.config.rayio.policy import PROVIDER
 from rayfleet.contracts import EngineError, EngineRefuses
 from rayfleet.kube_operator.central.rest import (
     DOWN_S,
@@ -26,6 +29,7 @@ from rayfleet.loop import Reconciler, close_parts
 from rayfleet.loop.deadlines import next_deadline
 from rayfleet.model import TickReport
 from rayfleet.planner.orders import effective_policy
+from rayfleet.reports.metrics.sink import About, Metrics
 from rayfleet.wire.kube.objects import Key, Object
 
 log = structlog.get_logger()
@@ -75,12 +79,20 @@ class Scaler:
         self._token: str | None = None
         self._engine = workshop.engine(key, scaling, lambda: self._token or "")
         self._rest = Rest()
-        self._parts = workshop.parts(key, scaling.policy, self._engine, lambda: self._thing, self._rest)
+        about = About(key.name, key.namespace, PROVIDER, rayfleet.__version__)
+        self._metrics = Metrics(about, lambda: self._engine.session)
+        first = (self._rest, self._metrics)
+        self._parts = workshop.parts(key, scaling.policy, self._engine, lambda: self._thing, first)
         self._reconciler = Reconciler(self._parts)
         self._woken = asyncio.Event()
         self._pause_s = LOOK_FIRST_S
         self._spread = int(digest(key), 36) % 97 / 97
         self._unanswered_times = 0  # in a row
+        self._asleep = True
+
+    def figures(self) -> Iterator[Metric]:
+        """Yield the cluster's figures, for Prometheus; asked for in any thread."""
+        return self._metrics.figures(ticking=not self._asleep)
 
     def update(self, thing: Object, scaling: Scaling) -> None:
         """Look at the cluster: it, or something of it, has changed."""
@@ -126,6 +138,13 @@ class Scaler:
 
     async def _sleep(self, known: Hashable | None, until_s: float | None) -> None:
         """Wait until Ray says something else than `known` (None: anything), until woken, or for `until_s`."""
+        self._asleep = True
+        try:
+            await self._until_news(known, until_s)
+        finally:
+            self._asleep = False
+
+    async def _until_news(self, known: Hashable | None, until_s: float | None) -> None:
         loop = asyncio.get_running_loop()
         until = None if until_s is None else loop.time() + until_s
         while True:

@@ -46,6 +46,11 @@ class Watched(Engine, Protocol):
         """
         ...
 
+    @property
+    def session(self) -> str:
+        """Return the name of Ray's session, "" while it is not known."""
+        ...
+
 
 EngineMaker = Callable[[Key, Scaling, Callable[[], str]], Watched]
 """Returns the engine of a RayCluster; the last argument returns its token, "" for none."""
@@ -76,14 +81,16 @@ class Workshop:
     planning: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "rayfleet-planning"))
     """One plan at a time, in the order in which they were asked for; the event loop goes on meanwhile."""
 
-    def parts(self, key: Key, policy: Policy, engine: Engine, thing: Callable[[], Object], first: Sink) -> Parts:
+    def parts(
+        self, key: Key, policy: Policy, engine: Engine, thing: Callable[[], Object], first: tuple[Sink, ...]
+    ) -> Parts:
         """Return the parts of a cluster's loop.
 
-        `thing` returns the RayCluster as it is now; `first` is the sink that gets every report before others do.
+        `thing` returns the RayCluster as it is now; `first` are the sinks that get every report before others do.
         """
         owner = uid_of(thing())
         pods = CachedPods(self.caches, key.namespace, owner)
-        sinks = (first, EngineSink(engine), Log(), Telling(self.events, thing))
+        sinks = (*first, EngineSink(engine), Log(), Telling(self.events, thing))
         return Parts(
             cluster=str(key),
             policy=policy,

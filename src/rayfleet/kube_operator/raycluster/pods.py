@@ -20,7 +20,7 @@ from rayfleet.kube_operator.raycluster.names import HEAD_SLOT, Slot
 from rayfleet.kube_operator.raycluster.probes import node_probes
 from rayfleet.kube_operator.raycluster.scheduling import hand_over
 from rayfleet.kube_operator.raycluster.sidecar import CONTAINER as AUTOSCALER
-from rayfleet.kube_operator.raycluster.sidecar import autoscaler_container
+from rayfleet.kube_operator.raycluster.sidecar import add_autoscaler
 from rayfleet.kube_operator.raycluster.start_command import (
     METRICS_PORT,
     container_command,
@@ -48,7 +48,7 @@ def head_pod(cluster: Cluster, *token: object) -> Object:
     elif cluster.autoscaled:
         pod["spec"].setdefault("serviceAccountName", names.trimmed(cluster.name, names.LABEL_MAX))
         share(pod, RAY_LOGS, {"mountPath": LOGS_PATH}, {"emptyDir": {}})
-        pod["spec"]["containers"].append(autoscaler_container(cluster, pod["metadata"]["name"]))
+        add_autoscaler(cluster, pod)
     wait_for_certificate(cluster, pod)
     return _seeing_logs(pod)
 

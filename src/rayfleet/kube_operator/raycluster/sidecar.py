@@ -9,6 +9,7 @@ from rayfleet.kube_operator.raycluster.authentication import TOKEN_MOUNT, TOKEN_
 from rayfleet.kube_operator.raycluster.certificates import MOUNT, VOLUME, encrypts, tls_environment
 from rayfleet.kube_operator.raycluster.cluster import Cluster
 from rayfleet.kube_operator.raycluster.environment import authentication, merged
+from rayfleet.reports.metrics.endpoint import DEFAULT_PORT
 from rayfleet.wire.kube.objects import Object
 
 CONTAINER: Final = "autoscaler"
@@ -17,6 +18,8 @@ _PROGRAM: Final = (
 )
 COMMAND: Final = f"until {_PROGRAM}; do echo starting the autoscaler again; sleep 5; done"
 """The head's containers are not restarted in place (its pod is replaced), so the autoscaler starts itself again."""
+METRICS_PORT_NAME: Final = "as-metrics"
+"""As users of KubeRay call it in their PodMonitors; it is 44217 there, too."""
 _RESOURCES: Final = {"cpu": "500m", "memory": "512Mi"}
 _LOGS: Final = {"name": "ray-logs", "mountPath": "/tmp/ray"}  # noqa: S108 - the pod's
 
@@ -41,6 +44,18 @@ def autoscaler_container(cluster: Cluster, head_pod: str) -> Object:
     if options.security_context is not None:
         container["securityContext"] = options.security_context
     return container
+
+
+def add_autoscaler(cluster: Cluster, pod: Object) -> None:
+    """Put the autoscaler into the head's pod, and name the port of its figures.
+
+    The template may have that port already: KubeRay's users name it on the head's own container.
+    """
+    container = autoscaler_container(cluster, pod["metadata"]["name"])
+    named = [port for one in pod["spec"]["containers"] for port in one.get("ports") or ()]
+    if not any(port.get("name") == METRICS_PORT_NAME or port["containerPort"] == DEFAULT_PORT for port in named):
+        container["ports"] = [{"name": METRICS_PORT_NAME, "containerPort": DEFAULT_PORT}]
+    pod["spec"]["containers"].append(container)
 
 
 def _token_mount(cluster: Cluster) -> list[Object]:

@@ -17,13 +17,13 @@ from cronsim import CronSim, CronSimError
 from rayfleet.config.rayio.raycronjob import ConcurrencyPolicy, MissedRuns, RayCronJobSpec
 from rayfleet.kube_operator.conditions import timestamp
 from rayfleet.kube_operator.raycluster.health import created_at, moment
-from rayfleet.kube_operator.raycluster.names import label_value
+from rayfleet.kube_operator.raycluster.names import label_value, passed_on
 from rayfleet.kube_operator.raycluster.reconcile import OURS
 from rayfleet.kube_operator.reconciling import Action, Create, Delete, Emit, EventType, Observed, Reconciled
 from rayfleet.kube_operator.settings import OperatorSettings
 from rayfleet.model import Window
 from rayfleet.planner.windows import next_change, opened_at
-from rayfleet.wire.kube.objects import RAY_CRON_JOB, RAY_JOB, Object, is_leaving, key_of, uid_of
+from rayfleet.wire.kube.objects import RAY_CRON_JOB, RAY_JOB, Object, annotations_of, is_leaving, key_of, uid_of
 
 NAME_LABEL: Final = "ray.io/cronjob-name"
 SCHEDULED_ANNOTATION: Final = "ray.io/cronjob-scheduled-timestamp"
@@ -127,7 +127,7 @@ def _run(thing: Object, due: float) -> Object:
             "name": _run_name(thing, due),
             "namespace": key.namespace,
             "labels": {NAME_LABEL: label_value(key.name)},
-            "annotations": {SCHEDULED_ANNOTATION: timestamp(due)},
+            "annotations": {**passed_on(annotations_of(thing)), SCHEDULED_ANNOTATION: timestamp(due)},
             "ownerReferences": [
                 {
                     "apiVersion": RAY_CRON_JOB.api_version,

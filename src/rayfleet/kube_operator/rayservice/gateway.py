@@ -65,12 +65,12 @@ def routing(service: Service, weights: Mapping[str, int]) -> Iterator[Action]:
         yield from _in_step(service, HTTP_ROUTE, route_of(service, weights), NO_ROUTE)
 
 
-def no_routing(service: Service) -> Iterator[Delete]:
-    """Yield what takes Gateway and HTTPRoute away from a service that no longer asks for them."""
+def no_routing(service: Service, why: str = "the service has no incremental upgrades any more") -> Iterator[Delete]:
+    """Yield what takes Gateway and HTTPRoute away from a service that no longer asks for them, or serves nothing."""
     for kind in (HTTP_ROUTE, GATEWAY):
         for thing in service.seen.all(kind):
             if not is_leaving(thing):
-                yield Delete(kind, key_of(thing), uid_of(thing), "the service has no incremental upgrades any more")
+                yield Delete(kind, key_of(thing), uid_of(thing), why)
 
 
 def trouble(service: Service, weights: Mapping[str, int]) -> Trouble | None:

@@ -120,7 +120,9 @@ def _too_late(service: Service) -> Reconciled | None:
     """Give up a service that does not come to serve in time; None for one that may go on."""
     if is_given_up(service):
         clusters = [one for one in service.seen.all(RAY_CLUSTER) if not is_leaving(one)]
-        return Reconciled(tuple(_delete(RAY_CLUSTER, one, "nothing served in time") for one in clusters))
+        why = "nothing served in time"
+        # A Gateway costs a load balancer; it goes as the clusters do that it would lead to.
+        return Reconciled((*no_routing(service, why), *(_delete(RAY_CLUSTER, one, why) for one in clusters)))
     wait_s = left_s(service)
     if wait_s is None or wait_s > 0 or endpoints(service, service.active_name):
         return None

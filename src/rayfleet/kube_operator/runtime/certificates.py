@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
@@ -45,9 +46,13 @@ def _key(secret: Object | None) -> ec.EllipticCurvePrivateKey:
     """Return the key in a Secret, else a new one. An authority that keeps its key is trusted by who knows it."""
     if secret is None or KEY not in (secret.get("data") or {}):
         return ec.generate_private_key(ec.SECP256R1())
-    key = load_pem_private_key(_entry(secret, KEY), None)
+    name = secret["metadata"]["name"]
+    try:
+        key = load_pem_private_key(_entry(secret, KEY), None)
+    except (TypeError, UnsupportedAlgorithm) as error:
+        raise ValueError(f"the key in Secret {name} cannot be read ({error}); delete the Secret") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise ValueError(f"the key in Secret {secret['metadata']['name']} is not one of ours; delete the Secret")  # noqa: TRY004 - what is wrong is a value
+        raise ValueError(f"the key in Secret {name} is not one of ours; delete the Secret")  # noqa: TRY004 - what is wrong is a value
     return key
 
 

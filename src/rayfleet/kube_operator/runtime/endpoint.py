@@ -1,20 +1,24 @@
 """Where the operator is asked how it is: by Prometheus, and by its kubelet.
 
-/metrics   everything of `Tally`, as Prometheus reads it
+/metrics   everything of `Tally`, and the figures of the clusters that the operator scales, as Prometheus reads it
 /healthz   200 while the event loop turns
 /readyz    200 when this operator works, or waits for its turn; 503 while it still reads what exists
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import chain
 
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 log = structlog.get_logger()
 
@@ -39,13 +43,29 @@ class Address:
         return cls(host.strip("[]") or None, int(port))
 
 
+Figures = Callable[[], Iterable[Metric]]
+
+
+class _Read(Collector):
+    """What was read already, and what is still to be."""
+
+    def __init__(self, found: list[Metric], further: Figures) -> None:
+        self._found = found
+        self._further = further
+
+    def collect(self) -> Iterable[Metric]:
+        return chain(self._found, self._further())
+
+
 class CannotListen(Exception):
     """Nobody can listen at an address, and why."""
 
 
 @asynccontextmanager
-async def answering(address: Address, registry: CollectorRegistry, ready: Callable[[], bool]) -> AsyncIterator[int]:
-    """Answer at an address until left; gives the port.
+async def answering(
+    address: Address, registry: CollectorRegistry, ready: Callable[[], bool], clusters: Figures = tuple
+) -> AsyncIterator[int]:
+    """Answer at an address until left; gives the port. `clusters`: more figures, asked for in another thread.
 
     Raises:
         CannotListen.
@@ -53,7 +73,9 @@ async def answering(address: Address, registry: CollectorRegistry, ready: Callab
 
     async def metrics(request: web.Request) -> web.Response:
         encode, kind = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(registry), headers={"Content-Type": kind})
+        # The operator's stores belong to this thread; a thousand clusters would hold it up.
+        both = _Read(list(registry.collect()), clusters)
+        return web.Response(body=await asyncio.to_thread(encode, both), headers={"Content-Type": kind})
 
     async def healthz(_request: web.Request) -> web.Response:
         return web.Response(text="ok\n")

@@ -14,6 +14,8 @@ from rayfleet.launcher.kube.target import Target
 from rayfleet.launcher.kube.view import AUTOSCALER, PodView, Stage, pod_view
 
 HEAD: Final = "head"
+RECORD: Final = "/tmp/ray/rayfleet"  # noqa: S108 - the pod's
+"""Where the autoscaler beside a head keeps its record."""
 _DASHBOARD_PORT: Final = "8265"
 _RUNS: Final = (Stage.READY, Stage.RUNNING, Stage.STUCK)
 
@@ -79,6 +81,22 @@ def exec_command(target: Target, pod: PodView, command: list[str], *, terminal: 
     """Return the call of kubectl that runs a command in Ray's container of a pod, with our standard input."""
     flags = ["-it"] if terminal else ["-i"]
     return [*_kubectl(target), "exec", *flags, pod.name, "-c", pod.containers[0], "--", *command]
+
+
+def ask_command(target: Target, head: PodView, words: list[str], *, terminal: bool = False) -> list[str]:
+    """Return the call of kubectl that asks the record of the autoscaler beside a head, by a command of ours.
+
+    `terminal`: the command is to have ours.
+
+    Raises:
+        NotRunning: none is there.
+    """
+    if AUTOSCALER not in head.containers:
+        hint = "`enableInTreeAutoscaling: true` puts one there; one in the operator tells in the operator's log"
+        raise NotRunning(f"no autoscaler runs beside the head of {target.key}", hint)
+    asked = ["rayfleet", words[0], "--record", RECORD, *words[1:]]
+    flags = ["-it"] if terminal else []
+    return [*_kubectl(target), "exec", *flags, head.name, "-c", AUTOSCALER, "--", *asked]
 
 
 def follow_command(target: Target, pod: PodView, container: str, lines: int) -> list[str]:

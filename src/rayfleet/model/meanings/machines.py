@@ -209,7 +209,8 @@ RELEASES: Final[dict[ReasonCode, Meaning]] = {
     ),
     ReasonCode.SHUTDOWN: means("`rayfleet down`: all workers leave, the head last."),
     ReasonCode.INTERRUPTED: means(
-        "The provider has announced that it takes the machine back. It is drained until then.",
+        "The provider has announced that it takes the machine back, in its listing or to the machine itself. It is "
+        "drained until then.",
         "Replacements come as far as demand needs them. What must not be interrupted belongs in a pool "
         "without spot offers.",
         left_s="seconds until then",

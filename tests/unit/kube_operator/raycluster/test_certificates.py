@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from tests.unit.kube_operator.raycluster.clusters import NOW, as_seen, created, group, look, raycluster
 
 from rayfleet.kube_operator.conditions import timestamp
@@ -229,4 +231,14 @@ def test_a_secret_that_somebody_has_spoiled_is_told() -> None:
     spoiled = {"metadata": {"name": AUTHORITY}, "data": {"tls.key": base64.b64encode(b"no key").decode()}}
     action = Certify(ask.thing, ask.subject, ask.until, before=spoiled)
     with pytest.raises(ValueError, match="PEM"):
+        certified(action, NOW)
+
+
+def test_a_key_that_somebody_has_encrypted_is_told_and_not_tried_for_ever() -> None:
+    (ask,) = asked(look(encrypted())).values()
+    key = ec.generate_private_key(ec.SECP256R1())
+    closed = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"word"))
+    theirs = {"metadata": {"name": AUTHORITY}, "data": {"tls.key": base64.b64encode(closed).decode()}}
+    action = Certify(ask.thing, ask.subject, ask.until, before=theirs)
+    with pytest.raises(ValueError, match=rf"key in Secret {AUTHORITY} cannot be read .*encrypted.*delete the Secret"):
         certified(action, NOW)

@@ -69,3 +69,16 @@ def test_an_address_of_version_six_stands_in_brackets() -> None:
     scaling = look(cluster("central"), (POD, head)).scaling
     assert scaling is not None
     assert scaling.host == "[fd00::7]"
+
+
+def test_the_port_of_its_figures_has_a_name_unless_the_head_has_it() -> None:
+    """Kubernetes wants each name of a port once in a pod; KubeRay's users name this one on the head's container."""
+    head, _ = created(look(cluster(), settings=SETTINGS))
+    (beside,) = (one for one in head["spec"]["containers"] if one["name"] == "autoscaler")
+    assert beside["ports"] == [{"name": "as-metrics", "containerPort": 44217}]
+    named = cluster()
+    ray = named["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0]
+    ray["ports"] = [{"name": "as-metrics", "containerPort": 44217}]
+    head, _ = created(look(named, settings=SETTINGS))
+    ports = [port["name"] for one in head["spec"]["containers"] for port in one.get("ports", ())]
+    assert ports.count("as-metrics") == 1

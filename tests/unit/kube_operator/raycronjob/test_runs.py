@@ -53,6 +53,18 @@ def test_a_run_is_made_when_it_is_due_and_only_once() -> None:
     assert made(look(cron(), now=NOON - 1)) == []
 
 
+def test_annotations_of_a_cron_job_are_those_of_its_runs_too() -> None:
+    """And by them of the runs' clusters, which have many of their switches there."""
+    thing = cron()
+    notes = {"rayfleet.io/autoscaler": "central", "kubectl.kubernetes.io/last-applied-configuration": "{}"}
+    thing["metadata"]["annotations"] = notes | {"ray.io/cronjob-scheduled-timestamp": "of somebody else"}
+    (run,) = (action.thing for action in look(thing).actions if isinstance(action, Create))
+    assert run["metadata"]["annotations"] == {
+        "rayfleet.io/autoscaler": "central",
+        "ray.io/cronjob-scheduled-timestamp": timestamp(NOON),
+    }
+
+
 def test_of_many_missed_runs_only_the_last_is_made_up_for() -> None:
     assert made(look(cron("*/5 * * * *", last=NOON - 24 * HOUR))) == [f"nightly-{int(NOON) // 60}"]
     late = NOON + 120

@@ -93,11 +93,12 @@ class TestStart:
         assert done.status["dashboardURL"] == "train-c-head-svc.team.svc.cluster.local:8265"
 
     def test_its_annotations_are_the_cluster_s_too(self) -> None:
-        notes = {"ray.io/ft-enabled": "true", "kubectl.kubernetes.io/last-applied-configuration": "{}"}
+        handed_on = {"ray.io/ft-enabled": "true", "rayfleet.io/autoscaler": "central"}
+        notes = {**handed_on, "kubectl.kubernetes.io/last-applied-configuration": "{}"}
         job = rayjob(phase("Initializing"))
         job["metadata"]["annotations"] = notes
         (made,) = (action.thing for action in look(job).actions if isinstance(action, Create))
-        assert made["metadata"]["annotations"] == {"ray.io/ft-enabled": "true"}
+        assert made["metadata"]["annotations"] == handed_on
 
     def test_what_the_cluster_says_is_in_the_status(self) -> None:
         """KubeRay's scenario 37: a quota that holds up the cluster is seen at the job."""

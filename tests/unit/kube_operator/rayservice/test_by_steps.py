@@ -147,6 +147,25 @@ class TestBySteps:
         assert did(look(self.half_way(), *self.clusters(), facts=facts), Call) == []
 
 
+def test_a_service_that_is_given_up_keeps_no_gateway() -> None:
+    """Neither when it goes by steps still, nor when its spec was changed since."""
+    ready = {
+        "type": "Ready",
+        "status": "False",
+        "reason": "InitializingTimeout",
+        "message": "",
+        "lastTransitionTime": timestamp(NOW),
+    }
+    for thing in (by_steps(), rayservice()):
+        given_up = {**thing, "status": {"conditions": [ready]}}
+        kinds = ((HTTP_ROUTE, "shop-route"), (GATEWAY, "shop-gateway"), (RAY_CLUSTER, "c1"))
+        there = [(kind, {"metadata": {"name": name, "namespace": "team", "uid": name}}) for kind, name in kinds]
+        gone = did(look(given_up, *there), Delete)
+        assert [one.kind for one in gone] == [HTTP_ROUTE, GATEWAY, RAY_CLUSTER]
+        assert {one.why for one in gone} == {"nothing served in time"}
+        assert look(given_up).actions == ()
+
+
 # The hash of a cluster's spec is written on it, and compared by every later operator: another way to make it would
 # replace every cluster of every service on the day of the operator's own upgrade.
 WRITTEN_BY_THE_OPERATORS_BEFORE = "lmmdftf7hznnmcgt6khknnd9"

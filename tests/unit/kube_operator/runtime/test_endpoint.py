@@ -8,11 +8,15 @@ import aiohttp
 import pytest
 from tests.simulation.kubernetes import Silent
 from tests.unit.kube_operator.raycluster.clusters import raycluster
+from tests.unit.reports.examples import REPORT
+from tests.unit.reports.metrics.seen import scraped
 
 from rayfleet.kube_operator.runtime.endpoint import Address, CannotListen, answering
 from rayfleet.kube_operator.runtime.operator import Edges, Operator
 from rayfleet.kube_operator.runtime.tally import Tally
 from rayfleet.kube_operator.settings import OperatorSettings
+from rayfleet.reports.metrics.collecting import together
+from rayfleet.reports.metrics.sink import About, Metrics
 from rayfleet.testing.fake_kube import FakeKube
 from rayfleet.testing.virtual_time import VirtualClock, run_virtual
 from rayfleet.wire.kube.errors import Invalid, KubeError
@@ -96,6 +100,30 @@ def test_prometheus_reads_resources_only_of_the_operator_that_leads() -> None:
         assert "kuberay_cluster_info" not in text
 
     with_endpoint(tally, lambda: True, ask)
+
+
+def test_figures_of_clusters_come_with_the_operators_own_in_one_answer() -> None:
+    async def main() -> str:
+        many = [Metrics(About(name, "team", "kuberay", "1"), lambda: "") for name in "ab"]
+        for each in many:
+            await each.write(REPORT)
+        tally = Tally()
+        clusters = answering(
+            Address("127.0.0.1", 0), tally.registry, lambda: True, lambda: together(one.figures() for one in many)
+        )
+        async with clusters as port, aiohttp.ClientSession() as session:
+            url = f"http://127.0.0.1:{port}/metrics"
+            async with session.get(url, headers={"Accept": "application/openmetrics-text"}) as answer:
+                assert (await answer.text()).endswith("# EOF\n")
+            async with session.get(url) as answer:
+                return await answer.text()
+
+    text = asyncio.run(main())
+    assert text.count("# TYPE rayfleet_info gauge") == 1
+    found = scraped(text)
+    assert [one["common"]["RayClusterName"] for one in found["rayfleet_cost_usd_per_hour"]] == ["a", "b"]
+    assert len(found["process_resident_memory_bytes"]) == 1, "one process scales them all"
+    assert found["rayfleet_operator_leading"][0]["value"] == 0
 
 
 def test_reconciles_errors_and_refusals_are_counted() -> None:

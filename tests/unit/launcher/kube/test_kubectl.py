@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.unit.launcher.kube.things import found, group, pod, ready, resource, waiting
 
+from rayfleet.kube_operator.autoscaler import STATE_FOLDER, Head
 from rayfleet.launcher.errors import LauncherError, NotRunning, UnknownCluster
 from rayfleet.launcher.kube import kubectl
 from rayfleet.launcher.kube.target import Target
@@ -44,6 +45,19 @@ def test_commands_run_in_rays_container_of_the_head(programs: Path) -> None:
     assert kubectl.follow_command(here, head, "autoscaler", 5)[3:] == [
         "logs", "-f", "--tail=5", "h", "-c", "autoscaler",
     ]  # fmt: skip
+
+
+def test_the_record_is_asked_where_the_autoscaler_is(programs: Path) -> None:
+    head = kubectl.running_head(UP)
+    assert kubectl.ask_command(TARGET, head, ["why", "small", "--json"])[1:] == [
+        "--context", "dev", "-n", "team", "exec", "h", "-c", "autoscaler", "--",
+        "rayfleet", "why", "--record", "/tmp/ray/rayfleet", "small", "--json",
+    ]  # fmt: skip
+    assert kubectl.ask_command(TARGET, head, ["top"], terminal=True)[6:10] == ["-it", "h", "-c", "autoscaler"]
+    assert str(Path(Head.beside({}).shared) / STATE_FOLDER) == kubectl.RECORD
+    alone = kubectl.pod_named(UP, "w")
+    with pytest.raises(NotRunning, match="no autoscaler runs beside the head of team/demo"):
+        kubectl.ask_command(TARGET, alone, ["why"])
 
 
 def test_a_head_that_does_not_run_is_said_to() -> None:

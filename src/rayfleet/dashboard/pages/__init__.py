@@ -1,0 +1,1 @@
+"""One file per page: readings become markup, tables and charts, drawn again where they have changed."""

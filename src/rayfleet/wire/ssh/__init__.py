@@ -1,0 +1,1 @@
+"""Commands and files over SSH. No decisions: what runs where is for others to say."""

@@ -1,0 +1,59 @@
+"""One server for all tests of pages: the framework keeps its routes in one place per process."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from scripts.screenshots import Recorded, inside
+from starlette.testclient import TestClient
+
+from rayfleet.dashboard.clusters import Entry
+from rayfleet.dashboard.gate import Door
+from rayfleet.dashboard.login import Tries
+from rayfleet.dashboard.readings.shared import Readings
+from rayfleet.dashboard.server import build, style
+from rayfleet.dashboard.site import Site
+from rayfleet.testing.big_record import Size, write_big_record
+
+NOW = 1_700_000_000.0
+SMALL = Size(nodes=40, ticks=20, changes=8)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("dashboard")
+
+
+@pytest.fixture(scope="session")
+def record(folder: Path) -> Path:
+    import asyncio
+
+    path = folder / "small.sqlite"
+    asyncio.run(write_big_record(path, NOW, SMALL))
+    return path
+
+
+@pytest.fixture(scope="session")
+def clusters(folder: Path, record: Path) -> Recorded:
+    damaged = folder / "damaged.sqlite"
+    damaged.write_bytes(b"this is no database" * 100)
+    return Recorded(
+        [
+            Entry("alpha", "up", record),
+            Entry("broken", "up", damaged),
+            Entry("dead", "no controller", record),
+            Entry("empty", "up", folder / "none.sqlite"),
+            Entry("far <b>", "up", None, "Its record is on its head."),
+        ],
+        rays={"alpha": inside(NOW)},
+    )
+
+
+@pytest.fixture(scope="session")
+def client(clusters: Recorded) -> Iterator[TestClient]:
+    """Return somebody on this machine who looks at the pages."""
+    clock = lambda: NOW + 1.0  # noqa: E731 - the moment at which everybody looks
+    site = Site(clusters, Readings(clock), now=clock)
+    gate = build(site, Door(None, Tries(clock), style=style()))
+    with TestClient(gate, base_url="http://localhost:8300") as opened:
+        yield opened
