@@ -171,7 +171,8 @@ async def test_a_machine_with_a_notice_drains_its_own_node_and_tells_by_when(
     watch = ("env", "RAY_CLOUD_INSTANCE_ID=noticed", sys.executable, notice_watch.__file__, str(place), "http://place")
     said = await asyncio.to_thread(cluster.run, *watch, cluster.settings.gcs_address)
     assert any(line.endswith(" drained") for line in said.splitlines()), said  # Ray itself says things, too
-    leaving = await node_where(engine, "noticed", lambda found: found.state is NodeFact.DRAINING)
+    leaving = await node_where(engine, "noticed", lambda found: found.leaves_at is not None)
+    assert leaving.state is NodeFact.DRAINING
     assert leaving.leaves_at is not None
     assert leaving.leaves_at - time.time() == pytest.approx(300, abs=60)
     others = [each.leaves_at for each in (await engine.look()).nodes if each.id != node.id]
