@@ -26,7 +26,7 @@ from tests.e2e.engine.real_cluster import (
 )
 
 from rayfleet.contracts import DrainRefused, EngineError, EngineView, Node
-from rayfleet.engines.ray import notice_watch
+from rayfleet.engines.ray import node_main, notice_watch
 from rayfleet.engines.ray.engine import RayEngine
 from rayfleet.model import Bundle, NodeFact, Pool, Resources, Strategy
 
@@ -342,6 +342,14 @@ async def test_a_long_or_blank_directory_gets_a_short_one_for_its_sockets(
     assert short.exists()
     cluster.end(process)
     assert not short.exists()
+
+
+async def test_no_socket_of_the_head_is_longer_than_the_longest(cluster: RealCluster, engine: RayEngine) -> None:
+    await engine.look()
+    session = Path(json.loads(cluster.settings.head_path.read_text())["session_dir"])
+    sockets = {path.name for path in (session / "sockets").iterdir()}
+    assert {"plasma_store", "dash_MetricsHead"} <= sockets
+    assert max(map(len, sockets)) <= len(Path(node_main.LONGEST_SOCKET).name)
 
 
 def test_the_token_is_nowhere_in_command_lines(cluster: RealCluster) -> None:
