@@ -85,8 +85,7 @@ class Gate:
             text = "This name is not known here. Use localhost, an address, or start with --allow-name NAME.\n"
             return PlainTextResponse(text, HTTPStatus.MISDIRECTED_REQUEST)
         origin = headers.get("origin")
-        acts = scope["type"] == "websocket" or scope["method"] not in {"GET", "HEAD"}
-        if origin is not None and acts and urlsplit(origin).netloc != host:
+        if (origin is not None and urlsplit(origin).netloc != host) or _is_part_of_another_site(headers):
             return PlainTextResponse("Asked by another site.\n", HTTPStatus.FORBIDDEN)
         return None
 
@@ -127,8 +126,13 @@ class Gate:
         return welcome
 
     def _ask(self, target: str, said: str = "", status: HTTPStatus = HTTPStatus.OK) -> Response:
-        action = LOGIN_PATH if target == "/" else f"{LOGIN_PATH}?next={quote(target, safe='/')}"
-        return HTMLResponse(login_page(action, said, self._door.token_file, self._door.style), status)
+        return HTMLResponse(login_page(_login_for(target), said, self._door.token_file, self._door.style), status)
+
+
+def _is_part_of_another_site(headers: Headers) -> bool:
+    """Say whether a browser asks for what another site's page would hold: a picture, a script. Links may lead here."""
+    site = headers.get("sec-fetch-site", "none")
+    return site not in {"same-origin", "none"} and headers.get("sec-fetch-dest") != "document"
 
 
 async def _body(request: Request) -> bytes:
@@ -143,11 +147,19 @@ async def _body(request: Request) -> bytes:
 
 def _to_login(scope: Scope) -> Response:
     if scope["type"] == "http" and scope["method"] == "GET" and not scope["path"].startswith("/_nicegui"):
-        target = safe_target(scope["path"])
-        return RedirectResponse(
-            LOGIN_PATH if target == "/" else f"{LOGIN_PATH}?next={quote(target, safe='/')}", HTTPStatus.SEE_OTHER
-        )
+        return RedirectResponse(_login_for(safe_target(_asked_for(scope))), HTTPStatus.SEE_OTHER)
     return PlainTextResponse("Log in first.\n", HTTPStatus.UNAUTHORIZED)
+
+
+def _asked_for(scope: Scope) -> str:
+    """Return the path and the query of a request as the browser wrote them."""
+    path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("ascii", "replace").partition("?")[0]
+    query = scope.get("query_string", b"").decode("ascii", "replace")
+    return f"{path}?{query}" if query else path
+
+
+def _login_for(target: str) -> str:
+    return LOGIN_PATH if target == "/" else f"{LOGIN_PATH}?next={quote(target, safe='/')}"
 
 
 def is_our_name(host: str, names: frozenset[str]) -> bool:
