@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -124,6 +125,9 @@ def build(site: Site, door: Door) -> Gate:
         tailwind=False,
         show_welcome_message=False,
     )
+    # What is loaded by now stays: reading a report makes thousands of values, which would have all of it walked again.
+    gc.collect()
+    gc.freeze()
     return Gate(served, door)
 
 
