@@ -3,6 +3,9 @@
 import pytest
 from starlette.testclient import TestClient
 from tests.unit.dashboard.asked import Asked, ask
+from tests.unit.dashboard.conftest import Known
+
+from rayfleet.dashboard.answers import PATIENCE_S
 
 PAGES = ("/jobs", "/actors", "/tasks", "/groups", "/memory", "/logs")
 TRAIN = "/c/alpha/jobs/raysubmit_kT3wQvUe9XJm2ZpA"
@@ -94,6 +97,18 @@ def test_a_cluster_that_is_down_says_what_to_do(client: TestClient, path: str) -
     page = ask(client, f"/c/dead{path}")
     assert "cluster dead is down" in said(page)
     assert "rayfleet up dead" in said(page)
+
+
+@pytest.mark.parametrize(("path", "questions"), [("/actors", 2), ("/tasks", 3), ("/groups", 2), ("/memory", 2)])
+def test_a_ray_that_is_silent_is_asked_everything_at_once(
+    client: TestClient, clusters: Known, path: str, questions: int
+) -> None:
+    before = len(clusters.asked)
+    assert "Asking Ray ..." in said(ask(client, f"/c/slow{path}"))
+    # What one page has asked already is still under way for the next.
+    asked = clusters.asked[before:]
+    assert 1 <= len(asked) <= questions
+    assert asked[-1] - asked[0] < PATIENCE_S / 2
 
 
 @pytest.mark.parametrize("path", PAGES)

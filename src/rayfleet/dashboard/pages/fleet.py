@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -32,10 +34,14 @@ async def page(site: Site, request: Request) -> None:
         cards = Shown()
 
     async def look() -> None:
-        found = [await _card(site, entry) for entry in await site.entries()]
-        cards.show(fleet_html(found))
+        cards.show(fleet_html(await cards_of(site)))
 
     await frame.follow(look)
+
+
+async def cards_of(site: Site) -> list[Card]:
+    """Return what is known of each cluster; a record that is slow to read holds up no other's."""
+    return await asyncio.gather(*(_card(site, entry) for entry in await site.entries()))
 
 
 async def _card(site: Site, entry: Entry) -> Card:
@@ -50,7 +56,7 @@ async def _card(site: Site, entry: Entry) -> Card:
     return Card(entry, said, await site.readings.derived(("card", entry.name), report, lambda: overview(report)))
 
 
-def fleet_html(cards: list[Card]) -> Html:
+def fleet_html(cards: Sequence[Card]) -> Html:
     """Return the cards, those that need somebody first; with their sums above them."""
     if not cards:
         return big_empty("No cluster yet", "Clusters that you start on this machine are shown here.", "rayfleet up")

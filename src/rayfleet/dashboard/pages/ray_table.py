@@ -14,6 +14,7 @@ from rayfleet.dashboard.markup import NONE, Html, empty, joined, tag
 from rayfleet.dashboard.pages.frame import Shown
 from rayfleet.dashboard.readings.inside import MOST_ROWS, Row, machines_of
 from rayfleet.dashboard.site import Site
+from rayfleet.reports.amounts import duration
 
 T = TypeVar("T")
 Column = dict[str, Any]
@@ -106,7 +107,7 @@ def asking_html(told: Told[Any]) -> Html:
     """Return what is said beside an answer that is old or missing; nothing beside a good one."""
     if told.trouble:
         hint = tag("code", told.hint) if told.hint.startswith(("rayfleet ", "ray ")) else tag("span", told.hint)
-        older = " What is shown is older." if told.value is not None else ""
+        older = f" What is shown is {duration(told.old_s)} old." if told.value is not None else ""
         return tag(
             "p", tag("span", f"{told.trouble}.{older} "), hint if told.hint else None, role="alert", class_="down"
         )

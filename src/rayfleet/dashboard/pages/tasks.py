@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from nicegui import ui
@@ -51,10 +52,12 @@ async def page(site: Site, request: Request, entry: Entry) -> None:
             failed = RayTable("Failed tasks", FAILED_COLUMNS, nothing="No task has failed.")
 
     async def look() -> None:
-        names = await machines(site, entry)
-        sums.show(await site.told(entry, SUMMARY), task_rows, _said)
+        names, summary, failures = await asyncio.gather(
+            machines(site, entry), site.told(entry, SUMMARY), site.told(entry, FAILED)
+        )
+        sums.show(summary, task_rows, _said)
         failed.show(
-            await site.told(entry, FAILED),
+            failures,
             lambda found: failed_rows(found, names),
             lambda found: count_text(found, "failed tasks"),
         )
