@@ -17,7 +17,7 @@ def test_all_clusters_are_on_one_page_those_that_need_somebody_first(client: Tes
     page = ask(client, "/")
     places = [page.markup.index(f'href="/c/{name}"') for name in ("broken", "dead", "alpha", "empty")]
     assert places == sorted(places)
-    assert "1 up, 25 nodes ready" in page.text
+    assert "4 up, 50 nodes ready" in page.text  # those without a controller have theirs as ever
     assert "Its controller is gone" in page.text
 
 
@@ -87,6 +87,25 @@ def test_a_node_that_has_left_says_so_and_still_has_its_story(client: TestClient
     page = ask(client, "/c/alpha/nodes/m1")
     assert "m1 is not there" in page.text
     assert any(row["kind"] == "gone" for row in page.rows())
+
+
+def test_what_a_cluster_had_before_it_went_down_is_not_shown_as_what_it_has(client: TestClient) -> None:
+    card = ask(client, "/").markup.split('href="/c/slow"')[1].split("</a>")[0]
+    assert "this is how it was last" in card
+    assert "Per hour" not in card
+    assert "Cost per hour, last" in ask(client, "/c/slow").text
+    assert "Cost per hour, last" not in ask(client, "/c/dead").text
+
+
+def test_a_nodes_page_says_that_nobody_looks_after_it(client: TestClient) -> None:
+    page = ask(client, "/c/dead/nodes/head")
+    assert "Its controller is gone" in page.text
+
+
+def test_a_node_of_a_cluster_elsewhere_is_not_said_to_have_left(client: TestClient) -> None:
+    text = ask(client, "/c/far%20%3Cb%3E/nodes/m1").text
+    assert "Its record is on its head" in text
+    assert "may have left" not in text
 
 
 def test_events_are_the_newest_first(client: TestClient) -> None:

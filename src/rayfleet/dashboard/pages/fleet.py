@@ -13,7 +13,7 @@ from rayfleet.dashboard.markup import NONE, Html, joined, tag
 from rayfleet.dashboard.pages.frame import Frame, Shown, big_empty, cluster_path
 from rayfleet.dashboard.readings.amounts import number, usd
 from rayfleet.dashboard.readings.overview import Overview, overview
-from rayfleet.dashboard.readings.seen import Health, Mood, Newest, health
+from rayfleet.dashboard.readings.seen import RUNS, UP, Health, Mood, Newest, health
 from rayfleet.dashboard.site import Site
 from rayfleet.reports.history import HistoryUnavailable
 
@@ -62,10 +62,10 @@ def fleet_html(cards: Sequence[Card]) -> Html:
         return big_empty("No cluster yet", "Clusters that you start on this machine are shown here.", "rayfleet up")
     order = {Mood.BAD: 0, Mood.WARN: 1, Mood.BUSY: 2, Mood.GOOD: 2, Mood.OFF: 3}
     cards = sorted(cards, key=lambda card: (order[card.health.mood], card.entry.name))
-    up = [card for card in cards if card.overview and card.entry.state == "up"]
-    nodes = sum(card.overview.ready for card in up if card.overview)
-    cost = sum(card.overview.money.per_hour for card in up if card.overview)
-    said = f"{len(up)} up, {nodes:,} nodes ready" + (f", {usd(cost)} per hour" if cost else "")
+    up = sum(card.entry.state == UP for card in cards)
+    running = [card.overview for card in cards if card.overview and card.entry.state in RUNS]
+    nodes, cost = sum(seen.ready for seen in running), sum(seen.money.per_hour for seen in running)
+    said = f"{up} up, {nodes:,} nodes ready" + (f", {usd(cost)} per hour" if cost else "")
     title = tag("div", tag("h1", "Clusters"), tag("span", said, class_="dim"), class_="health")
     return joined((title, tag("div", *(_drawn(card) for card in cards), class_="cards")))
 
@@ -75,7 +75,7 @@ def _drawn(card: Card) -> Html:
     name = tag("span", tag("i", class_=f"dot {mood}", aria_hidden="true"), card.entry.name,
                tag("span", card.entry.state, class_="note"), class_="name")  # fmt: skip
     facts = NONE
-    if found is not None:
+    if found is not None and card.entry.state in RUNS:
         cpu = next((bar for bar in found.bars if bar.title == "CPU"), None)
         told = [
             ("Nodes", number(found.ready) + (f" +{found.starting}" if found.starting else "")),

@@ -14,6 +14,7 @@ from rayfleet.dashboard.pages.fleet import said_of
 from rayfleet.dashboard.pages.frame import Frame, Shown, big_empty, cluster_path
 from rayfleet.dashboard.readings.amounts import number, title_of, usd
 from rayfleet.dashboard.readings.overview import Bar, Money, Overview, PoolRow, Wait, midnight, overview
+from rayfleet.dashboard.readings.seen import RUNS
 from rayfleet.dashboard.readings.timeline import WINDOWS, Timeline, timeline
 from rayfleet.dashboard.site import Site
 from rayfleet.reports.amounts import duration
@@ -44,7 +45,7 @@ async def page(site: Site, request: Request, entry: Entry) -> None:
             current.history, ("today", since), lambda reader: reader.measures(since), _TODAY_EVERY_S
         )
         seen = await site.readings.derived(("overview", entry.name), report, lambda: overview(report, today))
-        tiles.show(tiles_html(seen))
+        tiles.show(tiles_html(seen, runs=current.state in RUNS))
         rest.show(overview_html(seen, entry.name))
         if chart is not None:
             await chart.look()
@@ -98,8 +99,8 @@ class _Chart:
 # ---- markup ---------------------------------------------------------------------------------------------------------
 
 
-def tiles_html(seen: Overview) -> Html:
-    """Return the figures at the top."""
+def tiles_html(seen: Overview, *, runs: bool) -> Html:
+    """Return the figures at the top; of a cluster that does not run: as they were last."""
     moving = [f"{seen.starting} starting" if seen.starting else "", f"{seen.leaving} leaving" if seen.leaving else ""]
     moving += [f"{seen.standby} on standby"] if seen.standby else []
     groups = f"{seen.gangs} group{'' if seen.gangs == 1 else 's'}" if seen.gangs else ""
@@ -113,7 +114,7 @@ def tiles_html(seen: Overview) -> Html:
         *_money_tiles(seen.money),
     ]
     drawn = (
-        tag("div", tag("dt", name), tag("dd", value), tag("dd", sub, class_="sub"), class_="tile")
+        tag("div", tag("dt", name if runs else f"{name}, last"), tag("dd", value), tag("dd", sub, class_="sub"), class_="tile")
         for name, value, sub in tiles
     )
     return tag("dl", *drawn, class_="tiles")
