@@ -25,13 +25,13 @@ SMALL = Size(nodes=40, ticks=20, changes=8)
 
 @dataclass
 class Known(Recorded):
-    """Clusters, of which `slow` has a Ray that never answers. `asked`: when it was asked (seconds)."""
+    """Clusters, of which `slow` and `mute` have a Ray that never answers. `asked`: when it was asked (seconds)."""
 
     asked: list[float] = field(default_factory=list)
 
     @asynccontextmanager
     async def inside(self, cluster: str) -> AsyncIterator[Inside]:
-        if cluster == "slow":
+        if cluster in {"slow", "mute"}:
             self.asked.append(time.monotonic())
             await asyncio.Event().wait()
         async with super().inside(cluster) as found:
@@ -61,6 +61,7 @@ def clusters(folder: Path, record: Path) -> Known:
             Entry("dead", "no controller", record),
             Entry("empty", "up", folder / "none.sqlite"),
             Entry("far <b>", "up", None, "Its record is on its head."),
+            Entry("mute", "up", record),
             Entry("slow", "down", record),
         ],
         rays={"alpha": inside(NOW)},

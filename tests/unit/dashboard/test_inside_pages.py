@@ -1,5 +1,7 @@
 """Pages of what runs inside a cluster, over HTTP, from a pretended Ray."""
 
+import time
+
 import pytest
 from starlette.testclient import TestClient
 from tests.unit.dashboard.asked import Asked, ask
@@ -63,6 +65,22 @@ def test_tasks_are_summed_up_and_failures_are_shown(client: TestClient) -> None:
     assert (step["type"], step["running"]) == ("actor task", 8)
     assert "ValueError: shard 17 holds no text" in page.text
     assert "102 tasks" in said(page)
+
+
+def test_the_overview_counts_tasks_once_ray_has_told(client: TestClient) -> None:
+    ask(client, "/c/alpha/tasks")
+    page = ask(client, "/c/alpha")
+    assert "Tasks 20 running 20 waiting 60 finished 2 failed" in said(page)
+
+
+def test_the_overview_does_not_wait_for_a_ray_that_is_silent(client: TestClient, clusters: Known) -> None:
+    began = time.monotonic()
+    page = ask(client, "/c/mute")
+    assert "Asking Ray ..." in said(page)
+    assert "Nodes ready" in said(page)
+    # It was asked last, and the page had come before anybody could have grown impatient.
+    assert began <= clusters.asked[-1]
+    assert time.monotonic() - clusters.asked[-1] < PATIENCE_S / 2
 
 
 def test_placement_groups_tell_what_waits_and_why(client: TestClient) -> None:

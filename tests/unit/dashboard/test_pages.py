@@ -17,7 +17,7 @@ def test_all_clusters_are_on_one_page_those_that_need_somebody_first(client: Tes
     page = ask(client, "/")
     places = [page.markup.index(f'href="/c/{name}"') for name in ("broken", "dead", "alpha", "empty")]
     assert places == sorted(places)
-    assert "4 up, 50 nodes ready" in page.text  # those without a controller have theirs as ever
+    assert "5 up, 75 nodes ready" in page.text  # those without a controller have theirs as ever
     assert "Its controller is gone" in page.text
 
 

@@ -20,6 +20,7 @@ T = TypeVar("T")
 Column = dict[str, Any]
 
 NODES: Final = Question("nodes", lambda inside: inside.state.nodes(Query(MOST_ROWS)), 5.0)
+SUMMARY: Final = Question("task summary", lambda inside: inside.state.task_summary())
 TIME: Final = (
     "at => { if (!at) return ''; const then = new Date(at), today = new Date().toDateString() === then.toDateString();"
     " return (today ? '' : then.toLocaleDateString(undefined, {month: 'short', day: 'numeric'}) + ' ')"

@@ -13,12 +13,11 @@ from rayfleet.dashboard.answers import Question
 from rayfleet.dashboard.clusters import Entry
 from rayfleet.dashboard.pages.frame import Frame, Shown
 from rayfleet.dashboard.pages.overview import nothing_html
-from rayfleet.dashboard.pages.ray_table import TIME, RayTable, column, machines
+from rayfleet.dashboard.pages.ray_table import SUMMARY, TIME, RayTable, column, machines
 from rayfleet.dashboard.readings.inside import count_text, failed_rows, task_rows
 from rayfleet.dashboard.site import Site
 
 _FAILED_ROWS: Final = 200
-SUMMARY: Final = Question("task summary", lambda inside: inside.state.task_summary())
 FAILED: Final = Question(
     "failed tasks", lambda inside: inside.state.tasks(Query(_FAILED_ROWS, (Filter("state", "FAILED"),))), 5.0
 )
