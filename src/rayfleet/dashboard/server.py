@@ -101,9 +101,13 @@ def _open(host: str, port: int) -> socket.socket:
 
 
 @cache
+def _static(name: str) -> str:
+    return files("rayfleet.dashboard").joinpath("static", name).read_text(encoding="utf-8")
+
+
 def style() -> str:
     """Return the style sheet of every page."""
-    return files("rayfleet.dashboard").joinpath("static/page.css").read_text(encoding="utf-8")
+    return _static("page.css")
 
 
 def build(site: Site, door: Door) -> Gate:
@@ -113,6 +117,10 @@ def build(site: Site, door: Door) -> Gate:
     @served.get("/rayfleet/page.css")
     def page_css() -> Response:
         return Response(style(), media_type="text/css", headers={"cache-control": "no-cache"})
+
+    @served.get("/rayfleet/page.js")
+    def page_js() -> Response:
+        return Response(_static("page.js"), media_type="text/javascript", headers={"cache-control": "no-cache"})
 
     _pages(site)
     nicegui_app.add_exception_handler(HTTPStatus.NOT_FOUND, _not_there)

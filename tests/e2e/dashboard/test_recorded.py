@@ -93,6 +93,25 @@ def test_a_thousand_nodes_can_be_searched_and_sorted(page: Page, url: str) -> No
     expect(page.locator('[aria-label="Lives of nodes over time"] canvas')).to_be_visible()
 
 
+def test_tables_are_sorted_by_keys_too_and_keep_the_focus(page: Page, url: str) -> None:
+    page.goto(f"{url}/c/big/nodes")
+    connected(page)
+    head, rows = page.get_by_role("columnheader", name="CPU"), page.locator("table.q-table tbody tr")
+    expect(head).to_have_attribute("aria-sort", "none")
+    head.focus()
+    page.keyboard.press("Enter")
+    expect(head).to_have_attribute("aria-sort", "ascending")
+    page.keyboard.press("Space")
+    expect(head).to_have_attribute("aria-sort", "descending")
+    expect(rows.first).to_contain_text("88%")
+    link = rows.first.get_by_role("link")
+    link.focus()
+    # What draws the rows anew, as each change of the cluster does.
+    page.evaluate("() => getElement(document.querySelector('.q-table__container').id.slice(1)).$forceUpdate()")
+    page.wait_for_timeout(300)
+    expect(link).to_be_focused()
+
+
 def test_events_are_found_among_all_of_them(page: Page, url: str) -> None:
     page.goto(f"{url}/c/big/events")
     rows = page.locator("table.q-table tbody tr")

@@ -1,7 +1,6 @@
 """One server for all tests of pages: the framework keeps its routes in one place per process."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,7 +31,7 @@ class Known(Recorded):
     @asynccontextmanager
     async def inside(self, cluster: str) -> AsyncIterator[Inside]:
         if cluster in {"slow", "mute"}:
-            self.asked.append(time.monotonic())
+            self.asked.append(asyncio.get_running_loop().time())
             await asyncio.Event().wait()
         async with super().inside(cluster) as found:
             yield found

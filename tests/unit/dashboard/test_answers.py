@@ -7,7 +7,7 @@ import pytest
 
 from rayfleet.contracts import JobsUnavailable
 from rayfleet.contracts.state import StateUnavailable
-from rayfleet.dashboard.answers import OLD_S, Answers, Told
+from rayfleet.dashboard.answers import OLD_S, PATIENCE_S, Answers, Told
 from rayfleet.dashboard.clusters import NoWayIn
 from rayfleet.dashboard.pages.ray_table import asking_html
 
@@ -102,6 +102,13 @@ async def test_a_question_that_is_under_way_is_not_asked_again() -> None:
     assert asked.held is not None
     asked.held.set()
     assert [await first, await second] == [Told(1), Told(1)]
+    assert asked.times == 1
+
+
+async def test_who_has_no_patience_does_not_wait() -> None:
+    asked = Asked(held=asyncio.Event())
+    async with asyncio.timeout(PATIENCE_S / 2):
+        assert await asked.answers.of("question", asked.answer, EVERY_S, patience_s=0.0) == Told()
     assert asked.times == 1
 
 

@@ -24,9 +24,7 @@ class Held(Readings):
         super().__init__()
         self._second = asyncio.Event()
 
-    async def of(
-        self, path: Path, what: Hashable, make: Callable[[HistoryReader], Any], every_s: float = 0.0
-    ) -> Any:
+    async def of(self, path: Path, what: Hashable, make: Callable[[HistoryReader], Any], every_s: float = 0.0) -> Any:
         if path.name == "first":
             await self._second.wait()
         self._second.set()

@@ -1,7 +1,5 @@
 """What is around every page: it says when what is shown is not new."""
 
-from collections.abc import Iterator
-
 import pytest
 from nicegui import ui
 from scripts.screenshots import Recorded
@@ -25,7 +23,7 @@ async def can() -> None:
 
 
 @pytest.fixture(scope="module")
-def framed(client: TestClient, clusters: Recorded) -> Iterator[TestClient]:
+def framed(client: TestClient, clusters: Recorded) -> TestClient:
     """Return the server with two more pages: one that cannot be brought up to date, one whose cluster has changed."""
     site = Site(clusters, Readings(lambda: NOW), now=lambda: NOW + 40.0)
     alpha = next(entry for entry in clusters.entries if entry.name == "alpha")
@@ -42,7 +40,7 @@ def framed(client: TestClient, clusters: Recorded) -> Iterator[TestClient]:
     async def _(request: Request) -> None:
         await Frame(site, request, "removed", entry=Entry("beta", "up", alpha.history)).follow(can)
 
-    yield client
+    return client
 
 
 def test_an_error_that_nobody_foresaw_is_said_on_the_page(framed: TestClient) -> None:

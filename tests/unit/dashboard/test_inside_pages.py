@@ -1,5 +1,6 @@
 """Pages of what runs inside a cluster, over HTTP, from a pretended Ray."""
 
+import re
 import time
 
 import pytest
@@ -29,6 +30,7 @@ def test_a_job_shows_how_it_is_and_what_it_prints(client: TestClient) -> None:
     page = ask(client, TRAIN)
     assert "python train.py --workers 8" in said(page)
     assert "40 min 1 s" in said(page)
+    assert re.search(rf"Started \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d {re.escape(time.tzname[0])}", said(page))
     assert "step 41200: loss 1.8114, 8 workers" in page.markup
     assert "Stop raysubmit_kT3wQvUe9XJm2ZpA?" in page.text
 
@@ -73,14 +75,11 @@ def test_the_overview_counts_tasks_once_ray_has_told(client: TestClient) -> None
     assert "Tasks 20 running 20 waiting 60 finished 2 failed" in said(page)
 
 
-def test_the_overview_does_not_wait_for_a_ray_that_is_silent(client: TestClient, clusters: Known) -> None:
-    began = time.monotonic()
+def test_the_overview_is_there_without_ray(client: TestClient) -> None:
     page = ask(client, "/c/mute")
     assert "Asking Ray ..." in said(page)
     assert "Nodes ready" in said(page)
-    # It was asked last, and the page had come before anybody could have grown impatient.
-    assert began <= clusters.asked[-1]
-    assert time.monotonic() - clusters.asked[-1] < PATIENCE_S / 2
+    assert "Asking Ray ..." not in said(ask(client, "/c/slow"))  # which is down: nobody is asked
 
 
 def test_placement_groups_tell_what_waits_and_why(client: TestClient) -> None:

@@ -82,7 +82,9 @@ class Frame:
     def _theme(self, request: Request, title: str) -> None:
         ui.page_title(f"{title}: rayfleet")
         ui.dark_mode({"dark": True, "light": False}.get(request.cookies.get(THEME_COOKIE, "")))
-        ui.add_head_html('<link rel="stylesheet" href="/rayfleet/page.css">')
+        ui.add_head_html(
+            '<link rel="stylesheet" href="/rayfleet/page.css"><script src="/rayfleet/page.js" defer></script>'
+        )
         ui.on("theme", self._themed)
 
     def _header(self, entry: Entry | None) -> tuple[Shown, Shown]:

@@ -63,7 +63,7 @@ def facts_html(job: JobState, now: float) -> Html:
     took = (until / 1000 if until else now) - since / 1000 if since else None
     facts = [
         ("Command", tag("code", job.entrypoint) if job.entrypoint else NONE),
-        ("Started", time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since / 1000)) if since else ""),
+        ("Started", time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(since / 1000)) if since else ""),
         ("Took" if until else "Runs for", duration(took) if took is not None else ""),
         ("Its driver", " ".join(part for part in (job.job_id, f"process {job.pid}" if job.pid else "") if part)),
         ("At", job.node_ip),

@@ -123,7 +123,13 @@ def tiles_html(seen: Overview, *, runs: bool) -> Html:
         *_money_tiles(seen.money),
     ]
     drawn = (
-        tag("div", tag("dt", name if runs else f"{name}, last"), tag("dd", value), tag("dd", sub, class_="sub"), class_="tile")
+        tag(
+            "div",
+            tag("dt", name if runs else f"{name}, last"),
+            tag("dd", value),
+            tag("dd", sub, class_="sub"),
+            class_="tile",
+        )
         for name, value, sub in tiles
     )
     return tag("dl", *drawn, class_="tiles")

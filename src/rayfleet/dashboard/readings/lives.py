@@ -56,7 +56,7 @@ class Lives:
 
 @dataclass(slots=True)
 class Draft:
-    """What is known of one life, before it is drawn. Moments are seconds since the epoch; None: not known, or not yet."""
+    """What is known of one life, before it is drawn. Moments: seconds since the epoch; None: not known, or not yet."""
 
     node: str
     pool: str
