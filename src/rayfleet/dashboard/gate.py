@@ -66,7 +66,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        refused = self._refusal(scope, headers)
+        refused = self._refusal(headers)
         if refused is None and scope["path"] in {LOGIN_PATH, LOGOUT_PATH} and scope["type"] == "http":
             refused = await self._at_login(scope, receive)
         elif refused is None and not self._is_known(scope, headers):
@@ -78,7 +78,7 @@ class Gate:
         else:
             await refused(scope, receive, _with_headers(send))
 
-    def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
+    def _refusal(self, headers: Headers) -> Response | None:
         """Return the answer to a request under another name, or from another site's page; None: it is neither."""
         host = headers.get("host", "")
         if not is_our_name(host, self._door.names):
