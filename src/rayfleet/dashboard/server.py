@@ -124,6 +124,7 @@ def build(site: Site, door: Door) -> Gate:
 
     _pages(site)
     nicegui_app.add_exception_handler(HTTPStatus.NOT_FOUND, _not_there)
+    nicegui_app.add_exception_handler(Exception, _went_wrong)
     ui.run_with(
         served,
         title="rayfleet",
@@ -198,6 +199,11 @@ def _unknown(name: str) -> Response:
 
 def _dead_end(title: str, text: str, status: HTTPStatus) -> Response:
     return HTMLResponse(dead_end(title, text, style()), status)
+
+
+async def _went_wrong(request: Request, error: Exception) -> Response:  # noqa: ARG001 - the framework's signature
+    text = f"This page cannot be shown: {type(error).__name__}: {error}"
+    return _dead_end("Something went wrong", text, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 async def _not_there(request: Request, error: Exception) -> Response:  # noqa: ARG001 - the framework's signature

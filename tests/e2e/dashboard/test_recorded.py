@@ -171,6 +171,22 @@ def test_a_node_is_drained_only_when_that_is_meant(page: Page, url: str, cluster
     assert clusters.orders == [("big", name, "a broken disk")]
 
 
+def test_an_order_that_fails_is_not_met_with_silence(
+    page: Page, url: str, clusters: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(cluster: str, node: str, why: str) -> str:
+        raise OSError(f"the ledger of {cluster} is <b>locked</b>")
+
+    monkeypatch.setattr(clusters, "drain", fails)
+    page.goto(f"{url}/c/big/nodes")
+    page.get_by_label("Search nodes").fill("in use")
+    expect(page.locator("table.q-table tbody tr", has_text="draining")).to_have_count(0)
+    page.locator("table.q-table tbody tr a").nth(3).click()
+    page.get_by_role("button", name="Drain ...").click()
+    page.get_by_role("button", name=re.compile("Drain m")).click()
+    expect(page.get_by_text("That failed: OSError: the ledger of big is <b>locked</b>")).to_be_visible()
+
+
 def test_a_job_is_submitted_followed_and_stopped(page: Page, url: str) -> None:
     page.goto(f"{url}/c/big/jobs")
     page.get_by_label("Command").fill("python new.py")

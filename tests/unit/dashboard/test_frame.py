@@ -40,6 +40,10 @@ def framed(client: TestClient, clusters: Recorded) -> TestClient:
     async def _(request: Request) -> None:
         await Frame(site, request, "removed", entry=Entry("beta", "up", alpha.history)).follow(can)
 
+    @ui.page("/failing")
+    async def _() -> None:
+        raise OSError("the folder <b> is gone")
+
     return client
 
 
@@ -56,3 +60,10 @@ def test_the_state_beside_the_name_is_that_of_now(framed: TestClient, path: str,
 
 def test_a_controller_that_is_silent_stands_out(framed: TestClient) -> None:
     assert '<span class="down">40 s ago</span>' in ask(framed, "/changed").markup
+
+
+def test_a_page_that_cannot_be_made_says_why_and_leads_back(framed: TestClient) -> None:
+    answer = framed.get("/failing")
+    assert (answer.status_code, "Something went wrong" in answer.text) == (500, True)
+    assert "OSError: the folder &lt;b&gt; is gone" in answer.text
+    assert 'href="/"' in answer.text

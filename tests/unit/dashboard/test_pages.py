@@ -139,6 +139,13 @@ def test_dead_ends_lead_back(client: TestClient, path: str) -> None:
     assert 'href="/"' in answer.text
 
 
+@pytest.mark.parametrize("path", ["/", *(f"/c/alpha{path}" for path in PAGES + INSIDE), "/c/alpha/nodes/head"])
+def test_a_page_has_one_title_of_the_first_order(client: TestClient, path: str) -> None:
+    page = ask(client, path)
+    own = sum(each["props"].get("tag") == "h1" for each in page.elements)
+    assert own + page.markup.replace('<h1 id="drain-title"', "").count("<h1") == 1
+
+
 def test_a_name_in_a_dead_end_is_text(client: TestClient) -> None:
     answer = client.get("/c/%3Cscript%3Ealert(1)%3C/script%3E")
     assert "<script>" not in answer.text

@@ -29,7 +29,7 @@ class Card:
 
 async def page(site: Site, request: Request) -> None:
     """Build the page."""
-    frame = Frame(site, request, "Clusters")
+    frame = Frame(site, request, "Clusters", headed=True)
     with frame.main():
         cards = Shown()
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 from urllib.parse import quote
 
 from nicegui import ui
 from starlette.requests import Request
 
-from rayfleet.dashboard.clusters import Entry
+from rayfleet.contracts import JobsUnavailable
+from rayfleet.dashboard.clusters import Entry, NoWayIn, OrderRefused
 from rayfleet.dashboard.gate import LOGOUT_PATH
 from rayfleet.dashboard.markup import NONE, Html, badge, empty, joined, link, tag
 from rayfleet.dashboard.readings.amounts import ago
@@ -63,11 +65,32 @@ class Shown:
             self.element.set_content(content)
 
 
+@contextmanager
+def complaining() -> Iterator[None]:
+    """Tell whoever has pressed a button why nothing came of it, whatever the reason."""
+    try:
+        yield
+    except (JobsUnavailable, NoWayIn, OrderRefused) as error:
+        ui.notify(str(error), type="negative", multi_line=True)
+    except Exception as error:  # noqa: BLE001 - silence would be taken for success
+        _LOG.exception("an order failed")
+        ui.notify(f"That failed: {type(error).__name__}: {error}", type="negative", multi_line=True)
+
+
 class Frame:
     """The page around a page. Made first; then the content goes into `with frame.main():`."""
 
-    def __init__(self, site: Site, request: Request, title: str, *, entry: Entry | None = None, page: str = "") -> None:
-        """Write the header. `entry`: whose page it is; None: all clusters'."""
+    def __init__(
+        self,
+        site: Site,
+        request: Request,
+        title: str,
+        *,
+        entry: Entry | None = None,
+        page: str = "",
+        headed: bool = False,
+    ) -> None:
+        """Write the header. `entry`: whose page it is; None: all clusters'. `headed`: it has a title of its own."""
         self.site = site
         self._entry = entry
         self._redraw: list[Callable[[], None]] = []
@@ -77,6 +100,8 @@ class Frame:
             _navigation(entry, page)
         self._main = ui.element("div").classes("body").props('id="main" tabindex="-1"')
         with self._main:
+            if not headed:
+                Shown("h1", "unseen").show(joined((title,)))
             self._problem = Shown()
 
     def _theme(self, request: Request, title: str) -> None:

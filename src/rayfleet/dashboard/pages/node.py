@@ -5,11 +5,11 @@ from __future__ import annotations
 from nicegui import ui
 from starlette.requests import Request
 
-from rayfleet.dashboard.clusters import Entry, OrderRefused
+from rayfleet.dashboard.clusters import Entry
 from rayfleet.dashboard.markup import Html, badge, empty, joined, link, panel, table, tag
 from rayfleet.dashboard.pages.feed import Feed
 from rayfleet.dashboard.pages.fleet import said_of
-from rayfleet.dashboard.pages.frame import Frame, Shown, big_empty, cluster_path
+from rayfleet.dashboard.pages.frame import Frame, Shown, big_empty, cluster_path, complaining
 from rayfleet.dashboard.pages.overview import nothing_html
 from rayfleet.dashboard.readings.amounts import number
 from rayfleet.dashboard.readings.nodes import NodeDetail, node_detail
@@ -19,7 +19,7 @@ from rayfleet.dashboard.site import Site
 
 async def page(site: Site, request: Request, entry: Entry, node: str) -> None:
     """Build the page."""
-    frame = Frame(site, request, f"{node} of {entry.name}", entry=entry, page="nodes")
+    frame = Frame(site, request, f"{node} of {entry.name}", entry=entry, page="nodes", headed=True)
     claim = node.split(".", maxsplit=1)[0]
     with frame.main():
         if entry.history is None:
@@ -76,11 +76,8 @@ class _Drain:
 
     async def _order(self) -> None:
         self._dialog.close()
-        try:
+        with complaining():
             told = await self._site.clusters.drain(self._entry.name, self._node, self._why.value or "")
-        except OrderRefused as error:
-            ui.notify(str(error), type="negative", multi_line=True)
-        else:
             ui.notify(told, type="positive")
 
 
