@@ -91,7 +91,7 @@ def test_a_node_that_has_left_says_so_and_still_has_its_story(client: TestClient
 
 def test_what_a_cluster_had_before_it_went_down_is_not_shown_as_what_it_has(client: TestClient) -> None:
     card = ask(client, "/").markup.split('href="/c/slow"')[1].split("</a>")[0]
-    assert "this is how it was last" in card
+    assert "<p>It is down.</p>" in card
     assert "Per hour" not in card
     assert "Cost per hour, last" in ask(client, "/c/slow").text
     assert "Cost per hour, last" not in ask(client, "/c/dead").text

@@ -74,8 +74,10 @@ def _drawn(card: Card) -> Html:
     mood, found = card.health.mood.value, card.overview
     name = tag("span", tag("i", class_=f"dot {mood}", aria_hidden="true"), card.entry.name,
                tag("span", card.entry.state, class_="note"), class_="name")  # fmt: skip
-    facts = NONE
-    if found is not None and card.entry.state in RUNS:
+    facts, text = NONE, card.health.text
+    if found is not None and card.entry.state not in RUNS:
+        text = f"It is {card.entry.state}."  # what it had then is on its own pages
+    elif found is not None:
         cpu = next((bar for bar in found.bars if bar.title == "CPU"), None)
         told = [
             ("Nodes", number(found.ready) + (f" +{found.starting}" if found.starting else "")),
@@ -84,7 +86,7 @@ def _drawn(card: Card) -> Html:
             ("Per hour", usd(found.money.per_hour) if found.money.per_hour else "no price"),
         ]
         facts = tag("dl", *(tag("div", tag("dt", label), tag("dd", value)) for label, value in told))
-    return tag("a", name, tag("p", card.health.text), facts, class_="panel card", href=cluster_path(card.entry.name))
+    return tag("a", name, tag("p", text), facts, class_="panel card", href=cluster_path(card.entry.name))
 
 
 def said_of(entry: Entry, found: Newest, now: float) -> Html:
