@@ -163,8 +163,10 @@ class Odd(FakeState):
     """Whoever asks it for a log gets what nobody has foreseen."""
 
     async def follow_log(self, source: LogSource, lines: int = 100) -> AsyncIterator[str]:
-        raise KeyError(source.filename)
-        yield ""
+        for line in ("first", "second"):
+            if line == "second":
+                raise KeyError(source.filename)
+            yield line
 
 
 async def test_what_nobody_has_foreseen_is_no_empty_log() -> None:
