@@ -179,7 +179,7 @@ _MARK_TEXT: Final = (
 # ---- lives of nodes -------------------------------------------------------------------------------------------------
 
 _LIFE_COLOURS: Final = {
-    STARTING: "--busy", REQUESTED: "--idle", BOOTING: "--busy", READY: "--good", DRAINING: "--warn",
+    STARTING: "--dim", REQUESTED: "--idle", BOOTING: "--busy", READY: "--good", DRAINING: "--warn",
 }  # fmt: skip
 LINE_PX: Final = 14
 _DRAW_LIFE: Final = (

@@ -71,6 +71,8 @@ def test_nodes_are_a_table_and_a_chart_of_lives(client: TestClient) -> None:
     assert {row["health"] for row in rows} >= {"in use", "draining", "asked for"}
     (chart,) = page.charts()
     assert {series["name"] for series in chart["series"] if series["data"]} >= {"Ready", "Draining"}
+    colours = {series["name"]: series["itemStyle"][":color"] for series in chart["series"]}
+    assert len(set(colours.values())) == len(colours)
 
 
 def test_a_node_has_a_page(client: TestClient) -> None:
