@@ -32,6 +32,8 @@ S3Client = Any
 CONFIG = """
 cluster_name: one
 provider: {type: process}
+setup_commands: ["export DB_PASSWORD=s3cr3t", "curl -H 'Authorization: Bearer s3cr3t' https://me:s3cr3t@h"]
+docker: {image: x, container_name: x, run_options: ["-e HF_TOKEN=s3cr3t"]}
 monitoring_config: {alerting: {slack_webhook: "https://hooks.slack.com/services/s3cr3t"}}
 """
 NOW = 1_763_890_860.0  # 2025-11-23 09:41 UTC
@@ -80,6 +82,7 @@ async def test_it_says_what_it_holds_and_holds_no_secret(home: Home, tmp_path: P
         assert (folder / name).stat().st_mode & 0o077 == 0
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     assert config["monitoring"]["alerting"]["receivers"] == ["slack"]
+    assert config["bootstrap"]["docker"]["run_options"] == ["-e HF_TOKEN=..."]
 
 
 def test_without_a_record_the_logs_are_kept(home: Home, tmp_path: Path) -> None:
