@@ -71,7 +71,11 @@ async def test_what_is_in_use_on_each_node(home: Home) -> None:
     four, one = Resources.of({"CPU": 4}), Resources.of({"CPU": 1})
     works = replace(claim("a"), hosts=(Host("a", "i-1", node_id="f00", node=NodeFact.ALIVE, total=four, used=one),))
     await record(home, report(works))
-    for words, shown in ((["status", "one", "-v"], True), (["status", "one", "--verbose"], True), (["status", "one"], False)):
+    for words, shown in (
+        (["status", "one", "-v"], True),
+        (["status", "one", "--verbose"], True),
+        (["status", "one"], False),
+    ):
         told = CliRunner().invoke(app, words).stdout
         assert ("Node: a (one)\n Id: f00\n Usage:\n  1/4 CPU\n" in told) == shown
         assert "1/4 CPU" in told
