@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from rayfleet.model import Offer, OutcomeKind, Policy, Pool, ReasonCode, Trouble
+from rayfleet.model import Market, OutcomeKind, Policy, Pool, ReasonCode, Trouble
 from rayfleet.reports.events import KINDS
 from rayfleet.reports.metrics import families as of
 from rayfleet.reports.metrics.families import Family
@@ -21,6 +21,7 @@ OK: Final = "ok"
 DRAIN_OUTCOMES: Final = ("left", "deadline", "refused", "other")
 
 Labels = tuple[str, ...]
+Codes = tuple[ReasonCode, ...]
 
 FAILURES: Final = (
     ReasonCode.BOOT_TIMEOUT, ReasonCode.REQUEST_TIMEOUT, ReasonCode.PROVISION_TIMEOUT, ReasonCode.NODE_DIED,
@@ -28,11 +29,10 @@ FAILURES: Final = (
 )  # fmt: skip
 """Reasons for which a node goes that is not wanted to go."""
 _LEAVES: Final = (
-    ReasonCode.IDLE, ReasonCode.MAKES_ROOM, ReasonCode.DRIFTED, ReasonCode.EXPIRED, ReasonCode.UNDERUSED,
-    ReasonCode.CHEAPER, ReasonCode.OVER_MAX, ReasonCode.OVER_BUDGET, ReasonCode.OVER_RESOURCES,
-    ReasonCode.OVER_DAY_BUDGET, ReasonCode.ORDERED, ReasonCode.SHUTDOWN, ReasonCode.INTERRUPTED,
+    ReasonCode.IDLE, ReasonCode.MAKES_ROOM, ReasonCode.DRIFTED, ReasonCode.OVER_MAX, ReasonCode.ORDERED,
+    ReasonCode.SHUTDOWN,
 )  # fmt: skip
-"""Reasons for which Ray is asked to leave a node."""
+"""Reasons for which Ray is asked to leave a node of any pool."""
 _ENDS: Final = (ReasonCode.DRAINED, ReasonCode.DRAIN_DEADLINE, ReasonCode.UNNEEDED)
 _LAUNCHES: Final = (
     ReasonCode.TASKS, ReasonCode.GANG, ReasonCode.REQUESTED, ReasonCode.MIN_WORKERS, ReasonCode.SCALE_ORDER,
@@ -59,9 +59,9 @@ def expected(policy: Policy) -> Iterator[tuple[Family, Labels]]:
         yield of.EVENTS, (kind,)
     yield from _calls(RAY, OutcomeKind.DRAIN, _OF_DRAINS)
     if policy.head:
-        yield from _of_pool(policy.head, (ReasonCode.HEAD,))
+        yield from _of_pool(policy.head, (ReasonCode.HEAD,), (ReasonCode.SHUTDOWN,))
     for pool in policy.pools:
-        yield from _of_pool(pool, tuple(_launches(policy, pool)))
+        yield from _of_pool(pool, tuple(_launches(policy, pool)), tuple(_leaves(policy, pool)))
     pools = (*policy.pools, policy.head) if policy.head else policy.pools
     for place in dict.fromkeys(offer.provider or "" for pool in pools for offer in pool.offers):
         yield from _calls(place, OutcomeKind.LAUNCH, _OF_LAUNCHES)
@@ -80,24 +80,32 @@ def _launches(policy: Policy, pool: Pool) -> Iterator[ReasonCode]:
         yield ReasonCode.STANDBY
 
 
-def _of_pool(pool: Pool, launches: tuple[ReasonCode, ...]) -> Iterator[tuple[Family, Labels]]:
+def _leaves(policy: Policy, pool: Pool) -> Iterator[ReasonCode]:
+    yield from _LEAVES
+    if any(offer.market is Market.SPOT for offer in pool.offers):
+        yield ReasonCode.INTERRUPTED
+    if policy.max_age_s is not None or pool.max_age_s is not None:
+        yield ReasonCode.EXPIRED
+    if policy.consolidation_threshold is not None:
+        yield from (ReasonCode.UNDERUSED, ReasonCode.CHEAPER)
+    if policy.max_usd_per_hour is not None:
+        yield ReasonCode.OVER_BUDGET
+    if policy.max_usd_per_day is not None:
+        yield ReasonCode.OVER_DAY_BUDGET
+    if policy.max_resources:
+        yield ReasonCode.OVER_RESOURCES
+
+
+def _of_pool(pool: Pool, launches: Codes, leaves: Codes) -> Iterator[tuple[Family, Labels]]:
     for offer in pool.offers:
-        yield from _of_offer(pool, offer, launches)
-    for code in _LEAVES:
-        yield of.DRAINS, (pool.name, code.value)
-    for outcome in DRAIN_OUTCOMES:
-        yield of.DRAIN_ENDS, (pool.name, outcome)
-
-
-def _of_offer(pool: Pool, offer: Offer, launches: tuple[ReasonCode, ...]) -> Iterator[tuple[Family, Labels]]:
-    labels = of_offer(offer.key(pool.name))
-    yield of.STOCK_OUTS, labels
-    for trouble in _OF_LAUNCHES:
-        yield of.LAUNCH_FAILURES, (*labels, trouble.value)
-    for code in launches:
-        yield of.LAUNCHED, (*labels, code.value)
-    for code in (*FAILURES, *_LEAVES, *_ENDS):
-        yield of.GONE, (pool.name, offer.market.value, code.value)
+        labels = of_offer(offer.key(pool.name))
+        yield of.STOCK_OUTS, labels
+        yield from ((of.LAUNCH_FAILURES, (*labels, trouble.value)) for trouble in _OF_LAUNCHES)
+        yield from ((of.LAUNCHED, (*labels, code.value)) for code in launches)
+    for market in dict.fromkeys(offer.market.value for offer in pool.offers):
+        yield from ((of.GONE, (pool.name, market, code.value)) for code in (*FAILURES, *leaves, *_ENDS))
+    yield from ((of.DRAINS, (pool.name, code.value)) for code in leaves)
+    yield from ((of.DRAIN_ENDS, (pool.name, outcome)) for outcome in DRAIN_OUTCOMES)
 
 
 def _calls(whom: str, call: OutcomeKind, troubles: tuple[Trouble, ...]) -> Iterator[tuple[Family, Labels]]:

@@ -10,17 +10,20 @@ from tests.unit.reports.examples import REPORT
 from tests.unit.reports.metrics.seen import by_labels
 
 from rayfleet.model import (
+    Buffer,
     Claim,
     DemandKind,
     Drain,
     DrainNodes,
     Launch,
     Market,
+    Offer,
     OfferKey,
     Outcome,
     OutcomeKind,
     Phase,
     Plan,
+    Policy,
     Reason,
     ReasonCode,
     RequestedDemand,
@@ -94,6 +97,24 @@ def test_a_pool_that_is_added_later_has_its_series_too() -> None:
     later = TickReport(2, "demo", snapshot(pool("cpu4", CPU=4), pool("gpu1", GPU=1)), Plan())
     counts = counted(tick(outcomes=(Outcome(OutcomeKind.LAUNCH, ("a",), 994.0),)), later, later)
     assert counts.counters[of.GONE, ("gpu1", "on_demand", "node_died")] == 0
+
+
+def test_only_what_a_policy_lets_happen_is_told_before_it_does() -> None:
+    """Each series costs whoever stores it: none is there for limits that are not set, nor for spot where none is."""
+    spot = pool("spot1", CPU=4, offers=(Offer(1.0, Market.SPOT), Offer(1.0, Market.SPOT, "a")), max_age_s=60.0)
+    plain, limited = Counts(), Counts()
+    plain.begin(Policy((pool("cpu4", CPU=4),)))
+    limited.begin(Policy((spot,), max_usd_per_hour=1.0, buffers=(Buffer("b", Resources.of({"CPU": 1}), 1),)))
+
+    def codes(counts: Counts, family: Family) -> set[str]:
+        return {labels[-1] for one, labels in counts.counters if one is family}
+
+    unset = {"interrupted", "expired", "over_budget"}
+    assert not codes(plain, of.DRAINS) & unset
+    assert codes(limited, of.DRAINS) == codes(plain, of.DRAINS) | unset
+    assert codes(limited, of.GONE) >= unset
+    assert codes(limited, of.LAUNCHED) - codes(plain, of.LAUNCHED) == {"buffer"}
+    assert len(plain.counters) < 120
 
 
 def test_launches_count_machines_by_offer_and_reason_and_are_timed_from_ray_s_answer() -> None:
