@@ -179,6 +179,30 @@ async def test_a_machine_with_a_notice_drains_its_own_node_and_tells_by_when(
     assert others == [None] * len(others)
 
 
+async def test_a_notice_after_a_recommendation_brings_the_end_forward(
+    cluster: RealCluster, drive: Drive, engine: RayEngine, start: Start, tmp_path: Path
+) -> None:
+    """A place that first advises to leave within half an hour, and then takes the machine back in five minutes."""
+    start("advised", pool("small", CPU=1))
+    assert said_by(drive(HOLD_ONE_CPU)) == "held"
+    await node_where(engine, "advised", is_busy)
+    place, told = tmp_path / "notice.py", tmp_path / "told"
+    place.write_text(
+        f"import os\ndef left_s(ask, url):\n    return 300.0 if os.path.exists({str(told)!r}) else 1800.0\n"
+    )
+    watch = ("env", "RAY_CLOUD_INSTANCE_ID=advised", sys.executable, notice_watch.__file__, str(place), "http://place")
+    watching = asyncio.create_task(asyncio.to_thread(cluster.run, *watch, cluster.settings.gcs_address))
+    leaving = await node_where(engine, "advised", lambda found: found.leaves_at is not None)
+    assert leaving.leaves_at is not None
+    assert leaving.leaves_at - time.time() == pytest.approx(1800, abs=60)
+    assert not watching.done()
+    told.touch()
+    said = await watching
+    assert said.count(" drained\n") + said.endswith(" drained") == 2, said
+    sooner = leaving.leaves_at - 600
+    await node_where(engine, "advised", lambda found: found.leaves_at is not None and found.leaves_at < sooner)
+
+
 async def test_nothing_new_starts_on_a_node_that_is_to_leave(
     cluster: RealCluster, drive: Drive, engine: RayEngine, start: Start, tmp_path: Path
 ) -> None:
