@@ -6,6 +6,7 @@ A page never waits for Ray: it shows the last answer, or that there is none yet,
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
@@ -17,6 +18,7 @@ from rayfleet.contracts.state import StateUnavailable
 from rayfleet.dashboard.clusters import Inside, NoWayIn
 
 T = TypeVar("T")
+_LOG: Final = logging.getLogger(__name__)
 
 PATIENCE_S: Final = 0.5
 """Who asks first waits for so long: most answers come at once."""
@@ -40,17 +42,20 @@ class Question(Generic[T]):
 class Told(Generic[T]):
     """An answer. `value` None: there is none, and without `trouble` it is still to come.
 
-    `trouble`: why there is none, or none that is newer; `hint`: what to do about that.
+    `trouble`: why there is none, or none that is newer; `hint`: what to do about that; `old_s`: how old `value` was
+    when that was found.
     """
 
     value: T | None = None
     trouble: str = ""
     hint: str = ""
+    old_s: float = field(default=0.0, compare=False)
 
 
 @dataclass(slots=True)
 class _Kept:
     told: Told[Any] = field(default_factory=Told)
+    told_at: float = float("-inf")
     answered_at: float = float("-inf")
     took_s: float = 0.0
     task: asyncio.Task[None] | None = None
@@ -64,8 +69,10 @@ class Answers:
         self._clock = clock
         self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
 
-    async def of(self, key: Hashable, ask: Callable[[], Awaitable[T]], every_s: float) -> Told[T]:
-        """Return the newest answer; has `ask` called when that is due."""
+    async def of(
+        self, key: Hashable, ask: Callable[[], Awaitable[T]], every_s: float, patience_s: float = PATIENCE_S
+    ) -> Told[T]:
+        """Return the newest answer; has `ask` called when that is due, and waits so long for the first one."""
         kept = self._place(key)
         age_s = self._clock() - kept.answered_at
         if age_s > max(OLD_S, every_s + kept.took_s * _REST):
@@ -73,21 +80,28 @@ class Answers:
         if kept.task is None and age_s >= max(every_s, kept.took_s * _REST):
             kept.task = asyncio.create_task(self._ask(kept, ask))
         if kept.task is not None and kept.told == Told():
-            await asyncio.wait({kept.task}, timeout=PATIENCE_S)
+            await asyncio.wait({kept.task}, timeout=patience_s)
         return kept.told
 
     async def _ask(self, kept: _Kept, ask: Callable[[], Awaitable[Any]]) -> None:
         began = self._clock()
         try:
-            kept.told = Told(await ask())
+            kept.told, kept.told_at = Told(await ask()), self._clock()
         except (StateUnavailable, NoWayIn) as error:
-            kept.told = Told(kept.told.value, str(error), error.hint)
+            kept.told = self._wrong(kept, str(error), error.hint)
         except JobsUnavailable as error:
-            kept.told = Told(kept.told.value, str(error))
+            kept.told = self._wrong(kept, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is: an old answer must not go on being shown as new
+            _LOG.exception("asking Ray failed")
+            kept.told = self._wrong(kept, f"asking Ray failed: {type(error).__name__}: {error}")
         finally:
             kept.answered_at = self._clock()
             kept.took_s = kept.answered_at - began
             kept.task = None
+
+    def _wrong(self, kept: _Kept, trouble: str, hint: str = "") -> Told[Any]:
+        held = kept.told.value is not None
+        return Told(kept.told.value, trouble, hint, self._clock() - kept.told_at if held else 0.0)
 
     def _place(self, key: Hashable) -> _Kept:
         """Return where an answer is kept; forgets the one that nobody has asked for longest."""

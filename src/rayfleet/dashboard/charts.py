@@ -15,6 +15,11 @@ from rayfleet.dashboard.readings.timeline import INTERRUPTED, LAUNCH, LEAVE, SOR
 
 Options = dict[str, Any]
 _MS: Final = 1000
+_MOMENT: Final = (
+    "t => { const then = new Date(t), today = new Date().toDateString() === then.toDateString();"
+    " return today ? then.toLocaleTimeString() : then.toLocaleString(); }"
+)
+"""JavaScript: a moment in the reader's time zone, with the date when that is not today."""
 _PHASES: Final = (("ready", "Ready", "--good"), ("starting", "Starting", "--busy"), ("leaving", "Leaving", "--warn"))
 _MARKS: Final = {
     LAUNCH: ("triangle", "--busy", 0),
@@ -165,7 +170,7 @@ def _marks(marks: Iterable[Mark], sort: str) -> Options:
 # What a record says goes into the tip as text, so it is escaped there.
 _MARK_TEXT: Final = (
     "p => { const safe = t => String(t).replace(/[&<>\"']/g, c => '&#' + c.charCodeAt(0) + ';');"
-    " const at = new Date(p.value[0]).toLocaleTimeString();"
+    f" const at = ({_MOMENT})(p.value[0]);"
     " return '<b>' + safe(p.value[1]) + '</b> ' + at + '<br>' + p.data.reasons.map(safe).map("
     "t => '<div style=\"max-width:26rem;white-space:normal\">' + t + '</div>').join(''); }"
 )
@@ -174,7 +179,7 @@ _MARK_TEXT: Final = (
 # ---- lives of nodes -------------------------------------------------------------------------------------------------
 
 _LIFE_COLOURS: Final = {
-    STARTING: "--busy", REQUESTED: "--idle", BOOTING: "--busy", READY: "--good", DRAINING: "--warn",
+    STARTING: "--dim", REQUESTED: "--idle", BOOTING: "--busy", READY: "--good", DRAINING: "--warn",
 }  # fmt: skip
 LINE_PX: Final = 14
 _DRAW_LIFE: Final = (
@@ -187,7 +192,7 @@ _DRAW_LIFE: Final = (
 )
 _LIFE_TEXT: Final = (
     "p => { const safe = t => String(t).replace(/[&<>\"']/g, c => '&#' + c.charCodeAt(0) + ';');"
-    " const time = t => new Date(t).toLocaleTimeString();"
+    f" const time = {_MOMENT};"
     " return '<b>' + safe(p.data.node) + '</b> (' + safe(p.data.pool) + ')<br>' + safe(p.seriesName) + ' '"
     " + time(p.value[1]) + ' to ' + time(p.value[2]) + (p.data.why ? '<br>' + safe(p.data.why) : ''); }"
 )

@@ -66,7 +66,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        refused = self._refusal(scope, headers)
+        refused = self._refusal(headers)
         if refused is None and scope["path"] in {LOGIN_PATH, LOGOUT_PATH} and scope["type"] == "http":
             refused = await self._at_login(scope, receive)
         elif refused is None and not self._is_known(scope, headers):
@@ -78,15 +78,14 @@ class Gate:
         else:
             await refused(scope, receive, _with_headers(send))
 
-    def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
+    def _refusal(self, headers: Headers) -> Response | None:
         """Return the answer to a request under another name, or from another site's page; None: it is neither."""
         host = headers.get("host", "")
         if not is_our_name(host, self._door.names):
             text = "This name is not known here. Use localhost, an address, or start with --allow-name NAME.\n"
             return PlainTextResponse(text, HTTPStatus.MISDIRECTED_REQUEST)
         origin = headers.get("origin")
-        acts = scope["type"] == "websocket" or scope["method"] not in {"GET", "HEAD"}
-        if origin is not None and acts and urlsplit(origin).netloc != host:
+        if (origin is not None and urlsplit(origin).netloc != host) or _is_part_of_another_site(headers):
             return PlainTextResponse("Asked by another site.\n", HTTPStatus.FORBIDDEN)
         return None
 
@@ -127,8 +126,13 @@ class Gate:
         return welcome
 
     def _ask(self, target: str, said: str = "", status: HTTPStatus = HTTPStatus.OK) -> Response:
-        action = LOGIN_PATH if target == "/" else f"{LOGIN_PATH}?next={quote(target, safe='/')}"
-        return HTMLResponse(login_page(action, said, self._door.token_file, self._door.style), status)
+        return HTMLResponse(login_page(_login_for(target), said, self._door.token_file, self._door.style), status)
+
+
+def _is_part_of_another_site(headers: Headers) -> bool:
+    """Say whether a browser asks for what another site's page would hold: a picture, a script. Links may lead here."""
+    site = headers.get("sec-fetch-site", "none")
+    return site not in {"same-origin", "none"} and headers.get("sec-fetch-dest") != "document"
 
 
 async def _body(request: Request) -> bytes:
@@ -143,11 +147,19 @@ async def _body(request: Request) -> bytes:
 
 def _to_login(scope: Scope) -> Response:
     if scope["type"] == "http" and scope["method"] == "GET" and not scope["path"].startswith("/_nicegui"):
-        target = safe_target(scope["path"])
-        return RedirectResponse(
-            LOGIN_PATH if target == "/" else f"{LOGIN_PATH}?next={quote(target, safe='/')}", HTTPStatus.SEE_OTHER
-        )
+        return RedirectResponse(_login_for(safe_target(_asked_for(scope))), HTTPStatus.SEE_OTHER)
     return PlainTextResponse("Log in first.\n", HTTPStatus.UNAUTHORIZED)
+
+
+def _asked_for(scope: Scope) -> str:
+    """Return the path and the query of a request as the browser wrote them."""
+    path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("ascii", "replace").partition("?")[0]
+    query = scope.get("query_string", b"").decode("ascii", "replace")
+    return f"{path}?{query}" if query else path
+
+
+def _login_for(target: str) -> str:
+    return LOGIN_PATH if target == "/" else f"{LOGIN_PATH}?next={quote(target, safe='/')}"
 
 
 def is_our_name(host: str, names: frozenset[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections import deque
 from contextlib import suppress
@@ -13,6 +14,7 @@ from rayfleet.contracts.state import MAX_LOG_LINES, LogSource, State, StateUnava
 from rayfleet.dashboard.answers import Told
 from rayfleet.dashboard.clusters import Clusters, NoWayIn
 
+_LOG: Final = logging.getLogger(__name__)
 KEPT: Final = 500
 """So many lines are shown; a search looks through many more."""
 AGAIN_S: Final = 5.0
@@ -72,6 +74,9 @@ class LogReader:
             self.told = Told("all")
         except (StateUnavailable, NoWayIn) as error:
             self.told = Told(None, str(error), error.hint)
+        except Exception as error:  # noqa: BLE001 - silence would be taken for a log without lines
+            _LOG.exception("reading a log failed")
+            self.told = Told(None, f"reading it failed: {type(error).__name__}: {error}")
         finally:
             self.answered.set()
             self._ended_at = asyncio.get_running_loop().time()

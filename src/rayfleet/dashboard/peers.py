@@ -15,7 +15,7 @@ from typing import Final
 from starlette.types import Scope
 
 _TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
-_LOCAL, _REMOTE, _USER = 1, 2, 7
+_LOCAL, _REMOTE, _USER, _INODE = 1, 2, 7, 9
 _WORD: Final = 4
 _ROOT: Final = 0
 
@@ -37,7 +37,7 @@ def ours(tables: Iterable[Path] = _TABLES) -> Callable[[Scope], bool]:
 
 
 def user_of(client: tuple[str, int], server: tuple[str, int], tables: Iterable[Path]) -> int | None:
-    """Return the id of the user whose end of a connection `client` is; None: it is not of this machine."""
+    """Return the id of the user whose end of a connection `client` is; None: nobody's of this machine any more."""
     try:
         here, there = set(_written(*client)), set(_written(*server))
     except ValueError:
@@ -45,8 +45,9 @@ def user_of(client: tuple[str, int], server: tuple[str, int], tables: Iterable[P
     for table in tables:
         for line in _lines(table):
             parts = line.split()
-            if len(parts) > _USER and parts[_LOCAL] in here and parts[_REMOTE] in there:
-                return int(parts[_USER])
+            if len(parts) > _INODE and parts[_LOCAL] in here and parts[_REMOTE] in there:
+                # An end that its process has closed has no inode, and many kernels write user 0 for it: nobody's word.
+                return int(parts[_USER]) if parts[_INODE] != "0" else None
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -100,9 +101,13 @@ def _open(host: str, port: int) -> socket.socket:
 
 
 @cache
+def _static(name: str) -> str:
+    return files("rayfleet.dashboard").joinpath("static", name).read_text(encoding="utf-8")
+
+
 def style() -> str:
     """Return the style sheet of every page."""
-    return files("rayfleet.dashboard").joinpath("static/page.css").read_text(encoding="utf-8")
+    return _static("page.css")
 
 
 def build(site: Site, door: Door) -> Gate:
@@ -113,8 +118,13 @@ def build(site: Site, door: Door) -> Gate:
     def page_css() -> Response:
         return Response(style(), media_type="text/css", headers={"cache-control": "no-cache"})
 
+    @served.get("/rayfleet/page.js")
+    def page_js() -> Response:
+        return Response(_static("page.js"), media_type="text/javascript", headers={"cache-control": "no-cache"})
+
     _pages(site)
     nicegui_app.add_exception_handler(HTTPStatus.NOT_FOUND, _not_there)
+    nicegui_app.add_exception_handler(Exception, _went_wrong)
     ui.run_with(
         served,
         title="rayfleet",
@@ -124,6 +134,9 @@ def build(site: Site, door: Door) -> Gate:
         tailwind=False,
         show_welcome_message=False,
     )
+    # What is loaded by now stays: reading a report makes thousands of values, which would have all of it walked again.
+    gc.collect()
+    gc.freeze()
     return Gate(served, door)
 
 
@@ -186,6 +199,11 @@ def _unknown(name: str) -> Response:
 
 def _dead_end(title: str, text: str, status: HTTPStatus) -> Response:
     return HTMLResponse(dead_end(title, text, style()), status)
+
+
+async def _went_wrong(request: Request, error: Exception) -> Response:  # noqa: ARG001 - the framework's signature
+    text = f"This page cannot be shown: {type(error).__name__}: {error}"
+    return _dead_end("Something went wrong", text, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 async def _not_there(request: Request, error: Exception) -> Response:  # noqa: ARG001 - the framework's signature

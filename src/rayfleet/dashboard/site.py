@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from rayfleet.dashboard.answers import Answers, Question, Told
+from rayfleet.dashboard.answers import PATIENCE_S, Answers, Question, Told
 from rayfleet.dashboard.clusters import Clusters, Entry
 from rayfleet.dashboard.readings.seen import Newest, newest
 from rayfleet.dashboard.readings.shared import Readings
@@ -53,11 +53,11 @@ class Site:
             return Newest(None, None)
         return await self.readings.of(entry.history, "newest", newest)
 
-    async def told(self, entry: Entry, question: Question[T]) -> Told[T]:
-        """Return what a cluster's Ray answers; does not wait for it for long."""
+    async def told(self, entry: Entry, question: Question[T], patience_s: float = PATIENCE_S) -> Told[T]:
+        """Return what a cluster's Ray answers; does not wait for it for longer than that."""
 
         async def ask() -> T:
             async with self.clusters.inside(entry.name) as inside:
                 return await question.ask(inside)
 
-        return await self.answers.of((entry.name, question.name), ask, question.every_s)
+        return await self.answers.of((entry.name, question.name), ask, question.every_s, patience_s)

@@ -37,6 +37,10 @@ class EventRow:
     event: Event
 
 
+BareEvent = tuple[int, float, str, str, str, int, str, str, float | None]
+"""The number of an `EventRow`, and the fields of its event in their order."""
+
+
 def sql_of(query: EventQuery) -> tuple[str, tuple[object, ...]]:
     """Return the statement and its values."""
     terms: list[str] = ["at >= ?", "id > ?"]

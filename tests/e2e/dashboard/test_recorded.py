@@ -25,6 +25,18 @@ PAGES = (
 )  # fmt: skip
 
 
+UNFORESEEN = "the ledger is <b>locked</b>"
+
+
+class Ordered(Recorded):
+    """Clusters, of which one order fails as nobody has foreseen."""
+
+    async def drain(self, cluster: str, node: str, why: str) -> str:
+        if why == UNFORESEEN:
+            raise OSError(why)
+        return await super().drain(cluster, node, why)
+
+
 @pytest.fixture(scope="module")
 def clusters(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     record = tmp_path_factory.mktemp("big") / "history.sqlite"
@@ -32,7 +44,7 @@ def clusters(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     writer.start()
     writer.join()
     assert len(HistoryReader(record).search(EventQuery(limit=200_000))) >= 99_000
-    return Recorded(
+    return Ordered(
         [
             Entry("big", "up", record),
             Entry("fresh", "up", record.with_name("fresh")),
@@ -93,6 +105,25 @@ def test_a_thousand_nodes_can_be_searched_and_sorted(page: Page, url: str) -> No
     expect(page.locator('[aria-label="Lives of nodes over time"] canvas')).to_be_visible()
 
 
+def test_tables_are_sorted_by_keys_too_and_keep_the_focus(page: Page, url: str) -> None:
+    page.goto(f"{url}/c/big/nodes")
+    connected(page)
+    head, rows = page.get_by_role("columnheader", name="CPU"), page.locator("table.q-table tbody tr")
+    expect(head).to_have_attribute("aria-sort", "none")
+    head.focus()
+    page.keyboard.press("Enter")
+    expect(head).to_have_attribute("aria-sort", "ascending")
+    page.keyboard.press("Space")
+    expect(head).to_have_attribute("aria-sort", "descending")
+    expect(rows.first).to_contain_text("88%")
+    link = rows.first.get_by_role("link")
+    link.focus()
+    # What draws the rows anew, as each change of the cluster does.
+    page.evaluate("() => getElement(document.querySelector('.q-table__container').id.slice(1)).$forceUpdate()")
+    page.wait_for_timeout(300)
+    expect(link).to_be_focused()
+
+
 def test_events_are_found_among_all_of_them(page: Page, url: str) -> None:
     page.goto(f"{url}/c/big/events")
     rows = page.locator("table.q-table tbody tr")
@@ -150,6 +181,17 @@ def test_a_node_is_drained_only_when_that_is_meant(page: Page, url: str, cluster
     page.get_by_role("button", name=f"Drain {name}").click()
     expect(page.get_by_text(f"{name} is to leave")).to_be_visible()
     assert clusters.orders == [("big", name, "a broken disk")]
+
+
+def test_an_order_that_fails_is_not_met_with_silence(page: Page, url: str) -> None:
+    page.goto(f"{url}/c/big/nodes")
+    page.get_by_label("Search nodes").fill("in use")
+    expect(page.locator("table.q-table tbody tr", has_text="draining")).to_have_count(0)
+    page.locator("table.q-table tbody tr a").nth(3).click()
+    page.get_by_role("button", name="Drain ...").click()
+    page.get_by_label("Reason, for the history").fill(UNFORESEEN)
+    page.get_by_role("button", name=re.compile("Drain m")).click()
+    expect(page.get_by_text(f"That failed: OSError: {UNFORESEEN}")).to_be_visible()
 
 
 def test_a_job_is_submitted_followed_and_stopped(page: Page, url: str) -> None:

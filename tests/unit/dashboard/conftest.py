@@ -1,13 +1,16 @@
 """One server for all tests of pages: the framework keeps its routes in one place per process."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from scripts.screenshots import Recorded, inside
 from starlette.testclient import TestClient
 
-from rayfleet.dashboard.clusters import Entry
+from rayfleet.dashboard.clusters import Entry, Inside
 from rayfleet.dashboard.gate import Door
 from rayfleet.dashboard.login import Tries
 from rayfleet.dashboard.readings.shared import Readings
@@ -19,6 +22,21 @@ NOW = 1_700_000_000.0
 SMALL = Size(nodes=40, ticks=20, changes=8)
 
 
+@dataclass
+class Known(Recorded):
+    """Clusters, of which `slow` and `mute` have a Ray that never answers. `asked`: when it was asked (seconds)."""
+
+    asked: list[float] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def inside(self, cluster: str) -> AsyncIterator[Inside]:
+        if cluster in {"slow", "mute"}:
+            self.asked.append(asyncio.get_running_loop().time())
+            await asyncio.Event().wait()
+        async with super().inside(cluster) as found:
+            yield found
+
+
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("dashboard")
@@ -26,34 +44,34 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def record(folder: Path) -> Path:
-    import asyncio
-
     path = folder / "small.sqlite"
     asyncio.run(write_big_record(path, NOW, SMALL))
     return path
 
 
 @pytest.fixture(scope="session")
-def clusters(folder: Path, record: Path) -> Recorded:
+def clusters(folder: Path, record: Path) -> Known:
     damaged = folder / "damaged.sqlite"
     damaged.write_bytes(b"this is no database" * 100)
-    return Recorded(
+    return Known(
         [
             Entry("alpha", "up", record),
             Entry("broken", "up", damaged),
             Entry("dead", "no controller", record),
             Entry("empty", "up", folder / "none.sqlite"),
             Entry("far <b>", "up", None, "Its record is on its head."),
+            Entry("mute", "up", record),
+            Entry("slow", "down", record),
         ],
         rays={"alpha": inside(NOW)},
     )
 
 
 @pytest.fixture(scope="session")
-def client(clusters: Recorded) -> Iterator[TestClient]:
+def client(clusters: Known) -> Iterator[TestClient]:
     """Return somebody on this machine who looks at the pages."""
     clock = lambda: NOW + 1.0  # noqa: E731 - the moment at which everybody looks
     site = Site(clusters, Readings(clock), now=clock)
     gate = build(site, Door(None, Tries(clock), style=style()))
-    with TestClient(gate, base_url="http://localhost:8300") as opened:
+    with TestClient(gate, base_url="http://localhost:8300", raise_server_exceptions=False) as opened:
         yield opened

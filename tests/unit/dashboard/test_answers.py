@@ -7,8 +7,9 @@ import pytest
 
 from rayfleet.contracts import JobsUnavailable
 from rayfleet.contracts.state import StateUnavailable
-from rayfleet.dashboard.answers import OLD_S, Answers, Told
+from rayfleet.dashboard.answers import OLD_S, PATIENCE_S, Answers, Told
 from rayfleet.dashboard.clusters import NoWayIn
+from rayfleet.dashboard.pages.ray_table import asking_html
 
 EVERY_S = 2.0
 
@@ -61,6 +62,7 @@ async def test_all_who_look_share_one_answer_until_it_is_due() -> None:
         (StateUnavailable("no answer", "look"), "no answer", "look"),
         (NoWayIn("it is down", "rayfleet up c"), "it is down", "rayfleet up c"),
         (JobsUnavailable("no job server"), "no job server", ""),
+        (KeyError("nobody has thought of this"), "asking Ray failed: KeyError: 'nobody has thought of this'", ""),
     ],
 )
 async def test_what_is_wrong_is_told_beside_the_last_answer(wrong: Exception, trouble: str, hint: str) -> None:
@@ -72,6 +74,17 @@ async def test_what_is_wrong_is_told_beside_the_last_answer(wrong: Exception, tr
     asked.wrong = None
     await asked.look(EVERY_S)
     assert await asked.look() == Told(3)
+
+
+async def test_how_old_the_last_answer_is_is_told_too() -> None:
+    asked = Asked()
+    await asked.look()
+    asked.wrong = StateUnavailable("no answer", "")
+    for _ in range(10):
+        await asked.look(EVERY_S)
+    told = await asked.look()
+    assert told.old_s == 10 * EVERY_S
+    assert f"What is shown is {10 * EVERY_S:.0f} s old." in asking_html(told)
 
 
 async def test_an_answer_that_nobody_has_asked_for_is_not_shown_as_new() -> None:
@@ -89,6 +102,13 @@ async def test_a_question_that_is_under_way_is_not_asked_again() -> None:
     assert asked.held is not None
     asked.held.set()
     assert [await first, await second] == [Told(1), Told(1)]
+    assert asked.times == 1
+
+
+async def test_who_has_no_patience_does_not_wait() -> None:
+    asked = Asked(held=asyncio.Event())
+    async with asyncio.timeout(PATIENCE_S / 2):
+        assert await asked.answers.of("question", asked.answer, EVERY_S, patience_s=0.0) == Told()
     assert asked.times == 1
 
 

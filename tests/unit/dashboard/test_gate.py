@@ -101,6 +101,14 @@ def test_who_is_not_known_is_sent_to_the_login_and_back(client: TestClient) -> N
     assert client.get("/c/x").text == "inside GET"
 
 
+def test_a_login_leads_to_the_log_that_was_asked_for(client: TestClient) -> None:
+    assert client.get("/c/a%2Fb").headers["location"] == "/login?next=/c/a%252Fb"
+    asked = "/c/x?node=a%20b&file=worker%26.out"
+    answer = client.get(asked)
+    assert answer.headers["location"] == "/login?next=/c/x%3Fnode%3Da%2520b%26file%3Dworker%2526.out"
+    assert log_in(client, path=answer.headers["location"]).headers["location"] == asked
+
+
 def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(client: TestClient) -> None:
     cookie = log_in(client).headers["set-cookie"]
     assert "HttpOnly" in cookie
@@ -202,6 +210,30 @@ def test_another_sites_page_cannot_act(server: Server, origin: str) -> None:
     answer = server.client().post("/", headers={"origin": origin})
     assert answer.status_code == 403
     assert server.client().post("/", headers={"origin": HOST}).status_code == 200
+
+
+def test_another_sites_page_cannot_read(server: Server) -> None:
+    """The framework lets every site read what its sockets say when they are asked as plain requests."""
+    server.login = False
+    assert server.client().get("/", headers={"origin": "http://evil.example"}).status_code == 403
+    assert server.client().get("/", headers={"origin": HOST}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("site", "dest", "status"),
+    [
+        ("cross-site", "image", 403),
+        ("same-site", "script", 403),
+        ("cross-site", "empty", 403),
+        ("cross-site", "document", 200),
+        ("same-origin", "script", 200),
+        ("none", "document", 200),
+    ],
+)
+def test_other_sites_may_lead_here_and_hold_nothing_of_us(server: Server, site: str, dest: str, status: int) -> None:
+    server.login = False
+    answer = server.client().get("/c/x", headers={"sec-fetch-site": site, "sec-fetch-dest": dest})
+    assert answer.status_code == status
 
 
 def test_another_sites_page_cannot_open_a_connection(server: Server) -> None:

@@ -1,8 +1,14 @@
 """Pages of what runs inside a cluster, over HTTP, from a pretended Ray."""
 
+import re
+import time
+
 import pytest
 from starlette.testclient import TestClient
 from tests.unit.dashboard.asked import Asked, ask
+from tests.unit.dashboard.conftest import Known
+
+from rayfleet.dashboard.answers import PATIENCE_S
 
 PAGES = ("/jobs", "/actors", "/tasks", "/groups", "/memory", "/logs")
 TRAIN = "/c/alpha/jobs/raysubmit_kT3wQvUe9XJm2ZpA"
@@ -24,6 +30,7 @@ def test_a_job_shows_how_it_is_and_what_it_prints(client: TestClient) -> None:
     page = ask(client, TRAIN)
     assert "python train.py --workers 8" in said(page)
     assert "40 min 1 s" in said(page)
+    assert re.search(rf"Started \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d {re.escape(time.tzname[0])}", said(page))
     assert "step 41200: loss 1.8114, 8 workers" in page.markup
     assert "Stop raysubmit_kT3wQvUe9XJm2ZpA?" in page.text
 
@@ -62,6 +69,19 @@ def test_tasks_are_summed_up_and_failures_are_shown(client: TestClient) -> None:
     assert "102 tasks" in said(page)
 
 
+def test_the_overview_counts_tasks_once_ray_has_told(client: TestClient) -> None:
+    ask(client, "/c/alpha/tasks")
+    page = ask(client, "/c/alpha")
+    assert "Tasks 20 running 20 waiting 60 finished 2 failed" in said(page)
+
+
+def test_the_overview_is_there_without_ray(client: TestClient) -> None:
+    page = ask(client, "/c/mute")
+    assert "Asking Ray ..." in said(page)
+    assert "Nodes ready" in said(page)
+    assert "Asking Ray ..." not in said(ask(client, "/c/slow"))  # which is down: nobody is asked
+
+
 def test_placement_groups_tell_what_waits_and_why(client: TestClient) -> None:
     (waits, placed) = ask(client, "/c/alpha/groups").rows()
     assert (waits["name"], waits["placed"], waits["why"]) == ("evaluate", "0 of 4", "NO_RESOURCES")
@@ -94,6 +114,18 @@ def test_a_cluster_that_is_down_says_what_to_do(client: TestClient, path: str) -
     page = ask(client, f"/c/dead{path}")
     assert "cluster dead is down" in said(page)
     assert "rayfleet up dead" in said(page)
+
+
+@pytest.mark.parametrize(("path", "questions"), [("/actors", 2), ("/tasks", 3), ("/groups", 2), ("/memory", 2)])
+def test_a_ray_that_is_silent_is_asked_everything_at_once(
+    client: TestClient, clusters: Known, path: str, questions: int
+) -> None:
+    before = len(clusters.asked)
+    assert "Asking Ray ..." in said(ask(client, f"/c/slow{path}"))
+    # What one page has asked already is still under way for the next.
+    asked = clusters.asked[before:]
+    assert 1 <= len(asked) <= questions
+    assert asked[-1] - asked[0] < PATIENCE_S / 2
 
 
 @pytest.mark.parametrize("path", PAGES)

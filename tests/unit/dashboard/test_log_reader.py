@@ -156,3 +156,20 @@ def test_a_log_that_says_nothing_keeps_nobody_waiting() -> None:
 )
 def test_a_log_is_shown_without_what_is_meant_for_terminals(line: str, shown: str) -> None:
     assert plain(line) == shown
+
+
+@dataclass
+class Odd(FakeState):
+    """Whoever asks it for a log gets what nobody has foreseen."""
+
+    async def follow_log(self, source: LogSource, lines: int = 100) -> AsyncIterator[str]:
+        for line in ("first", "second"):
+            if line == "second":
+                raise KeyError(source.filename)
+            yield line
+
+
+async def test_what_nobody_has_foreseen_is_no_empty_log() -> None:
+    reader = LogReader(Wanted("c", SOURCE))
+    await reader.go_on(One(Odd()))
+    assert reader.told.trouble == "reading it failed: KeyError: 'a.out'"

@@ -17,7 +17,7 @@ def test_all_clusters_are_on_one_page_those_that_need_somebody_first(client: Tes
     page = ask(client, "/")
     places = [page.markup.index(f'href="/c/{name}"') for name in ("broken", "dead", "alpha", "empty")]
     assert places == sorted(places)
-    assert "1 up, 25 nodes ready" in page.text
+    assert "5 up, 75 nodes ready" in page.text  # those without a controller have theirs as ever
     assert "Its controller is gone" in page.text
 
 
@@ -71,6 +71,8 @@ def test_nodes_are_a_table_and_a_chart_of_lives(client: TestClient) -> None:
     assert {row["health"] for row in rows} >= {"in use", "draining", "asked for"}
     (chart,) = page.charts()
     assert {series["name"] for series in chart["series"] if series["data"]} >= {"Ready", "Draining"}
+    colours = {series["name"]: series["itemStyle"][":color"] for series in chart["series"]}
+    assert len(set(colours.values())) == len(colours)
 
 
 def test_a_node_has_a_page(client: TestClient) -> None:
@@ -87,6 +89,25 @@ def test_a_node_that_has_left_says_so_and_still_has_its_story(client: TestClient
     page = ask(client, "/c/alpha/nodes/m1")
     assert "m1 is not there" in page.text
     assert any(row["kind"] == "gone" for row in page.rows())
+
+
+def test_what_a_cluster_had_before_it_went_down_is_not_shown_as_what_it_has(client: TestClient) -> None:
+    card = ask(client, "/").markup.split('href="/c/slow"')[1].split("</a>")[0]
+    assert "<p>It is down.</p>" in card
+    assert "Per hour" not in card
+    assert "Cost per hour, last" in ask(client, "/c/slow").text
+    assert "Cost per hour, last" not in ask(client, "/c/dead").text
+
+
+def test_a_nodes_page_says_that_nobody_looks_after_it(client: TestClient) -> None:
+    page = ask(client, "/c/dead/nodes/head")
+    assert "Its controller is gone" in page.text
+
+
+def test_a_node_of_a_cluster_elsewhere_is_not_said_to_have_left(client: TestClient) -> None:
+    text = ask(client, "/c/far%20%3Cb%3E/nodes/m1").text
+    assert "Its record is on its head" in text
+    assert "may have left" not in text
 
 
 def test_events_are_the_newest_first(client: TestClient) -> None:
@@ -118,6 +139,13 @@ def test_dead_ends_lead_back(client: TestClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 404
     assert 'href="/"' in answer.text
+
+
+@pytest.mark.parametrize("path", ["/", *(f"/c/alpha{path}" for path in PAGES + INSIDE), "/c/alpha/nodes/head"])
+def test_a_page_has_one_title_of_the_first_order(client: TestClient, path: str) -> None:
+    page = ask(client, path)
+    own = sum(each["props"].get("tag") == "h1" for each in page.elements)
+    assert own + page.markup.replace('<h1 id="drain-title"', "").count("<h1") == 1
 
 
 def test_a_name_in_a_dead_end_is_text(client: TestClient) -> None:

@@ -57,6 +57,25 @@ def test_whoever_is_not_on_this_machine_is_not_known(client: tuple[str, int] | N
     assert not ours()(scope(client))
 
 
+def test_whoever_has_closed_their_end_is_not_taken_for_root(tmp_path: Path) -> None:
+    """Until Linux 6.17 the kernel writes user 0 for an end that no process holds any more."""
+    path = table(tmp_path, ("0100007F:9C40", "0100007F:206C", 0))
+    path.write_text(path.read_text().replace(" 0 123 1 0 ", " 0 0 1 0 "))
+    assert not ours([path])(scope(("127.0.0.1", 40000)))
+
+
+def test_a_request_that_was_sent_and_left_alone_is_not_ours() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = listening.getsockname()
+        client = socket.create_connection(server)
+        address = client.getsockname()
+        accepted, _ = listening.accept()
+        client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        client.close()
+        with accepted:
+            assert not ours()(scope(address, server))
+
+
 def test_where_the_kernel_tells_nothing_nobody_is_known(tmp_path: Path) -> None:
     assert not ours([tmp_path / "none"])(scope(("127.0.0.1", 40000)))
 

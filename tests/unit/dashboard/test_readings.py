@@ -1,6 +1,6 @@
 """What pages show, read from reports and events."""
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from rayfleet.dashboard.clusters import Entry
 from rayfleet.dashboard.readings.autoscaler import autoscaler, limits_hit, offer_rows
 from rayfleet.dashboard.readings.feed import KINDS, feed_rows
 from rayfleet.dashboard.readings.inside import store_rows
-from rayfleet.dashboard.readings.lives import Part, lives, paged
+from rayfleet.dashboard.readings.lives import Lives, Part, paged, story
 from rayfleet.dashboard.readings.nodes import node_detail, node_rows
 from rayfleet.dashboard.readings.overview import bars, overview, pool_rows, waits
 from rayfleet.dashboard.readings.seen import Mood, Newest, health
@@ -182,10 +182,15 @@ def test_marks_that_lie_close_together_are_one() -> None:
 # ---- lives ------------------------------------------------------------------------------------------------------
 
 
+def lived(report: TickReport, rows: list[EventRow], page: int = 0) -> Lives:
+    """Draw the lives that events tell of."""
+    return paged(story(report, [(row.id, *astuple(row.event)) for row in rows], 0.0, NOW), page)
+
+
 def test_a_life_has_its_parts() -> None:
     ready = EventRow(1, Event(120.0, "ready", "m9", "w", latency_s=20.0))
     rows = [ready, event("drain", 150.0, text="drain m9: idle", subject="m9"), event("gone", 160.0, subject="m9")]
-    (life,) = lives(reported(pool("w", CPU=4)), rows, 0.0, NOW)
+    (life,) = lived(reported(pool("w", CPU=4)), rows).shown
     assert life.parts == (
         Part("starting", 100.0, 120.0),
         Part("ready", 120.0, 150.0),
@@ -201,7 +206,7 @@ def test_what_lives_now_goes_on_until_now() -> None:
         tasks(4, CPU=1),
     )
     found = {
-        life.node: [(part.stage, part.since, part.until) for part in life.parts] for life in lives(report, [], 0, NOW)
+        life.node: [(part.stage, part.since, part.until) for part in life.parts] for life in lived(report, []).shown
     }
     assert found["m1"] == [("starting", 900.0, 920.0), ("ready", 920.0, NOW)]
     assert found["m2"] == [("requested", 940.0, 950.0), ("booting", 950.0, NOW)]
@@ -213,15 +218,14 @@ def test_a_name_that_is_used_again_is_another_life() -> None:
         EventRow(2, Event(200.0, "ready", "m1", "w", latency_s=10.0)),
         event("gone", 250.0),
     ]
-    newer, older = lives(reported(pool("w", CPU=4)), rows, 0.0, NOW)
-    assert (newer.began, newer.ended) == (190.0, 250.0)
-    assert older.began == 90.0
+    newer, older = lived(reported(pool("w", CPU=4)), rows).shown
+    assert (newer.parts[0].since, newer.parts[-1].until) == (190.0, 250.0)
+    assert older.parts[0].since == 90.0
 
 
 def test_many_lives_come_in_pages() -> None:
     rows = [EventRow(n, Event(100.0 + n, "ready", f"m{n}", "w", latency_s=1.0)) for n in range(130)]
-    every = lives(reported(pool("w", CPU=4)), rows, 0.0, NOW)
-    last = paged(every, 0.0, NOW, 99)
+    last = lived(reported(pool("w", CPU=4)), rows, page=99)
     assert (last.total, last.pages, last.page, len(last.shown)) == (130, 3, 2, 10)
 
 

@@ -1,6 +1,7 @@
 """One reading for all who look, made again when the file has changed."""
 
 import asyncio
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,10 @@ import pytest
 
 from rayfleet.dashboard.readings.shared import KEPT, Readings
 from rayfleet.reports.history import HistoryReader, HistoryUnavailable
+
+PLENTY_S = 20.0
+MANY = 40
+"""More than a loop has threads."""
 
 
 @dataclass
@@ -102,3 +107,35 @@ async def test_old_readings_are_forgotten(clock: list[float], file: Path) -> Non
     assert make.calls == KEPT + 1
     await readings.of(file, 0, make)
     assert make.calls == KEPT + 2
+
+
+async def test_a_record_that_is_locked_does_not_hold_up_another(file: Path) -> None:
+    readings, unlocked = Readings(), threading.Event()
+    locked = [
+        asyncio.create_task(readings.of(file, number, lambda _: unlocked.wait(PLENTY_S))) for number in range(MANY)
+    ]
+    await asyncio.sleep(0)
+    other = file.with_name("other.sqlite")
+    other.write_bytes(b"1")
+    try:
+        assert await asyncio.wait_for(readings.of(other, "x", lambda _: "read"), PLENTY_S / 2) == "read"
+    finally:
+        unlocked.set()
+        await asyncio.gather(*locked)
+
+
+async def test_what_failed_after_long_is_not_tried_at_once(clock: list[float], file: Path) -> None:
+    readings, tries = Readings(lambda: clock[0]), list[float]()
+
+    def locked(_: HistoryReader) -> int:
+        tries.append(clock[0])
+        clock[0] += 5.0
+        raise HistoryUnavailable("database is locked")
+
+    for _ in range(30):
+        with pytest.raises(HistoryUnavailable, match="locked"):
+            await readings.of(file, "x", locked, every_s=60.0)
+        clock[0] += 1.0
+    assert tries == [100.0, 120.0]
+    clock[0] += 15.0
+    assert await readings.of(file, "x", lambda _: 1) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from nicegui import ui
@@ -41,8 +42,7 @@ async def page(site: Site, request: Request, entry: Entry) -> None:
             rows = RayTable("Actors", COLUMNS, nothing="There are no actors.", link="id")
 
     async def look() -> None:
-        names = await machines(site, entry)
-        told = await site.told(entry, ACTORS)
+        names, told = await asyncio.gather(machines(site, entry), site.told(entry, ACTORS))
         rows.show(
             told,
             lambda found: [

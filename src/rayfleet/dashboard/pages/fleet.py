@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -11,7 +13,7 @@ from rayfleet.dashboard.markup import NONE, Html, joined, tag
 from rayfleet.dashboard.pages.frame import Frame, Shown, big_empty, cluster_path
 from rayfleet.dashboard.readings.amounts import number, usd
 from rayfleet.dashboard.readings.overview import Overview, overview
-from rayfleet.dashboard.readings.seen import Health, Mood, Newest, health
+from rayfleet.dashboard.readings.seen import RUNS, UP, Health, Mood, Newest, health
 from rayfleet.dashboard.site import Site
 from rayfleet.reports.history import HistoryUnavailable
 
@@ -27,15 +29,19 @@ class Card:
 
 async def page(site: Site, request: Request) -> None:
     """Build the page."""
-    frame = Frame(site, request, "Clusters")
+    frame = Frame(site, request, "Clusters", headed=True)
     with frame.main():
         cards = Shown()
 
     async def look() -> None:
-        found = [await _card(site, entry) for entry in await site.entries()]
-        cards.show(fleet_html(found))
+        cards.show(fleet_html(await cards_of(site)))
 
     await frame.follow(look)
+
+
+async def cards_of(site: Site) -> list[Card]:
+    """Return what is known of each cluster; a record that is slow to read holds up no other's."""
+    return await asyncio.gather(*(_card(site, entry) for entry in await site.entries()))
 
 
 async def _card(site: Site, entry: Entry) -> Card:
@@ -50,16 +56,16 @@ async def _card(site: Site, entry: Entry) -> Card:
     return Card(entry, said, await site.readings.derived(("card", entry.name), report, lambda: overview(report)))
 
 
-def fleet_html(cards: list[Card]) -> Html:
+def fleet_html(cards: Sequence[Card]) -> Html:
     """Return the cards, those that need somebody first; with their sums above them."""
     if not cards:
         return big_empty("No cluster yet", "Clusters that you start on this machine are shown here.", "rayfleet up")
     order = {Mood.BAD: 0, Mood.WARN: 1, Mood.BUSY: 2, Mood.GOOD: 2, Mood.OFF: 3}
     cards = sorted(cards, key=lambda card: (order[card.health.mood], card.entry.name))
-    up = [card for card in cards if card.overview and card.entry.state == "up"]
-    nodes = sum(card.overview.ready for card in up if card.overview)
-    cost = sum(card.overview.money.per_hour for card in up if card.overview)
-    said = f"{len(up)} up, {nodes:,} nodes ready" + (f", {usd(cost)} per hour" if cost else "")
+    up = sum(card.entry.state == UP for card in cards)
+    running = [card.overview for card in cards if card.overview and card.entry.state in RUNS]
+    nodes, cost = sum(seen.ready for seen in running), sum(seen.money.per_hour for seen in running)
+    said = f"{up} up, {nodes:,} nodes ready" + (f", {usd(cost)} per hour" if cost else "")
     title = tag("div", tag("h1", "Clusters"), tag("span", said, class_="dim"), class_="health")
     return joined((title, tag("div", *(_drawn(card) for card in cards), class_="cards")))
 
@@ -68,8 +74,10 @@ def _drawn(card: Card) -> Html:
     mood, found = card.health.mood.value, card.overview
     name = tag("span", tag("i", class_=f"dot {mood}", aria_hidden="true"), card.entry.name,
                tag("span", card.entry.state, class_="note"), class_="name")  # fmt: skip
-    facts = NONE
-    if found is not None:
+    facts, text = NONE, card.health.text
+    if found is not None and card.entry.state not in RUNS:
+        text = f"It is {card.entry.state}."  # what it had then is on its own pages
+    elif found is not None:
         cpu = next((bar for bar in found.bars if bar.title == "CPU"), None)
         told = [
             ("Nodes", number(found.ready) + (f" +{found.starting}" if found.starting else "")),
@@ -78,7 +86,7 @@ def _drawn(card: Card) -> Html:
             ("Per hour", usd(found.money.per_hour) if found.money.per_hour else "no price"),
         ]
         facts = tag("dl", *(tag("div", tag("dt", label), tag("dd", value)) for label, value in told))
-    return tag("a", name, tag("p", card.health.text), facts, class_="panel card", href=cluster_path(card.entry.name))
+    return tag("a", name, tag("p", text), facts, class_="panel card", href=cluster_path(card.entry.name))
 
 
 def said_of(entry: Entry, found: Newest, now: float) -> Html:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 from urllib.parse import quote
 
 from nicegui import ui
 from starlette.requests import Request
 
-from rayfleet.dashboard.clusters import Entry
+from rayfleet.contracts import JobsUnavailable
+from rayfleet.dashboard.clusters import Entry, NoWayIn, OrderRefused
 from rayfleet.dashboard.gate import LOGOUT_PATH
 from rayfleet.dashboard.markup import NONE, Html, badge, empty, joined, link, tag
 from rayfleet.dashboard.readings.amounts import ago
-from rayfleet.dashboard.readings.seen import Mood
+from rayfleet.dashboard.readings.seen import NO_CONTROLLER, SILENT_S, UP, Mood
 from rayfleet.dashboard.site import Site
 from rayfleet.reports.history import HistoryUnavailable
 
@@ -36,7 +39,9 @@ _TOGGLE_THEME: Final = (
     f" document.cookie = '{THEME_COOKIE}=' + (dark ? 'dark' : 'light') + ';path=/;max-age=31536000;samesite=strict';"
     " setTimeout(() => emitEvent('theme'), 50); }"
 )
-STATE_MOODS: Final = {"up": Mood.GOOD, "no controller": Mood.BAD}
+_NOT_NEW: Final = "This page cannot be brought up to date"
+_LOG: Final = logging.getLogger(__name__)
+STATE_MOODS: Final = {UP: Mood.GOOD, NO_CONTROLLER: Mood.BAD}
 
 
 def cluster_path(name: str, page: str = "", *rest: str) -> str:
@@ -60,43 +65,66 @@ class Shown:
             self.element.set_content(content)
 
 
+@contextmanager
+def complaining() -> Iterator[None]:
+    """Tell whoever has pressed a button why nothing came of it, whatever the reason."""
+    try:
+        yield
+    except (JobsUnavailable, NoWayIn, OrderRefused) as error:
+        ui.notify(str(error), type="negative", multi_line=True)
+    except Exception as error:  # noqa: BLE001 - silence would be taken for success
+        _LOG.exception("an order failed")
+        ui.notify(f"That failed: {type(error).__name__}: {error}", type="negative", multi_line=True)
+
+
 class Frame:
     """The page around a page. Made first; then the content goes into `with frame.main():`."""
 
-    def __init__(self, site: Site, request: Request, title: str, *, entry: Entry | None = None, page: str = "") -> None:
-        """Write the header. `entry`: whose page it is; None: all clusters'."""
+    def __init__(
+        self,
+        site: Site,
+        request: Request,
+        title: str,
+        *,
+        entry: Entry | None = None,
+        page: str = "",
+        headed: bool = False,
+    ) -> None:
+        """Write the header. `entry`: whose page it is; None: all clusters'. `headed`: it has a title of its own."""
         self.site = site
         self._entry = entry
         self._redraw: list[Callable[[], None]] = []
         self._theme(request, title)
-        self._live = self._header(entry)
+        self._where, self._live = self._header(entry)
         if entry is not None:
             _navigation(entry, page)
         self._main = ui.element("div").classes("body").props('id="main" tabindex="-1"')
         with self._main:
+            if not headed:
+                Shown("h1", "unseen").show(joined((title,)))
             self._problem = Shown()
 
     def _theme(self, request: Request, title: str) -> None:
         ui.page_title(f"{title}: rayfleet")
         ui.dark_mode({"dark": True, "light": False}.get(request.cookies.get(THEME_COOKIE, "")))
-        ui.add_head_html('<link rel="stylesheet" href="/rayfleet/page.css">')
+        ui.add_head_html(
+            '<link rel="stylesheet" href="/rayfleet/page.css"><script src="/rayfleet/page.js" defer></script>'
+        )
         ui.on("theme", self._themed)
 
-    def _header(self, entry: Entry | None) -> Shown:
+    def _header(self, entry: Entry | None) -> tuple[Shown, Shown]:
         Shown("div").show(link("Skip to the content", "#main", class_="skip"))
         with ui.element("header").classes("top"):
             Shown("div").show(link("rayfleet", "/", class_="brand"))
+            where = Shown("div", "where" if entry else "")
             if entry is not None:
-                mood = STATE_MOODS.get(entry.state, Mood.OFF)
-                Shown("div", "where").show(
-                    joined((link(entry.name, cluster_path(entry.name)), badge(entry.state, mood.value)))
-                )
+                where.show(_where(entry.name, entry.state))
             live = Shown("div", "live")
             button = ui.button(icon="contrast").props('flat dense round size=sm aria-label="Light or dark"')
             button.on("click", js_handler=_TOGGLE_THEME)
             if self.site.logs_in:
                 Shown("div").show(link("Log out", LOGOUT_PATH))
-        return live
+        return where, live
 
     def main(self) -> ui.element:
         """Return where the content goes."""
@@ -115,15 +143,25 @@ class Frame:
 
         async def again() -> None:
             try:
+                await self._named()
                 await look()
                 await self._alive()
             except HistoryUnavailable as error:
-                self._problem.show(_problem(str(error)))
+                self._problem.show(_problem("The record of this cluster cannot be read", str(error)))
+            except Exception as error:  # noqa: BLE001 - what is shown must not go on looking new, whatever stops it
+                _LOG.exception("a page cannot be brought up to date")
+                self._problem.show(_problem(_NOT_NEW, f"{type(error).__name__}: {error}"))
             else:
                 self._problem.show(NONE)
 
         await again()
         ui.timer(REFRESH_S, again, immediate=False)
+
+    async def _named(self) -> None:
+        """Say how the cluster is: up, down, or removed since the page was opened."""
+        if self._entry is not None:
+            current = await self.site.entry(self._entry.name)
+            self._where.show(_where(self._entry.name, current.state if current else "removed"))
 
     async def _alive(self) -> None:
         """Say when the cluster's controller last did something."""
@@ -132,7 +170,8 @@ class Frame:
         beat = (await self.site.newest(self._entry)).beat
         if beat is not None:
             seconds = self.site.now() - beat.at
-            self._live.show(joined((f"tick {beat.tick:,}, ", tag("span", ago(seconds)))))
+            silent = "down" if seconds > SILENT_S else None
+            self._live.show(joined((f"tick {beat.tick:,}, ", tag("span", ago(seconds), class_=silent))))
 
 
 def _navigation(entry: Entry, current: str) -> None:
@@ -143,11 +182,14 @@ def _navigation(entry: Entry, current: str) -> None:
     ui.html(joined(links), sanitize=False, tag="nav").classes("pages").props('aria-label="Pages of this cluster"')
 
 
-def _problem(text: str) -> Html:
-    title = tag("h2", "The record of this cluster cannot be read")
-    said = tag("p", text, role="alert")
+def _where(name: str, state: str) -> Html:
+    mood = STATE_MOODS.get(state, Mood.OFF)
+    return joined((link(name, cluster_path(name)), badge(state, mood.value)))
+
+
+def _problem(title: str, text: str) -> Html:
     more = empty("The cluster itself is not affected; what is shown below may be old.")
-    return tag("section", title, said, more, class_="panel problem")
+    return tag("section", tag("h2", title), tag("p", text, role="alert"), more, class_="panel problem")
 
 
 def big_empty(title: str, text: str, advice: str = "") -> Html:

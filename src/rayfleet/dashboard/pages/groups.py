@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from nicegui import ui
@@ -40,9 +41,9 @@ async def page(site: Site, request: Request, entry: Entry) -> None:
             rows = RayTable("Placement groups", COLUMNS, nothing="There are no placement groups.")
 
     async def look() -> None:
-        names = await machines(site, entry)
+        names, told = await asyncio.gather(machines(site, entry), site.told(entry, GROUPS))
         rows.show(
-            await site.told(entry, GROUPS),
+            told,
             lambda found: group_rows(found, names),
             lambda found: count_text(found, "placement groups"),
         )

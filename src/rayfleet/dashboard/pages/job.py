@@ -7,11 +7,10 @@ import time
 from nicegui import ui
 from starlette.requests import Request
 
-from rayfleet.contracts import JobsUnavailable
 from rayfleet.contracts.state import JobState, Listing, LogSource
-from rayfleet.dashboard.clusters import Entry, NoWayIn
+from rayfleet.dashboard.clusters import Entry
 from rayfleet.dashboard.markup import NONE, Html, badge, joined, link, panel, tag
-from rayfleet.dashboard.pages.frame import Frame, Shown, big_empty, cluster_path
+from rayfleet.dashboard.pages.frame import Frame, Shown, big_empty, cluster_path, complaining
 from rayfleet.dashboard.pages.jobs import JOBS
 from rayfleet.dashboard.pages.log_panel import LogPanel
 from rayfleet.dashboard.pages.overview import nothing_html
@@ -23,7 +22,7 @@ from rayfleet.reports.amounts import duration
 
 async def page(site: Site, request: Request, entry: Entry, name: str) -> None:
     """Build the page of the job called `name`."""
-    frame = Frame(site, request, f"{name} of {entry.name}", entry=entry, page="jobs")
+    frame = Frame(site, request, f"{name} of {entry.name}", entry=entry, page="jobs", headed=True)
     with frame.main():
         if entry.history is None:
             Shown().show(nothing_html(entry))
@@ -63,7 +62,7 @@ def facts_html(job: JobState, now: float) -> Html:
     took = (until / 1000 if until else now) - since / 1000 if since else None
     facts = [
         ("Command", tag("code", job.entrypoint) if job.entrypoint else NONE),
-        ("Started", time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since / 1000)) if since else ""),
+        ("Started", time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(since / 1000)) if since else ""),
         ("Took" if until else "Runs for", duration(took) if took is not None else ""),
         ("Its driver", " ".join(part for part in (job.job_id, f"process {job.pid}" if job.pid else "") if part)),
         ("At", job.node_ip),
@@ -95,11 +94,8 @@ class _Stop:
 
     async def _order(self) -> None:
         self._dialog.close()
-        try:
+        with complaining():
             async with self._site.clusters.inside(self._entry.name) as inside:
                 await inside.jobs.stop(self._job)
-        except (JobsUnavailable, NoWayIn) as error:
-            ui.notify(str(error), type="negative", multi_line=True)
-        else:
             ui.notify(f"{self._job} is asked to stop", type="positive")
             self._site.answers.forget((self._entry.name, JOBS.name))

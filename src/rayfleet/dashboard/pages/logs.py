@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import urlencode
 
 from nicegui import ui
 from starlette.requests import Request
@@ -24,14 +25,15 @@ _PRINTED: Final = {"Output": "out", "Errors": "err"}
 
 async def page(site: Site, request: Request, entry: Entry) -> None:
     """Build the page. Which log: `?node=ID&file=NAME`, `?actor=ID` or `?task=ID`."""
-    frame = Frame(site, request, f"Logs of {entry.name}", entry=entry, page="logs")
     asked = request.query_params
+    headed = "actor" in asked or "task" in asked
+    frame = Frame(site, request, f"Logs of {entry.name}", entry=entry, page="logs", headed=headed)
     with frame.main():
         if entry.history is None:
             Shown().show(nothing_html(entry))
             return
         with ui.element("div").classes("stack"):
-            if "actor" in asked or "task" in asked:
+            if headed:
                 shown: _Printed | _Files = _Printed(site, entry, asked.get("actor", ""), asked.get("task", ""))
             else:
                 shown = _Files(site, entry, asked.get("node", ""), asked.get("file", ""))
@@ -111,7 +113,8 @@ class _Files:
         self._log.titled(file or "Log")
         self._log.read(source if node and file else None)
         if node and file and ui.context.client.has_socket_connection:
-            ui.navigate.history.replace(f"{cluster_path(self._entry.name, 'logs')}?node={node}&file={file}")
+            chosen = urlencode({"node": node, "file": file})
+            ui.navigate.history.replace(f"{cluster_path(self._entry.name, 'logs')}?{chosen}")
 
 
 def files_of(node_id: str) -> Question[Listing[LogFile]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from nicegui import ui
@@ -57,9 +58,9 @@ async def page(site: Site, request: Request, entry: Entry) -> None:
             largest = RayTable("Largest references", LARGEST, nothing="There are no objects.")
 
     async def look() -> None:
-        told = await site.told(entry, MEMORY)
+        told, sites = await asyncio.gather(site.told(entry, MEMORY), site.told(entry, SITES))
         stores.show(told, store_rows)
-        places.show(await site.told(entry, SITES), site_rows)
+        places.show(sites, site_rows)
         largest.show(
             told,
             lambda found: object_rows(found.largest),

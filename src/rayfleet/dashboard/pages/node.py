@@ -5,21 +5,27 @@ from __future__ import annotations
 from nicegui import ui
 from starlette.requests import Request
 
-from rayfleet.dashboard.clusters import Entry, OrderRefused
+from rayfleet.dashboard.clusters import Entry
 from rayfleet.dashboard.markup import Html, badge, empty, joined, link, panel, table, tag
 from rayfleet.dashboard.pages.feed import Feed
-from rayfleet.dashboard.pages.frame import Frame, Shown, big_empty, cluster_path
+from rayfleet.dashboard.pages.fleet import said_of
+from rayfleet.dashboard.pages.frame import Frame, Shown, big_empty, cluster_path, complaining
+from rayfleet.dashboard.pages.overview import nothing_html
 from rayfleet.dashboard.readings.amounts import number
 from rayfleet.dashboard.readings.nodes import NodeDetail, node_detail
+from rayfleet.dashboard.readings.seen import UP
 from rayfleet.dashboard.site import Site
 
 
 async def page(site: Site, request: Request, entry: Entry, node: str) -> None:
     """Build the page."""
-    frame = Frame(site, request, f"{node} of {entry.name}", entry=entry, page="nodes")
+    frame = Frame(site, request, f"{node} of {entry.name}", entry=entry, page="nodes", headed=True)
     claim = node.split(".", maxsplit=1)[0]
     with frame.main():
-        top = Shown()
+        if entry.history is None:
+            Shown().show(nothing_html(entry))
+            return
+        top, health = Shown(), Shown()
         drain = _Drain(site, entry, node)
         facts = Shown()
         with ui.element("section").classes("panel").style("margin-top: 12px"):
@@ -27,10 +33,13 @@ async def page(site: Site, request: Request, entry: Entry, node: str) -> None:
             feed = Feed(site, entry, subject=claim)
 
     async def look() -> None:
-        report = (await site.newest(entry)).report
+        current = await site.entry(entry.name) or entry
+        found = await site.newest(current)
+        report = found.report
         detail = node_detail(report, node) if report is not None else None
         top.show(_title(entry, node, detail))
-        drain.allow(possible=detail is not None and detail.row.can_leave)
+        health.show(said_of(current, found, site.now()))
+        drain.allow(possible=detail is not None and detail.row.can_leave and current.state == UP)
         facts.show(detail_html(detail) if detail else big_empty(f"{node} is not there", "It may have left."))
         await feed.look()
 
@@ -67,11 +76,8 @@ class _Drain:
 
     async def _order(self) -> None:
         self._dialog.close()
-        try:
+        with complaining():
             told = await self._site.clusters.drain(self._entry.name, self._node, self._why.value or "")
-        except OrderRefused as error:
-            ui.notify(str(error), type="negative", multi_line=True)
-        else:
             ui.notify(told, type="positive")
 
 

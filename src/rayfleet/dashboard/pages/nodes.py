@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Final
+from urllib.parse import quote
 
 from nicegui import ui
 from starlette.requests import Request
@@ -13,7 +14,7 @@ from rayfleet.dashboard.markup import NONE, empty, tag
 from rayfleet.dashboard.pages.fleet import said_of
 from rayfleet.dashboard.pages.frame import Frame, Shown, cluster_path
 from rayfleet.dashboard.pages.overview import nothing_html
-from rayfleet.dashboard.readings.lives import Lives, paged, read_lives
+from rayfleet.dashboard.readings.lives import Lives, Story, paged, read_lives
 from rayfleet.dashboard.readings.nodes import NodeRow, node_rows
 from rayfleet.dashboard.readings.timeline import WINDOWS
 from rayfleet.dashboard.site import Site
@@ -70,7 +71,7 @@ class _Table:
 
     def __init__(self, site: Site, entry: Entry) -> None:
         self._site, self._entry = site, entry
-        self._shown: tuple[NodeRow, ...] | None = None
+        self._shown: list[dict[str, Any]] | None = None
         self._shown_at = float("-inf")
         with ui.element("section").classes("panel"):
             with ui.element("div").classes("tools"):
@@ -89,20 +90,23 @@ class _Table:
         now = self._site.now()
         if self._shown is not None and len(self._shown) > _MANY and 0 <= now - self._shown_at < _EVERY_S:
             return
-        rows = await self._site.readings.derived(("nodes", self._entry.name), report, lambda: node_rows(report))
+        path = cluster_path(self._entry.name, "nodes")
+        rows = await self._site.readings.derived(
+            ("nodes", self._entry.name), report, lambda: [table_row(row, path) for row in node_rows(report)]
+        )
         if rows != self._shown:
             self._shown, self._shown_at = rows, now
             self._title.show(tag("h2", f"{len(rows):,} nodes", style="margin: 0"))
             self._table.set_visibility(bool(rows))
             self._none.show(NONE if rows else empty("There are no nodes."))
-            self._table.rows = [table_row(row, self._entry.name) for row in rows]
+            self._table.rows = rows
 
 
-def table_row(row: NodeRow, cluster: str) -> dict[str, Any]:
-    """Return a node as a row of the table."""
+def table_row(row: NodeRow, path: str) -> dict[str, Any]:
+    """Return a node as a row of the table. `path`: of the page of all nodes."""
     return {
         "id": row.id,
-        "href": cluster_path(cluster, "nodes", row.id),
+        "href": f"{path}/{quote(row.id, safe='')}",
         "pool": row.pool,
         "health": row.health,
         "mood": row.mood.value,
@@ -120,7 +124,7 @@ class _Lives:
 
     def __init__(self, site: Site, frame: Frame, entry: Entry) -> None:
         self._site, self._entry, self._page = site, entry, 0
-        self._shown: Lives | None = None
+        self._shown: tuple[Story, int] | None = None
         with ui.element("section").classes("panel"):
             with ui.element("div").classes("tools"):
                 Shown("div").show(tag("h2", "Lives", style="margin: 0"))
@@ -153,11 +157,10 @@ class _Lives:
         found = await self._site.readings.of(
             history, ("lives", window_s), lambda reader: read_lives(reader, newest, window_s), _LIVES_EVERY_S
         )
-        until = max((life.ended for life in found), default=0.0)
-        lives = paged(found, until - window_s, until, self._page)
-        if lives == self._shown:
+        if self._shown is not None and self._shown[0] is found and self._shown[1] == self._page:
             return
-        self._shown, self._page = lives, lives.page
+        lives = paged(found, self._page)
+        self._shown, self._page = (found, lives.page), lives.page
         self._tell(lives)
         self._chart.options.clear()
         self._chart.options.update(lives_chart(lives))

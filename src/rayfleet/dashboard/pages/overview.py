@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from nicegui import ui
 from starlette.requests import Request
 
+from rayfleet.contracts.state import StateCount, Summary
+from rayfleet.dashboard.answers import Told
 from rayfleet.dashboard.charts import timeline_chart
 from rayfleet.dashboard.clusters import Entry
-from rayfleet.dashboard.markup import Html, badge, empty, joined, link, panel, table, tag
+from rayfleet.dashboard.markup import NONE, Html, badge, empty, joined, link, panel, table, tag
 from rayfleet.dashboard.pages.fleet import said_of
 from rayfleet.dashboard.pages.frame import Frame, Shown, big_empty, cluster_path
+from rayfleet.dashboard.pages.ray_table import SUMMARY
 from rayfleet.dashboard.readings.amounts import number, title_of, usd
+from rayfleet.dashboard.readings.inside import task_totals
 from rayfleet.dashboard.readings.overview import Bar, Money, Overview, PoolRow, Wait, midnight, overview
+from rayfleet.dashboard.readings.seen import RUNS
 from rayfleet.dashboard.readings.timeline import WINDOWS, Timeline, timeline
 from rayfleet.dashboard.site import Site
 from rayfleet.reports.amounts import duration
@@ -21,13 +27,14 @@ from rayfleet.reports.amounts import duration
 _MOST_WAITS = 8
 _TODAY_EVERY_S = 30.0
 _LINE_EVERY_S = 2.0
+_COUNTS = replace(SUMMARY, every_s=5.0)
 
 
 async def page(site: Site, request: Request, entry: Entry) -> None:
     """Build the page."""
     frame = Frame(site, request, entry.name, entry=entry)
     with frame.main():
-        top, tiles = Shown(), Shown()
+        top, tiles, tasks = Shown(), Shown(), Shown()
         chart = _Chart(site, frame, entry.history) if entry.history else None
         rest = Shown()
 
@@ -44,10 +51,13 @@ async def page(site: Site, request: Request, entry: Entry) -> None:
             current.history, ("today", since), lambda reader: reader.measures(since), _TODAY_EVERY_S
         )
         seen = await site.readings.derived(("overview", entry.name), report, lambda: overview(report, today))
-        tiles.show(tiles_html(seen))
+        tiles.show(tiles_html(seen, runs=current.state in RUNS))
         rest.show(overview_html(seen, entry.name))
         if chart is not None:
             await chart.look()
+        # The page is there without Ray: what it counts comes when it comes.
+        told = await site.told(current, _COUNTS, patience_s=0.0) if current.state in RUNS else None
+        tasks.show(tasks_html(told, entry.name) if told else NONE)
 
     await frame.follow(look)
 
@@ -98,8 +108,8 @@ class _Chart:
 # ---- markup ---------------------------------------------------------------------------------------------------------
 
 
-def tiles_html(seen: Overview) -> Html:
-    """Return the figures at the top."""
+def tiles_html(seen: Overview, *, runs: bool) -> Html:
+    """Return the figures at the top; of a cluster that does not run: as they were last."""
     moving = [f"{seen.starting} starting" if seen.starting else "", f"{seen.leaving} leaving" if seen.leaving else ""]
     moving += [f"{seen.standby} on standby"] if seen.standby else []
     groups = f"{seen.gangs} group{'' if seen.gangs == 1 else 's'}" if seen.gangs else ""
@@ -113,10 +123,35 @@ def tiles_html(seen: Overview) -> Html:
         *_money_tiles(seen.money),
     ]
     drawn = (
-        tag("div", tag("dt", name), tag("dd", value), tag("dd", sub, class_="sub"), class_="tile")
+        tag(
+            "div",
+            tag("dt", name if runs else f"{name}, last"),
+            tag("dd", value),
+            tag("dd", sub, class_="sub"),
+            class_="tile",
+        )
         for name, value, sub in tiles
     )
     return tag("dl", *drawn, class_="tiles")
+
+
+def tasks_html(told: Told[Summary[StateCount]], cluster: str) -> Html:
+    """Return what has become of the tasks of programs, as Ray counts them."""
+    if told.value is None:
+        text = f"Ray does not tell: {told.trouble}" if told.trouble else "Asking Ray ..."
+        return tag("p", tag("b", "Tasks"), " ", tag("span", text, class_="dim"), class_="line")
+    seen = task_totals(told.value)
+    parts = (
+        (seen.running, "running", "busy"),
+        (seen.waiting, "waiting", "off"),
+        (seen.finished, "finished", "good"),
+        (seen.failed, "failed", "bad" if seen.failed else "off"),
+    )
+    counts = joined(tag("span", badge(f"{number(count)} {name}", mood), " ") for count, name, mood in parts)
+    older = f"{number(seen.forgotten)} older ones are not counted" if seen.forgotten else ""
+    stale = f"{duration(told.old_s)} old: {told.trouble}" if told.trouble else ""
+    note = tag("span", "; ".join(part for part in (older, stale) if part), class_="dim")
+    return tag("p", link("Tasks", cluster_path(cluster, "tasks")), " ", counts, note, class_="line")
 
 
 def _money_tiles(money: Money) -> list[tuple[str, str, str]]:

@@ -14,11 +14,13 @@ from rayfleet.dashboard.markup import NONE, Html, empty, joined, tag
 from rayfleet.dashboard.pages.frame import Shown
 from rayfleet.dashboard.readings.inside import MOST_ROWS, Row, machines_of
 from rayfleet.dashboard.site import Site
+from rayfleet.reports.amounts import duration
 
 T = TypeVar("T")
 Column = dict[str, Any]
 
 NODES: Final = Question("nodes", lambda inside: inside.state.nodes(Query(MOST_ROWS)), 5.0)
+SUMMARY: Final = Question("task summary", lambda inside: inside.state.task_summary())
 TIME: Final = (
     "at => { if (!at) return ''; const then = new Date(at), today = new Date().toDateString() === then.toDateString();"
     " return (today ? '' : then.toLocaleDateString(undefined, {month: 'short', day: 'numeric'}) + ' ')"
@@ -106,7 +108,7 @@ def asking_html(told: Told[Any]) -> Html:
     """Return what is said beside an answer that is old or missing; nothing beside a good one."""
     if told.trouble:
         hint = tag("code", told.hint) if told.hint.startswith(("rayfleet ", "ray ")) else tag("span", told.hint)
-        older = " What is shown is older." if told.value is not None else ""
+        older = f" What is shown is {duration(told.old_s)} old." if told.value is not None else ""
         return tag(
             "p", tag("span", f"{told.trouble}.{older} "), hint if told.hint else None, role="alert", class_="down"
         )

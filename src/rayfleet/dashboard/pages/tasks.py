@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from nicegui import ui
@@ -12,12 +13,11 @@ from rayfleet.dashboard.answers import Question
 from rayfleet.dashboard.clusters import Entry
 from rayfleet.dashboard.pages.frame import Frame, Shown
 from rayfleet.dashboard.pages.overview import nothing_html
-from rayfleet.dashboard.pages.ray_table import TIME, RayTable, column, machines
+from rayfleet.dashboard.pages.ray_table import SUMMARY, TIME, RayTable, column, machines
 from rayfleet.dashboard.readings.inside import count_text, failed_rows, task_rows
 from rayfleet.dashboard.site import Site
 
 _FAILED_ROWS: Final = 200
-SUMMARY: Final = Question("task summary", lambda inside: inside.state.task_summary())
 FAILED: Final = Question(
     "failed tasks", lambda inside: inside.state.tasks(Query(_FAILED_ROWS, (Filter("state", "FAILED"),))), 5.0
 )
@@ -51,10 +51,12 @@ async def page(site: Site, request: Request, entry: Entry) -> None:
             failed = RayTable("Failed tasks", FAILED_COLUMNS, nothing="No task has failed.")
 
     async def look() -> None:
-        names = await machines(site, entry)
-        sums.show(await site.told(entry, SUMMARY), task_rows, _said)
+        names, summary, failures = await asyncio.gather(
+            machines(site, entry), site.told(entry, SUMMARY), site.told(entry, FAILED)
+        )
+        sums.show(summary, task_rows, _said)
         failed.show(
-            await site.told(entry, FAILED),
+            failures,
             lambda found: failed_rows(found, names),
             lambda found: count_text(found, "failed tasks"),
         )

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 from rayfleet.model import MEMORY, OBJECT_STORE, UNITS
 from rayfleet.reports.amounts import duration
 
 _GIB = 2**30
-_CENTS_FROM = 10.0
-_MINUTE_S, _DAY_S = 60.0, 86400.0
 
 
 def charted(resource: str, units: int) -> float:
@@ -38,13 +34,6 @@ def usd(value: float) -> str:
     if abs(value) < 0.1:  # noqa: PLR2004 - small machines cost cents
         return f"${value:.3f}"
     return f"${value:,.2f}" if abs(value) < 1000 else f"${value:,.0f}"  # noqa: PLR2004 - cents of thousands are noise
-
-
-def clock(at: float, now: float) -> str:
-    """Return a moment: the time of day, with the date when that is not today."""
-    then, today = time.localtime(at), time.localtime(now)
-    same_day = then[:3] == today[:3]
-    return time.strftime("%H:%M:%S" if same_day else "%b %d %H:%M:%S", then)
 
 
 def ago(seconds: float) -> str:

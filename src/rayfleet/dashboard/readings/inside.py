@@ -6,6 +6,7 @@ Moments are milliseconds since the epoch: the browser knows the reader's time zo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from rayfleet.contracts.state import (
@@ -142,6 +143,27 @@ def _task_row(count: StateCount) -> Row:
         "failed": failed,
         "states": ", ".join(f"{number:,} {state}" for state, number in states.items()),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class TaskTotals:
+    """How many tasks, and calls of actors, Ray knows of. `forgotten`: it has not counted so many older ones."""
+
+    waiting: int
+    running: int
+    finished: int
+    failed: int
+    forgotten: int = 0
+
+
+def task_totals(found: Summary[StateCount]) -> TaskTotals:
+    """Return the sums of all functions."""
+    rows = [_task_row(count) for count in found.rows]
+    waiting, running, finished, failed = (
+        sum(row[name] for row in rows) for name in ("waiting", "running", "finished", "failed")
+    )
+    counted = waiting + running + finished + failed
+    return TaskTotals(waiting, running, finished, failed, max(0, found.total - counted) if found.cut else 0)
 
 
 def failed_rows(found: Listing[TaskState], machines: Mapping[str, str]) -> list[Row]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from rayfleet.dashboard.readings.seen import Newest
 from rayfleet.model import LEAVING, Claim, Phase, TickReport
-from rayfleet.reports.event_search import EventQuery, EventRow
-from rayfleet.reports.events import Event
+from rayfleet.reports.event_search import BareEvent, EventQuery
 from rayfleet.reports.history import HistoryReader
 from rayfleet.reports.status_json import current_claims
 
@@ -38,16 +37,6 @@ class Life:
     pool: str
     parts: tuple[Part, ...]
 
-    @property
-    def began(self) -> float:
-        """Return when it was asked for, as far as that is known."""
-        return self.parts[0].since
-
-    @property
-    def ended(self) -> float:
-        """Return until when it is known."""
-        return self.parts[-1].until
-
 
 @dataclass(frozen=True, slots=True)
 class Lives:
@@ -66,7 +55,10 @@ class Lives:
 
 
 @dataclass(slots=True)
-class _Draft:
+class Draft:
+    """What is known of one life, before it is drawn. Moments: seconds since the epoch; None: not known, or not yet."""
+
+    node: str
     pool: str
     created: float
     booting: float | None = None
@@ -75,70 +67,75 @@ class _Draft:
     gone: float | None = None
     last: float = 0.0
     why: str = ""
-    alive: bool = field(default=False)
+    lives: bool = False
+
+    @property
+    def ended(self) -> float:
+        """Return until when it is known."""
+        return self.last if self.gone is None else self.gone
 
 
-def read_lives(reader: HistoryReader, found: Newest, window_s: float) -> tuple[Life, ...]:
-    """Return the lives that reach into the last `window_s` seconds of a record, the newest first.
+@dataclass(frozen=True, slots=True)
+class Story:
+    """All lives that reach into a span of time, the newest first; thousands, of which a page draws a few."""
+
+    since: float
+    until: float
+    drafts: tuple[Draft, ...]
+
+
+def read_lives(reader: HistoryReader, found: Newest, window_s: float) -> Story:
+    """Return the lives that reach into the last `window_s` seconds of a record.
 
     `found`: the newest of that record, which has been read already.
     """
     report, beat = found.report, found.beat
     if report is None or beat is None:
-        return ()
-    rows = reader.search(EventQuery(kinds=_KINDS, since=beat.at - window_s, limit=MOST_EVENTS))
-    return lives(report, rows, beat.at - window_s, beat.at)
+        return Story(0.0, 0.0, ())
+    rows = reader.bare(EventQuery(kinds=_KINDS, since=beat.at - window_s, limit=MOST_EVENTS))
+    return story(report, rows, beat.at - window_s, beat.at)
 
 
-def paged(all_lives: tuple[Life, ...], since: float, until: float, page: int) -> Lives:
+def paged(told: Story, page: int) -> Lives:
     """Return one page of lives."""
-    last = max(0, -(-len(all_lives) // PER_PAGE) - 1)
+    last = max(0, -(-len(told.drafts) // PER_PAGE) - 1)
     place = min(max(0, page), last)
-    return Lives(since, until, all_lives[place * PER_PAGE : (place + 1) * PER_PAGE], len(all_lives), place)
+    drafts = told.drafts[place * PER_PAGE : (place + 1) * PER_PAGE]
+    shown = tuple(Life(draft.node, draft.pool, _parts(draft)) for draft in drafts)
+    return Lives(told.since, told.until, shown, len(told.drafts), place)
 
 
-def lives(report: TickReport, rows: Iterable[EventRow], since: float, until: float) -> tuple[Life, ...]:
-    """Return the lives that events (oldest first) and the newest report tell of; the newest first."""
-    drafts: list[tuple[str, _Draft]] = []
-    open_: dict[str, _Draft] = {}
-    for row in rows:
-        event = row.event
-        draft = open_.get(event.subject)
-        if draft is None or (event.kind == "ready" and draft.ready is not None):
-            draft = open_[event.subject] = _Draft(event.pool, event.at)
-            drafts.append((event.subject, draft))
-        _tell(draft, event)
-        if event.kind == "gone":
-            del open_[event.subject]
+def story(report: TickReport, rows: Iterable[BareEvent], since: float, until: float) -> Story:
+    """Return the lives that events (oldest first) and the newest report tell of."""
+    drafts: list[Draft] = []
+    living: dict[str, Draft] = {}
+    for _, at, kind, subject, pool, _, _, text, latency_s in rows:
+        draft = living.get(subject)
+        if draft is None or (kind == "ready" and draft.ready is not None):
+            draft = living[subject] = Draft(subject, pool, at)
+            drafts.append(draft)
+        draft.last, draft.pool = at, draft.pool or pool
+        if kind == "ready":
+            draft.ready, draft.created = at, at - (latency_s or 0.0)
+        elif kind == "gone":
+            draft.gone = at
+            del living[subject]
+        elif draft.leaves is None:
+            draft.leaves, draft.why = at, text
     for claim in current_claims(report):
-        if claim.phase in _NOT_LIVING:
-            continue
-        draft = open_.get(claim.id)
-        if draft is None:
-            draft = _Draft(claim.pool, claim.created)
-            drafts.append((claim.id, draft))
-        _now(draft, claim, until)
-    found = (Life(name, draft.pool, parts) for name, draft in drafts if (parts := _parts(draft, until)))
-    return tuple(sorted((life for life in found if life.ended >= since), key=lambda life: -life.began))
+        if claim.phase not in _NOT_LIVING:
+            if claim.id not in living:
+                drafts.append(living.setdefault(claim.id, Draft(claim.id, claim.pool, claim.created)))
+            _now(living[claim.id], claim, until)
+    seen = [draft for draft in drafts if draft.ended >= since and draft.ended > draft.created]
+    return Story(since, until, tuple(sorted(seen, key=lambda draft: -draft.created)))
 
 
 _NOT_LIVING: Final = frozenset({Phase.STANDBY, Phase.FAILED})
 
 
-def _tell(draft: _Draft, event: Event) -> None:
-    draft.last = event.at
-    draft.pool = draft.pool or event.pool
-    if event.kind == "ready":
-        draft.ready = event.at
-        draft.created = event.at - (event.latency_s or 0.0)
-    elif event.kind == "gone":
-        draft.gone = event.at
-    elif draft.leaves is None:
-        draft.leaves, draft.why = event.at, event.text
-
-
-def _now(draft: _Draft, claim: Claim, until: float) -> None:
-    draft.alive, draft.last, draft.created = True, until, claim.created
+def _now(draft: Draft, claim: Claim, until: float) -> None:
+    draft.lives, draft.last, draft.created = True, until, claim.created
     if claim.phase is Phase.BOOTING:
         draft.booting = claim.since
     elif claim.phase is Phase.READY:
@@ -147,8 +144,8 @@ def _now(draft: _Draft, claim: Claim, until: float) -> None:
         draft.leaves = claim.drain.asked_at if claim.drain else claim.since
 
 
-def _parts(draft: _Draft, until: float) -> tuple[Part, ...]:
-    end = draft.gone if draft.gone is not None else until if draft.alive else draft.last
+def _parts(draft: Draft) -> tuple[Part, ...]:
+    end = draft.ended
     parts: list[Part] = []
 
     def add(stage: str, since: float, to: float, why: str = "") -> None:
@@ -160,7 +157,7 @@ def _parts(draft: _Draft, until: float) -> tuple[Part, ...]:
     if draft.booting is not None:
         add(REQUESTED, draft.created, draft.booting)
         add(BOOTING, draft.booting, ready)
-    elif draft.ready is None and draft.alive and draft.leaves is None:
+    elif draft.ready is None and draft.lives and draft.leaves is None:
         add(REQUESTED, draft.created, ready)
     else:
         add(STARTING, draft.created, ready)

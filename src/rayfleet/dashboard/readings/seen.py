@@ -16,6 +16,16 @@ SILENT_S: Final = 30.0
 """A controller that has not ticked for so long is stuck or gone."""
 
 
+UP: Final = "up"
+NO_CONTROLLER: Final = "no controller"
+RUNS: Final = frozenset({UP, NO_CONTROLLER})
+"""States in which a cluster has machines: what its record says of them, and of what they cost, is so."""
+
+
+_WAKE: Final = {"down": "up", "suspended": "resume"}
+"""The command that has a cluster run again."""
+
+
 class Mood(StrEnum):
     """How urgent something is; pages give each a colour and a word."""
 
@@ -54,12 +64,15 @@ def health(entry: Entry, found: Newest, now: float) -> Health:
     if entry.history is None:
         return Health(Mood.OFF, entry.where or "Its record is on another computer.")
     if report is None:
-        text = "It has recorded nothing yet" + (": its controller is starting." if entry.state == "up" else ".")
-        return Health(Mood.BUSY if entry.state == "up" else Mood.OFF, text)
-    if entry.state == "no controller":
+        text = "It has recorded nothing yet" + (": its controller is starting." if entry.state == UP else ".")
+        return Health(Mood.BUSY if entry.state == UP else Mood.OFF, text)
+    if entry.state == NO_CONTROLLER:
         return Health(Mood.BAD, "Its controller is gone: nothing is adjusted any more.", f"rayfleet up {entry.name}")
-    if entry.state != "up":
-        return Health(Mood.OFF, f"It is {entry.state}; this is how it was last.", f"rayfleet up {entry.name}")
+    if entry.state != UP:
+        verb = _WAKE.get(entry.state)
+        return Health(
+            Mood.OFF, f"It is {entry.state}; this is how it was last.", f"rayfleet {verb} {entry.name}" if verb else ""
+        )
     return _of_running(entry, report, found.beat, now)
 
 

@@ -10,13 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
-from rayfleet.reports.history import HistoryReader
+from rayfleet.reports.history import HistoryReader, HistoryUnavailable
 
 T = TypeVar("T")
 
 KEPT: Final = 256
 _REST: Final = 3.0
 """After a reading that took long nobody reads again for so many times as long."""
+
+_THREADS: Final = 2
+"""So many read one record at once: one that is locked must not hold all that read the others."""
 
 Stamp = tuple[tuple[int, int], ...]
 
@@ -27,6 +30,7 @@ class _Kept:
     made_at: float = float("-inf")
     took_s: float = 0.0
     value: Any = None
+    trouble: HistoryUnavailable | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -37,6 +41,7 @@ class Readings:
         """Begin with nothing read; `clock` in seconds."""
         self._clock = clock
         self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
+        self._turns: dict[Path, asyncio.Semaphore] = {}
 
     async def of(self, path: Path, what: Hashable, make: Callable[[HistoryReader], T], every_s: float = 0.0) -> T:
         """Return what `make` reads from a history; anew when the file has changed, at most every `every_s` seconds.
@@ -48,15 +53,28 @@ class Readings:
             return await self._fresh(kept, path, make, every_s)
 
     async def _fresh(self, kept: _Kept, path: Path, make: Callable[[HistoryReader], T], every_s: float) -> T:
-        began = self._clock()
-        if began - kept.made_at < max(every_s, kept.took_s * _REST):
+        rest_s, age_s = kept.took_s * _REST, self._clock() - kept.made_at
+        if kept.trouble is not None and age_s < rest_s:
+            raise kept.trouble.with_traceback(None)
+        if kept.trouble is None and age_s < max(every_s, rest_s):
             return cast("T", kept.value)
-        stamp, value = await asyncio.to_thread(_read, path, make, kept.stamp)
+        async with self._turns.setdefault(path, asyncio.Semaphore(_THREADS)):
+            began = self._clock()
+            try:
+                stamp, value = await asyncio.to_thread(_read, path, make, kept.stamp)
+            except HistoryUnavailable as error:
+                kept.trouble, kept.stamp = error, ()
+                self._rested(kept, began)
+                raise
+        kept.trouble = None
         if stamp != kept.stamp:
             kept.value, kept.stamp = value, stamp
-            kept.made_at = self._clock()
-            kept.took_s = kept.made_at - began
+            self._rested(kept, began)
         return cast("T", kept.value)
+
+    def _rested(self, kept: _Kept, began: float) -> None:
+        kept.made_at = self._clock()
+        kept.took_s = kept.made_at - began
 
     async def derived(self, what: Hashable, source: object, make: Callable[[], T]) -> T:
         """Return what `make` computes from `source`, in a thread; anew when it is another object than the last time."""
