@@ -89,11 +89,12 @@ def serving(clusters: Recorded, now: float) -> Iterator[str]:
     os.environ.setdefault("NICEGUI_STORAGE_PATH", tempfile.mkdtemp(prefix="dashboard-"))
     from rayfleet.dashboard import server
     from rayfleet.dashboard.gate import Door
+    from rayfleet.dashboard.listening import listen
     from rayfleet.dashboard.login import Tries
     from rayfleet.dashboard.readings.shared import Readings
     from rayfleet.dashboard.site import Site
 
-    listening = server.listen("127.0.0.1", 0)
+    listening = listen("127.0.0.1", 0)
     gate = server.build(Site(clusters, Readings(), now=lambda: now), Door(None, Tries(lambda: now)))
     ready, loop = threading.Event(), asyncio.new_event_loop()
     task = loop.create_task(server.serve(gate, listening, ready.set))
