@@ -1,4 +1,4 @@
-"""`dashboard`: the page in a browser; with --ray, Ray's own of a cluster elsewhere."""
+"""`dashboard`: the page in a browser, of a cluster elsewhere by its head; with --ray, Ray's own of such a cluster."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 from urllib.parse import quote
 
 import typer
 
 from rayfleet.cli.arguments import Name, RayVerb, add
+from rayfleet.cli.elsewhere import remote_home
 from rayfleet.cli.page import INSTALL
 from rayfleet.cli.reach import DASHBOARD_PORT, Where, elsewhere
 from rayfleet.cli.terminal import EXIT_NOT_OK, fail
 
 if TYPE_CHECKING:
     from rayfleet.dashboard.gate import Door, Gate
+    from rayfleet.launcher.home import Home
 
 TOKEN_FILE = "dashboard-token"  # noqa: S105 - a name
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -60,7 +62,8 @@ def dashboard(
     """Show every cluster in a browser; with --ray, forward Ray's own dashboard.
 
     The one that `up` has started in the background is told, and opened; where there is none, or where an option says
-    how to serve it, it is served from this terminal until Ctrl-C.
+    how to serve it, it is served from this terminal until Ctrl-C. Of a cluster elsewhere its head serves it, and
+    OpenSSH forwards it here.
 
     It listens on this machine alone unless told otherwise, and lets you in; other users of the machine, and everybody
     where it listens elsewhere, log in with a token, which is in a file that only you may read; the command says where.
@@ -69,6 +72,7 @@ def dashboard(
     Examples:
       rayfleet dashboard                       all clusters of mine
       rayfleet dashboard demo --no-open        prints the address of this cluster's page
+      rayfleet dashboard aws.yaml              a cluster elsewhere, by its head
       rayfleet dashboard --host 0.0.0.0        for others who have the token
       rayfleet dashboard --stop                ends the one in the background
       rayfleet dashboard aws.yaml --ray        Ray's dashboard of a cluster elsewhere, at port 8265 here
@@ -79,6 +83,11 @@ def dashboard(
     if stop:
         _stop()
         return
+    far = remote_home(name or cluster) if name or cluster else None
+    if far is not None:
+        if host not in _LOOPBACK or login or allow_name:
+            fail("--host, --login and --allow-name are for the dashboard of this machine's clusters")
+        _show_far(far, port, open_=open_)
     if port is None and host in _LOOPBACK and not login and not allow_name and _is_there(name or cluster, open_=open_):
         return
     serving = _serve(name or cluster, (host, port), login=login, names=allow_name or [], open_=open_)
@@ -94,6 +103,25 @@ def _forward_ray(cluster: str | None, name: str | None, port: int, remote_port: 
 
     print(f"Ray's dashboard is at http://localhost:{port} until Ctrl-C", flush=True)
     raise typer.Exit(verbs.run(home, verbs.forward(home, port, remote_port)))
+
+
+def _show_far(home: Home, port: int | None, *, open_: bool | None) -> NoReturn:
+    """Show the page that the head of a cluster elsewhere serves, until Ctrl-C."""
+    from rayfleet.dashboard.listening import PortTaken, listen
+    from rayfleet.launcher.remote import page
+
+    try:
+        with (free := listen("127.0.0.1", port)).socket:
+            here = free.port
+    except PortTaken as error:
+        fail(str(error), "choose another one with --port", EXIT_NOT_OK)
+    url = f"http://localhost:{here}/c/{quote(home.name, safe='')}"
+
+    def tell(token: str) -> None:
+        _tell(url, "", open_=open_)
+        print(f"It asks for this token, once a week: {token}", flush=True)
+
+    raise typer.Exit(page.show(home, here, tell))
 
 
 def _stop() -> None:

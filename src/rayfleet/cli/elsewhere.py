@@ -188,7 +188,7 @@ def up(wanted: Wanted, asked: Asked, timeout_s: float, *, no_page: bool = False,
     if as_json:
         print_json({**standing.as_json(), "page": url})
         return
-    shown = f"  dashboard     {url}\n" if url else ""
+    shown = f"  all clusters  {url.rpartition('/c/')[0]}/\n" if url else ""
     name = standing.cluster
     workers = f"{standing.workers} workers" if standing.workers else "no workers until work comes"
     overrides = f"  standing orders: {', '.join(standing.overrides)}\n" if standing.overrides else ""
@@ -199,6 +199,7 @@ def up(wanted: Wanted, asked: Asked, timeout_s: float, *, no_page: bool = False,
         f"  a shell       rayfleet attach {name}\n"
         f"  a command     rayfleet exec {name} 'python script.py'\n"
         f"  a script      rayfleet submit {name} script.py\n"
+        f"  dashboard     rayfleet dashboard {name}\n"
         f"{shown}"
         f"  Ray's own     rayfleet dashboard {name} --ray\n"
         f"  Ray address   {standing.address}, from its machines"

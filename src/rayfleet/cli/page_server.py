@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import socket
 import sys
+from pathlib import Path
 
 from rayfleet.cli.dashboard import built
-from rayfleet.dashboard.listening import Listening
+from rayfleet.dashboard.listening import Listening, listen
+from rayfleet.dashboard.login import token_of
 from rayfleet.launcher import page
 
 
@@ -32,6 +35,28 @@ async def _serve(listening: Listening, linger_s: float) -> None:
 
     over = page.until_unwanted(linger_s, lambda: server.open_pages() > 0)
     await server.serve(gate, listening, lambda: None, over)
+
+
+async def serve_on_head(port: int) -> None:
+    """Serve whoever logs in, on loopback, until standard input ends; print the token as JSON once it answers.
+
+    Raises:
+        PortTaken: somebody else listens there.
+    """
+    gate, token_file = built((), asks=True)
+    from rayfleet.dashboard import server
+
+    def tell() -> None:
+        print(json.dumps({"token": token_of(Path(token_file))}), flush=True)
+
+    await server.serve(gate, listen("127.0.0.1", port), tell, _input_ends())
+
+
+async def _input_ends() -> None:
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await reader.read()
 
 
 if __name__ == "__main__":
