@@ -38,6 +38,19 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Figures:
+    """Where a cluster's figures are. `exporter`: the page of its controller; `prometheus`: who keeps them.
+
+    "": there is none; `trouble` and `hint` say why there is no exporter, and what to do.
+    """
+
+    exporter: str = ""
+    prometheus: str = ""
+    trouble: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Inside:
     """Whom a cluster's Ray is asked through; both show its token."""
 
@@ -50,6 +63,10 @@ class Clusters(Protocol):
 
     def known(self) -> tuple[Entry, ...]:
         """Return every cluster, by name."""
+        ...
+
+    def figures(self, cluster: str) -> Figures:
+        """Return where a cluster's figures are."""
         ...
 
     def inside(self, cluster: str) -> AbstractAsyncContextManager[Inside]:

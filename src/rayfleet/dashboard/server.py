@@ -29,6 +29,7 @@ from rayfleet.dashboard.pages import (
     jobs,
     logs,
     memory,
+    metrics,
     node,
     nodes,
     overview,
@@ -90,6 +91,7 @@ def _pages(site: Site) -> None:
         "/tasks": tasks.page,
         "/groups": groups.page,
         "/memory": memory.page,
+        "/metrics": metrics.page,
         "/logs": logs.page,
     }
     for path, page in made.items():

@@ -45,7 +45,19 @@ def test_a_real_cluster_is_shown_as_it_is(page: Page, url: str) -> None:
     page.goto(url)
     page.get_by_role("link", name=re.compile(NAME)).click()
     expect(page.get_by_role("status")).to_contain_text("All is well")
-    for path in ("", "/autoscaler", "/nodes", "/events", "/jobs", "/actors", "/tasks", "/groups", "/memory", "/logs"):
+    for path in (
+        "",
+        "/autoscaler",
+        "/nodes",
+        "/events",
+        "/jobs",
+        "/actors",
+        "/tasks",
+        "/groups",
+        "/memory",
+        "/metrics",
+        "/logs",
+    ):
         page.goto(f"{url}/c/{NAME}{path}")
         expect(page.get_by_role("navigation")).to_be_visible()
         expect(page.get_by_role("alert")).to_have_count(0)
