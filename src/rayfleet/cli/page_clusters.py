@@ -70,4 +70,4 @@ def _entry(found: listing.Entry, home: Home) -> Entry:
     if home.is_elsewhere:
         where = f"Its controller and its record are on its head ({found.address or 'address unknown'}), which serves"
         return Entry(found.name, found.state.value, None, f"{where} its page: rayfleet dashboard {found.name}")
-    return Entry(found.name, found.state.value, home.history)
+    return Entry(found.name, found.state.value, home.history, logs=home.logs)

@@ -28,13 +28,14 @@ class NoWayIn(Exception):
 class Entry:
     """One cluster. `state`: up, down, "no controller", suspended ... as `rayfleet list` says it.
 
-    `history`: its record; None: it is on another computer, and `where` says so.
+    `history`: its record; None: it is on another computer, and `where` says so. `logs`: the folder of its controller's.
     """
 
     name: str
     state: str
     history: Path | None
     where: str = ""
+    logs: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
