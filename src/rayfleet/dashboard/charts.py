@@ -231,11 +231,18 @@ def _parts(lives: Sequence[Life], stage: str) -> Options:
 # ---- exported series ------------------------------------------------------------------------------------------------
 
 
+_LINES: Final = (
+    "#4c8dd6", "#e0803a", "#3fa76b", "#c75a9b", "#8a6fd1", "#b8941f", "#2f9fad", "#d1605d", "#7d8a99", "#7a9a3a",
+)  # fmt: skip
+"""Told from each other, and from the page, in light and dark."""
+
+
 def series_chart(drawn: Drawn) -> Options:
     """Return a line for each series. What they are called is text, which the chart escapes."""
     names = [line.name for line in drawn.lines]
     return {
         "animation": False,
+        "color": list(_LINES),
         "grid": {"left": 64, "right": 16, "top": 34, "bottom": 52},
         "legend": [_legend(0, names)],
         "tooltip": _tooltip(trigger="axis", axisPointer={"type": "line"}),

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 INSIDE = ("jobs", "actors", "tasks", "groups", "memory", "logs")
 PAGES = (
     "/", "/c/big", "/c/big/autoscaler", "/c/big/nodes", "/c/big/events", "/c/big/nodes/head",
-    *(f"/c/big/{name}" for name in INSIDE), "/c/big/jobs/raysubmit_kT3wQvUe9XJm2ZpA",
+    *(f"/c/big/{name}" for name in INSIDE), "/c/big/metrics", "/c/big/jobs/raysubmit_kT3wQvUe9XJm2ZpA",
 )  # fmt: skip
 
 

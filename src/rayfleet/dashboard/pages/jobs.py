@@ -66,8 +66,8 @@ class _Submit:
                 self._command.props("dense outlined").style("max-width: 720px")
                 self._button = ui.button("Submit").props("dense outline no-caps type=submit")
                 self._button.style("padding: 4px 14px")
-                with ui.expansion("Runtime environment").props("dense").classes("w-full"):
-                    self._environment = ui.textarea("As JSON", placeholder=_EXAMPLE).classes("w-full")
+                with ui.expansion("Runtime environment").props("dense").style("flex: 1 1 100%; max-width: 720px"):
+                    self._environment = ui.textarea("As JSON", placeholder=_EXAMPLE).style("width: 100%")
                     self._environment.props('outlined dense autogrow input-style="font-family: monospace"')
             form.on("submit.prevent", self._order)
 
