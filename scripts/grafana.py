@@ -113,7 +113,7 @@ NODES = (
           stacked=True),
     Panel(
         "Launched", "Machines that were asked for, by reason.",
-        (Query("sum by (pool, reason) (increase(rayfleet_launched_nodes_total{%}[$__rate_interval]))",
+        (Query("sum by (pool, reason) (increase(rayfleet_launched_nodes_total{%}[$__rate_interval])) > 0 or vector(0)",
                "{{pool}}: {{reason}}"),),
     ),
     Panel(
@@ -136,7 +136,8 @@ PLACES = (
           quantiles("rayfleet_launch_seconds", "pool", "1h"), unit="s"),
     Panel(
         "Calls", "Calls of providers and of Ray, by how they ended.",
-        (Query("sum by (provider, call, result) (increase(rayfleet_api_calls_total{%}[$__rate_interval]))",
+        (Query("sum by (provider, call, result) (increase(rayfleet_api_calls_total{%}[$__rate_interval])) > 0 "
+               "or vector(0)",
                "{{provider}} {{call}}: {{result}}"),),
     ),
     Panel(
@@ -156,21 +157,22 @@ PLACES = (
 
 MONEY = (
     Panel(
-        "Cost and budget", "What all machines with a known price cost, would cost on demand, and may cost.",
+        "Cost and budget",
+        "What all machines with a known price cost, would cost on demand, and may cost, if there is a budget.",
         (Query("sum(rayfleet_cost_usd_per_hour{%})", "cost"),
          Query("sum(rayfleet_on_demand_usd_per_hour{%})", "the same on demand"),
-         Query("sum(rayfleet_budget_usd_per_hour{%}) or vector(0)", "budget")),
+         Query("sum(rayfleet_budget_usd_per_hour{%})", "budget")),
         unit="currencyUSD", width=THIRD,
     ),
     Panel(
-        "Today", "Spent since midnight (UTC), and the day's budget.",
+        "Today", "Spent since midnight (UTC), and the day's budget, if there is one.",
         (Query("sum(rayfleet_spent_today_usd{%})", "spent"),
-         Query("sum(rayfleet_budget_usd_per_day{%}) or vector(0)", "budget")),
+         Query("sum(rayfleet_budget_usd_per_day{%})", "budget")),
         unit="currencyUSD", width=THIRD,
     ),
-    Panel("Prices", "What a machine of each offer costs an hour.",
-          (Query("max by (pool, zone, market) (rayfleet_offer_usd_per_hour{%}) or vector(0)",
-                 "{{pool}} {{zone}} {{market}}"),), unit="currencyUSD", width=THIRD),
+    Panel("Prices", "What a machine of each offer costs an hour, where that is known.",
+          (Query("max by (pool, zone, market) (rayfleet_offer_usd_per_hour{%})", "{{pool}} {{zone}} {{market}}"),),
+          unit="currencyUSD", width=THIRD),
 )  # fmt: skip
 
 CONTROLLER = (

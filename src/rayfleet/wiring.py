@@ -156,7 +156,9 @@ def _exporter(spec: ClusterSpec, engine: RayEngine) -> Exporter:
 
     namespace = getattr(spec.provider_settings, "namespace", "") or "default"
     about = About(spec.name, namespace, spec.provider, __version__)
-    return Exporter(Metrics(about, lambda: engine.session), spec.monitoring.prometheus_port, engine.announce_metrics)
+    metrics = Metrics(about, lambda: engine.session)
+    metrics.begin(spec.policy)
+    return Exporter(metrics, spec.monitoring.prometheus_port, engine.announce_metrics)
 
 
 def alerts(spec: ClusterSpec, folder: Path) -> tuple[Sink, ...]:

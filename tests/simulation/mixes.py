@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
-from rayfleet.model import Market, Offer, OfferKey, Policy, Pool, Resources, Timeouts
+from rayfleet.model import Market, Offer, OfferKey, Policy, Pool, Resources, TickReport, Timeouts
 from rayfleet.simulator.chance import Spread, always
 from rayfleet.simulator.generators import generated
 from rayfleet.simulator.run import Ran, Setting, run
@@ -76,11 +77,11 @@ def chaotic_trace(chance: Random, hours: float) -> Trace:
     return trace_of(f"chaos {seed}", (row for word in words for row in generated(word, seed).rows))
 
 
-def chaos(seed: int, hours: float) -> Ran:
-    """Run one mix."""
+def chaos(seed: int, hours: float, reports: Callable[[TickReport], None] | None = None) -> Ran:
+    """Run one mix. `reports`: is told of every tick."""
     chance = Random(f"chaos {seed}")
     policy, scene, trace = chaotic_policy(chance), chaotic_scene(chance), chaotic_trace(chance, hours)
-    return run(Setting(f"seed {seed}", policy, trace, scene, seed, checked=True))
+    return run(Setting(f"seed {seed}", policy, trace, scene, seed, checked=True, reports=reports))
 
 
 def wrong_with(ran: Ran) -> list[str]:

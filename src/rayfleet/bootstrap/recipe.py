@@ -14,6 +14,7 @@ from rayfleet.bootstrap import docker
 from rayfleet.bootstrap.steps import Put, Recipe, Run, Shell, Start, Step, Where, Write
 from rayfleet.config import ClusterSpec
 from rayfleet.config.cluster_spec import TypeSetup
+from rayfleet.config.secrets import redacted
 from rayfleet.model import Pool
 from rayfleet.wire.node_end import end_node
 from rayfleet.wire.ssh.session import Files
@@ -161,5 +162,5 @@ def _start(cluster: str, start: Start) -> list[Step]:
 
 
 def _short(command: str) -> str:
-    line = " ".join(command.split())
+    line = " ".join(redacted(command).split())
     return line if len(line) <= _NAME_MAX else f"{line[: _NAME_MAX - 1]}…"

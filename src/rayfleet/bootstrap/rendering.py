@@ -10,6 +10,7 @@ from typing import Final
 
 from rayfleet.bootstrap.docker import inside
 from rayfleet.bootstrap.steps import Recipe, Run, Shell, Where, Write
+from rayfleet.config.secrets import redacted
 from rayfleet.wire.node_end import OWN, own_folder
 
 BOOT: Final = "$(cat /proc/sys/kernel/random/boot_id)/$(sed 's/.*) //' /proc/1/stat | cut -d' ' -f20)"
@@ -124,9 +125,9 @@ def alone(recipe: Recipe, command: str, patience_s: float) -> str:
 
 
 def telling(lines: tuple[str, ...], most: int = 50) -> tuple[str, ...]:
-    """Return the last lines of a command's output that say something."""
+    """Return the last lines of a command's output that say something, without the secrets in them."""
     plain = [_COLOURS.sub("", line) for line in lines]
     found = [line for line in plain if line.strip() and not line.startswith(_JOB_CONTROL)]
     if found and found[-1] in _FAREWELLS:
         del found[-1]
-    return tuple(found[-most:])
+    return tuple(map(redacted, found[-most:]))

@@ -23,6 +23,7 @@ from rayfleet.bootstrap.rendering import (
     write_mark,
 )
 from rayfleet.bootstrap.steps import Put, Recipe, Run, Step, Where, Write
+from rayfleet.config.secrets import redacted
 from rayfleet.contracts import Machine
 from rayfleet.wire.ssh.session import HostKeyChanged, Ran, Session, Ssh, SshError, Target, Unreachable
 
@@ -218,7 +219,7 @@ class Visit:
             ran = await self._attempt(session, step)
         if ran.code == 0:
             return
-        command = step.command if isinstance(step, Run) else self.step
+        command = redacted(step.command if isinstance(step, Run) else self.step)
         raise SetUpFailed(
             "\n".join(
                 (

@@ -20,6 +20,15 @@ NodeLogs = Annotated[
     int,
     typer.Option("--node-logs", metavar="MIB", min=0, help="Also the ends of the logs of Ray's nodes, in all at most."),
 ]
+Timeout = Annotated[
+    float,
+    typer.Option(
+        "--timeout",
+        metavar="SECONDS",
+        min=1,
+        help="Of a cluster elsewhere: how long the head may take, and the way back.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +36,9 @@ def register(app: typer.Typer) -> None:
     add(app, archive)
 
 
-def archive(to: To, cluster: Cluster = None, node_logs: NodeLogs = 0, as_json: AsJson = False) -> None:
+def archive(
+    to: To, cluster: Cluster = None, node_logs: NodeLogs = 0, timeout: Timeout = 1800, as_json: AsJson = False
+) -> None:
     """Keep the record, the logs and the configuration (without secrets) of a cluster where they outlive it.
 
     The cluster may be up or down; nothing of it is changed. What is kept can be read with --record of `history`, `why`
@@ -36,10 +47,13 @@ def archive(to: To, cluster: Cluster = None, node_logs: NodeLogs = 0, as_json: A
     With --node-logs what Ray's nodes have written is kept, too: of each file of a living node the last 10,000 lines,
     until so many MiB are full, the head's first.
 
+    For a cluster elsewhere the head does it over SSH. It has 1800 seconds, unless --timeout says otherwise, and what it
+    kept has as long for the way from there; a head that does not answer at all is given up after 15.
+
     Examples:
       rayfleet archive --to ~/kept
       rayfleet archive prod --to s3://our-bucket/rayfleet
-      rayfleet archive prod --to ~/kept --node-logs 500
+      rayfleet archive prod --to ~/kept --node-logs 500 --timeout 7200
       rayfleet history --record ~/kept/prod/20261123T094100Z
     """
     if in_kubernetes(cluster):
@@ -50,8 +64,10 @@ def archive(to: To, cluster: Cluster = None, node_logs: NodeLogs = 0, as_json: A
     from rayfleet.launcher import archive as archives
 
     home, now = _meant(cluster), time.time()
-    do = archives.from_head if home.is_elsewhere else archives.archive
-    kept = do(home, to, now, node_logs)
+    if home.is_elsewhere:
+        kept = archives.from_head(home, to, now, node_logs, timeout)
+    else:
+        kept = archives.archive(home, to, now, node_logs)
     told = kept.as_json()
     if as_json:
         print_json(told)

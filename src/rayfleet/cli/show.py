@@ -31,6 +31,9 @@ def status(
     cluster: Cluster = None,
     as_json: AsJson = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing it until Ctrl-C.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also what is in use on each node; --json always has it.")
+    ] = False,
     context: KubeContext = None,
 ) -> None:
     """Show nodes, resources, demand, and what is being done about it.
@@ -38,6 +41,7 @@ def status(
     Examples:
       rayfleet status
       rayfleet status --watch
+      rayfleet status -v               each node's use
       rayfleet status second --json
       rayfleet status --watch --json   one object a second
       rayfleet status raycluster.yaml  or k8s:CONTEXT/NAMESPACE/NAME: a RayCluster's head, groups and conditions
@@ -46,6 +50,11 @@ def status(
         from rayfleet.cli import resources
         from rayfleet.launcher.kube.choose import Wanted
 
+        if verbose:
+            fail(
+                "--verbose is for clusters that rayfleet starts",
+                "rayfleet list nodes raycluster.yaml has each node's use",
+            )
         resources.status(Wanted(cluster, context), watch=watch, as_json=as_json)
         return
     from rayfleet.cli.suspension import told
@@ -60,11 +69,11 @@ def status(
     elif watch and as_json:
         until_interrupted(lambda: _forever(lambda: _print_each(status_json(home))))
     elif watch:
-        _watch(home, status_text)
+        _watch(home, lambda home: status_text(home, verbose=verbose))
     elif as_json:
         print_json(status_json(home))
     else:
-        print(status_text(home))
+        print(status_text(home, verbose=verbose))
 
 
 def why(

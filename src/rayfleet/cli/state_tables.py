@@ -65,19 +65,23 @@ def totals_line(totals: Mapping[str, float]) -> str:
 
 
 def memory_rows(nodes: Sequence[NodeMemory]) -> list[tuple[str, ...]]:
-    """Return one row per node."""
+    """Return one row per node; `?` is what Ray has not looked at yet."""
     return [
         (
             node.node_id[:_ID] + (" (head)" if node.is_head_node else ""),
             node.instance_id or "-",
             node.node_ip,
-            f"{size(node.store_used_bytes)} of {size(node.store_capacity_bytes)}",
+            f"{_known(node.store_used_bytes)} of {size(node.store_capacity_bytes)}",
             _share(node.store_used_bytes, node.store_capacity_bytes),
-            size(node.spilled_bytes),
-            f"{size(node.memory_used_bytes)} of {size(node.memory_total_bytes)}",
+            _known(node.spilled_bytes),
+            f"{_known(node.memory_used_bytes)} of {_known(node.memory_total_bytes)}",
         )
         for node in nodes
     ]
+
+
+def _known(bytes_: int | None) -> str:
+    return "?" if bytes_ is None else size(bytes_)
 
 
 def states(counts: Mapping[str, int]) -> str:
@@ -131,7 +135,9 @@ def _size(object_size: int) -> str:
     return "?" if object_size < 0 else size(object_size)
 
 
-def _share(part: int, whole: int) -> str:
+def _share(part: int | None, whole: int) -> str:
+    if part is None:
+        return "?"
     return f"{100 * part / whole:.0f}%" if whole else "-"
 
 

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field
 
 from rayfleet.config.alerting import DEFAULT_REPEAT_S, THRESHOLDS, Alerting, Mail, Target, TargetKind, Threshold
 from rayfleet.config.document import Document
-from rayfleet.config.fields import Flag, Measure, Positive, Text, is_web_address, wrong
+from rayfleet.config.fields import Flag, Measure, Positive, is_web_address, wrong
 from rayfleet.config.forms import Form, at
 from rayfleet.config.problems import Path, Problem, shown
 from rayfleet.model import FrozenMap
@@ -23,6 +23,7 @@ _PORT_MAX: Final = 65535
 _INDIRECT: Final = re.compile(r"(env|file):(.+)", re.DOTALL)
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SCHEMA: Final = re.compile(r"([A-Za-z0-9+]{1,20})://")
+_HOST: Final = re.compile(r"[\w.-]+|\[?[0-9a-fA-F:]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*\]?")
 _MAIL: Final = re.compile(r"[^@\s<>,:]+@[^@\s<>,:/]+")
 _WEBHOOKS: Final = ("slack_webhook", "dingtalk_webhook", "feishu_webhook", "webhook")
 _RECEIVERS: Final = (*_WEBHOOKS, "email", "urls")
@@ -98,6 +99,14 @@ def _mail_address(value: Any) -> str:
     return value
 
 
+def _mail_server(value: Any) -> str:
+    """Take the name of a server; an address may hold who logs in there and with what, and is not told."""
+    if isinstance(value, str) and _HOST.fullmatch(value.strip()):
+        return value.strip().strip("[]")
+    hint = "server: mail.example.com; who logs in goes to user, with what to password (env:NAME or file:PATH), and port"
+    raise wrong("must be the name of a server, without ://, user, password or port", f"{hint} has a key of its own")
+
+
 def _rule(value: Any) -> Any:
     """Take a rule's thresholds; true and false alone turn it on and off."""
     return {"enabled": value} if isinstance(value, bool) else {} if value is None else value
@@ -106,6 +115,7 @@ def _rule(value: Any) -> Any:
 Secret = Annotated[str, BeforeValidator(secret)]
 WebAddress = Annotated[str, BeforeValidator(web_address)]
 AnyAddress = Annotated[str, BeforeValidator(any_address)]
+MailServer = Annotated[str, BeforeValidator(_mail_server)]
 MailAddress = Annotated[str, BeforeValidator(_mail_address)]
 
 
@@ -114,8 +124,8 @@ class EmailForm(Form):
 
     to: Annotated[list[MailAddress], Field(min_length=1), BeforeValidator(_addresses, json_schema_input_type=Any)]
     """Who gets it: one address or several."""
-    server: Text = "localhost"
-    """The server that takes mail (SMTP)."""
+    server: MailServer = "localhost"
+    """The server that takes mail (SMTP): its name alone. Its port, user and password have keys of their own."""
     port: Annotated[Positive, Field(le=_PORT_MAX)] | None = None
     """Its port; left out: 587 with starttls, 465 with tls, 25 with none."""
     security: Literal["starttls", "tls", "none"] = "starttls"
@@ -154,7 +164,7 @@ class RulesForm(Form):
     unmet_demand: CountlessRule = CountlessRuleForm()
     """Work waits and no machine is on its way for it (600 s)."""
     launch_failures: CountedRule = CountedRuleForm()
-    """Launches of a pool fail: 3 within ten minutes; at once when the place denies them."""
+    """Launches of a pool fail: 3 within ten minutes, or 2 machines in a row that do not join; at once when denied."""
     stock_out: CountlessRule = CountlessRuleForm()
     """No offer of a pool has machines (60 s)."""
     budget: CountlessRule = CountlessRuleForm()

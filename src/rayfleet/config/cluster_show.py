@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import asdict, fields
-from typing import Any, Final
+from typing import Any
 
 from rayfleet.config.alerting import Alerting
 from rayfleet.config.budget_form import budget_to_json
 from rayfleet.config.cluster_spec import ClusterSpec, TypeSetup
 from rayfleet.config.policy_form import SharedForm, shared_to_json
+from rayfleet.config.secrets import without_secrets
 from rayfleet.model import Offer, Policy, Pool
 
 Json = dict[str, Any]
 
-_SECRET: Final = re.compile(r"password|passwd|secret|accesskey|apikey|privatekey|credentials?$|token$")
-"""In names of keys, without their case and `_` or `-`: what people print must not hold the keys to their account."""
-
 
 def show(spec: ClusterSpec) -> Json:
-    """Return the resolved cluster: name, provider with its settings, Policy, and what the edges were given."""
+    """Return the resolved cluster without secrets: name, provider with its settings, Policy, what the edges get."""
+    shown: Json = without_secrets(everything(spec))
+    return shown
+
+
+def everything(spec: ClusterSpec) -> Json:
+    """Return the same with its secrets: to be compared, never to be shown."""
     settings = spec.provider_settings
     return {
         "cluster_name": spec.name,
         "provider": {
             "type": spec.provider,
-            **(_without_secrets(settings.model_dump(mode="json")) if settings is not None else {}),
+            **(settings.model_dump(mode="json") if settings is not None else {}),
         },
         "policy": _policy(spec.policy),
         "types": {name: _filled(_setup(setup)) for name, setup in spec.types.items()},
         "bootstrap": _filled(
             {
                 "commands": {key: list(lines) for key, lines in spec.bootstrap.commands.items()},
-                "auth": _redacted(spec.bootstrap.auth),
+                "auth": dict(spec.bootstrap.auth),
                 "docker": dict(spec.bootstrap.docker),
                 "files": dict(spec.bootstrap.files),
             }
@@ -89,27 +91,8 @@ def _offer(offer: Offer) -> Json:
 
 
 def _setup(setup: TypeSetup) -> Json:
-    return {f.name: _without_secrets(getattr(setup, f.name)) for f in fields(TypeSetup)}
+    return {f.name: getattr(setup, f.name) for f in fields(TypeSetup)}
 
 
 def _filled(values: Json) -> Json:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items() if value}
-
-
-def _redacted(auth: Any) -> Json:
-    """Return `auth` as the file has it: paths of keys are no secrets, but a proxy command may hold one."""
-    return {key: "..." if key == "ssh_proxy_command" else value for key, value in auth.items()}
-
-
-def _without_secrets(value: Any) -> Any:
-    """Return a section without the texts under keys that sound like a secret; that there is one can still be seen."""
-    if isinstance(value, Mapping):
-        return {key: _masked(key, each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_secrets(each) for each in value]
-    return value
-
-
-def _masked(key: object, value: Any) -> Any:
-    plain = re.sub(r"[_-]", "", str(key)).lower()
-    return "..." if value and isinstance(value, str) and _SECRET.search(plain) else _without_secrets(value)

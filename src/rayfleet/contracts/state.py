@@ -275,19 +275,19 @@ class Summary(Generic[T]):
 class NodeMemory:
     """A living node's object store and main memory, in bytes. `spilled_bytes`: ever written to its disk.
 
-    Ray looks every few seconds only: of a node that is that young it tells no use yet.
+    None: Ray has not looked yet. It does so every few seconds only, which a node that is young may be without.
     """
 
     node_id: str
     node_ip: str = ""
     instance_id: str = ""
     is_head_node: bool = False
-    store_used_bytes: int = 0
+    store_used_bytes: int | None = None
     store_capacity_bytes: int = 0
-    spilled_bytes: int = 0
-    restored_bytes: int = 0
-    memory_used_bytes: int = 0
-    memory_total_bytes: int = 0
+    spilled_bytes: int | None = None
+    restored_bytes: int | None = None
+    memory_used_bytes: int | None = None
+    memory_total_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

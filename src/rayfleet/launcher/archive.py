@@ -38,6 +38,9 @@ from rayfleet.reports.history import HistoryUnavailable
 
 S3: Final = "s3://"
 MANIFEST: Final = "manifest.json"
+WITHIN_S: Final = 1800.0
+"""How long the head of a cluster elsewhere may take, and the way from there, unless one says otherwise."""
+_TIDY_WITHIN_S: Final = 60.0
 _FOLDER_THERE: Final = ".rayfleet/.archive"
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
 _USUAL: Final = Opening()
@@ -90,34 +93,52 @@ def archive(home: Home, to: str, now: float, node_mib: int = 0, how: Opening = _
         return Archived(home.name, at, {each: (gathered / each).stat().st_size for each in names}, missing)
 
 
-def from_head(home: Home, to: str, now: float, node_mib: int = 0) -> Archived:
+def from_head(home: Home, to: str, now: float, node_mib: int = 0, within_s: float = WITHIN_S) -> Archived:
     """Have the head of a cluster elsewhere do that: to the bucket itself, or to a folder there that is then fetched.
 
+    `within_s`: how long the head may take, and then the way from there.
+
     Raises:
-        LauncherError: as `archive`, or the head does not answer.
+        LauncherError: as `archive`, or the head does not answer, or not in time.
     """
     from rayfleet.launcher.remote import verbs
 
-    there = to if to.startswith(S3) else f"{_FOLDER_THERE}/{int(now)}"
+    if to.startswith(S3):
+        return _kept_there(home, to, node_mib, within_s)
+    there = f"{_FOLDER_THERE}/{int(now)}"
+    try:
+        kept = _kept_there(home, there, node_mib, within_s)
+        at = Path(to).expanduser() / Path(kept.at).relative_to(there)
+        at.mkdir(parents=True, exist_ok=True, mode=0o700)
+        failed = verbs.copied(verbs.copy(home, f"{kept.at}/", f"{at}/", up=False), within_s)
+    finally:
+        verbs.copied(verbs.command(home, ["rm", "-rf", there]), _TIDY_WITHIN_S)
+    if failed:
+        raise LauncherError(f"what the head of {home.name} kept could not be fetched: {failed}", _MORE_TIME)
+    return replace(kept, at=str(at))
+
+
+_MORE_TIME: Final = "again, with more --timeout SECONDS where it takes long, or --to s3://BUCKET, where the head writes"
+
+
+def _kept_there(home: Home, to: str, node_mib: int, within_s: float) -> Archived:
+    """Have the head keep it, at a place as the head knows it."""
+    from rayfleet.launcher.remote import verbs
+
     nodes = ["--node-logs", str(node_mib)] if node_mib else []
-    words = verbs.verb(home, ["archive", home.name, "--to", there, *nodes, "--json"], tty=False)
-    ran = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    words = verbs.verb(home, ["archive", home.name, "--to", to, *nodes, "--json"], tty=False)
+    try:
+        ran = subprocess.run(
+            words, capture_output=True, text=True, timeout=within_s, check=False, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired:
+        raise LauncherError(f"the head of {home.name} was not done within {within_s:.0f} s", _MORE_TIME) from None
     if ran.returncode:
         said = ran.stderr.strip().splitlines() or [f"ssh ended with {ran.returncode}"]
         raise LauncherError(f"the head of {home.name} kept nothing: {said[0].removeprefix('error: ')}")
     told = json.loads(ran.stdout)
-    kept = Archived(
-        told["cluster"], told["at"], told["files"], tuple(Missing(**each) for each in told.get("missing", ()))
-    )
-    if to.startswith(S3):
-        return kept
-    at = Path(to).expanduser() / Path(kept.at).relative_to(there)
-    at.mkdir(parents=True, exist_ok=True, mode=0o700)
-    failed = verbs.copied(verbs.copy(home, f"{kept.at}/", f"{at}/", up=False))
-    verbs.copied(verbs.command(home, ["rm", "-rf", there]))
-    if failed:
-        raise LauncherError(f"what the head of {home.name} kept could not be fetched: {failed}")
-    return replace(kept, at=str(at))
+    missing = tuple(Missing(**each) for each in told.get("missing", ()))
+    return Archived(told["cluster"], told["at"], told["files"], missing)
 
 
 # ---- what there is ---------------------------------------------------------------------------------------------------

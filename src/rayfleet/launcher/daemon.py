@@ -12,14 +12,21 @@ from rayfleet.launcher.home import Home
 from rayfleet.launcher.known import CLUSTER_VARIABLE
 from rayfleet.launcher.logs import OUTPUT_LOG
 from rayfleet.providers.process.procfs import ProcessKey
-from rayfleet.reports.log_lines import FORMAT_VARIABLE
 
 FOREGROUND = "--foreground"
 OWNER = "--owner"
 _MODULE = "rayfleet.launcher.controller"
-# Of a shell or job inside some cluster; in the controller they would send it, and all that it starts, to that cluster.
-_OTHERS = ("RAYFLEET_", "RAY_ADDRESS", "RAY_JOB_", "RAY_AUTH_")
-_MEANT_FOR_IT = (FORMAT_VARIABLE,)
+# Which cluster and machine a shell or job is inside of, in beginnings of names; in the controller they would send it,
+# and all that it starts, there. Everything else is passed on: what a provider or a log reads is meant for it.
+_WHERE_ONE_IS = (
+    "RAYFLEET_ADDRESS",
+    "RAYFLEET_CLUSTER",
+    "RAYFLEET_MACHINE_",
+    "RAYFLEET_NODE",
+    "RAY_ADDRESS",
+    "RAY_JOB_",
+    "RAY_AUTH_",
+)
 
 # Kept for as long as they run: one that nobody asks how it ended would stay listed as a zombie, and Python complains of
 # one that is forgotten. It matters to programs that live on, such as a notebook with a cluster of its own.
@@ -74,6 +81,5 @@ def _command(name: str, *options: str) -> list[str]:
 
 def environment(mark: str = "") -> dict[str, str]:
     """Return the controller's environment. `mark`: the cluster whose machine it ends with, "": it does not."""
-    every = os.environ.items()
-    found = {name: value for name, value in every if name in _MEANT_FOR_IT or not name.startswith(_OTHERS)}
+    found = {name: value for name, value in os.environ.items() if not name.startswith(_WHERE_ONE_IS)}
     return {**found, CLUSTER_VARIABLE: mark} if mark else found

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from rayfleet.config import ClusterSpec, show
+from rayfleet.config import ClusterSpec
+from rayfleet.config.cluster_show import everything
+from rayfleet.config.secrets import without_secrets
 from rayfleet.launcher.prices import PriceRow, price_rows
 from rayfleet.model import Policy, Pool, Snapshot
 from rayfleet.planner import plan
@@ -136,7 +138,7 @@ def dry_run(spec: ClusterSpec, stored: ClusterSpec | None = None, *, now: float 
         fresh=stored is None,
         created=tuple(Machines(row, count) for row, count in (wanted - had).items()),
         ended=tuple(Machines(row, count) for row, count in (had - wanted).items()),
-        changes=tuple(_changes(show(stored), show(spec))) if stored else (),
+        changes=tuple(_changes(everything(stored), everything(spec))) if stored else (),
         bill=_bill(spec, wanted),
         bill_before=_bill(stored, had) if stored else None,
         notes=tuple(str(note) for note in spec.notes),
@@ -188,8 +190,11 @@ def _dearest(pool: Pool) -> float:
 
 
 def _changes(before: Any, after: Any) -> Iterator[Change]:
+    """Yield what differs, secrets included; they are then left out, so that only that they differ can be seen."""
     for part in SHOWN:
-        yield from _differences(before.get(part), after.get(part), part)
+        for change in _differences(before.get(part), after.get(part), part):
+            key = change.path.rpartition(".")[2]
+            yield Change(change.path, without_secrets(change.before, key), without_secrets(change.after, key))
 
 
 def _differences(before: Any, after: Any, path: str) -> Iterator[Change]:

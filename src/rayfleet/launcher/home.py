@@ -32,6 +32,7 @@ from rayfleet.launcher.errors import LauncherError, UnknownCluster, did_you_mean
 DEFAULT_NAME = "default"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _CONFIG_ENDINGS = (".yaml", ".yml")
+_ALERT_SECRET = re.compile(r"alert-secret-[0-9]+")
 _PRIVATE_DIR = 0o700
 _PRIVATE_FILE = 0o600
 
@@ -141,6 +142,13 @@ class Home:
         for ending in ("", "-wal", "-shm"):
             self.ledger.with_name(self.ledger.name + ending).unlink(missing_ok=True)
 
+    def forget_alert_secrets(self, named_in: str = "") -> None:
+        """Remove what alerts needed and the configuration `named_in` does not name any more."""
+        kept = set(_ALERT_SECRET.findall(named_in))
+        for path in self.path.glob("alert-secret-*"):
+            if path.name not in kept:
+                path.unlink(missing_ok=True)
+
     def forget_ray(self) -> None:
         """Remove what only a running cluster needs, secrets first; configuration, history and logs stay.
 
@@ -149,8 +157,7 @@ class Home:
         files = ("ray-token", "ray.json", "head.json", "remote.json", "metrics.json", "prometheus.yml")
         for name in (*files, "alerts.json", "alerts-check.json"):
             (self.path / name).unlink(missing_ok=True)
-        for path in self.path.glob("alert-secret-*"):
-            path.unlink(missing_ok=True)
+        self.forget_alert_secrets()
         shutil.rmtree(self.path / "gcs", ignore_errors=True)
         self.controller.unlink(missing_ok=True)
 

@@ -59,8 +59,8 @@ def warning(home: Home) -> str:
     return ""
 
 
-def status_text(home: Home) -> str:
-    """Return the cluster as text, in the sections that users know from `ray status`.
+def status_text(home: Home, *, verbose: bool = False) -> str:
+    """Return the cluster as text, in the sections that users know from `ray status`. `verbose`: each node's use, too.
 
     Raises:
         NotRunning: nothing was ever recorded.
@@ -68,7 +68,7 @@ def status_text(home: Home) -> str:
     from rayfleet.reports.status_text import status_text as text_of
 
     note = warning(home)
-    text = text_of(latest(home))
+    text = text_of(latest(home), verbose=verbose)
     return f"{text}\n\nWarning: {note}" if note else text
 
 

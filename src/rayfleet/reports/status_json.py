@@ -31,6 +31,8 @@ from rayfleet.reports import on_demand
 Json = dict[str, Any]
 
 FORMAT = 1
+KNOWN_NODES = frozenset({NodeFact.ALIVE, NodeFact.DRAINING})
+"""Nodes of which Ray tells what is in use."""
 
 
 def status_json(report: TickReport) -> Json:
@@ -88,7 +90,7 @@ def usage(claims: tuple[Claim, ...]) -> dict[str, tuple[int, int]]:
     used, total = Resources(), Resources()
     for claim in claims:
         for host in claim.hosts:
-            if host.node in {NodeFact.ALIVE, NodeFact.DRAINING} and host.total is not None:
+            if host.node in KNOWN_NODES and host.total is not None:
                 used, total = used + host.used, total + host.total
     return {name: (used.get(name, 0), units) for name, units in total.items()}
 

@@ -22,7 +22,7 @@ from rayfleet.model import (
 )
 from rayfleet.reports import on_demand
 from rayfleet.reports.amounts import amount, duration, shape
-from rayfleet.reports.status_json import current_claims, status_json, status_schema, usage
+from rayfleet.reports.status_json import KNOWN_NODES, current_claims, status_json, status_schema, usage
 
 __all__ = ["status_json", "status_schema", "status_text"]
 
@@ -34,8 +34,11 @@ _FAILURES = frozenset({
 })  # fmt: skip
 
 
-def status_text(report: TickReport, zone: tzinfo | None = None) -> str:
-    """Return the state that a report holds, for people; the time of day in `zone`, None = this machine's."""
+def status_text(report: TickReport, zone: tzinfo | None = None, *, verbose: bool = False) -> str:
+    """Return the state that a report holds, for people; the time of day in `zone`, None = this machine's.
+
+    `verbose`: with what is in use on each node, all of them.
+    """
     claims = current_claims(report)
     at = datetime.fromtimestamp(report.snapshot.now, UTC).astimezone(zone)
     lines = [
@@ -51,6 +54,7 @@ def status_text(report: TickReport, zone: tzinfo | None = None) -> str:
         *_block("Usage", _usage(claims), "(no resources)"),
         "",
         *_block("Demands", _demands(report.snapshot), "(no resource demands)"),
+        *(_nodes(claims) if verbose else ()),
         *_decision(report),
     ]
     return "\n".join(lines)
@@ -137,6 +141,20 @@ def _usage(claims: tuple[Claim, ...]) -> Iterator[str]:
     for name, (used, total) in usage(claims).items():
         if not name.startswith("node:"):
             yield f"{amount(name, used)}/{amount(name, total)} {name}"
+
+
+def _nodes(claims: tuple[Claim, ...]) -> Iterator[str]:
+    """Yield a block for each node that Ray knows, the head first, as `ray status -v` has them."""
+    for claim in sorted(claims, key=lambda claim: not claim.head):
+        for host in claim.hosts:
+            if host.node in KNOWN_NODES and host.total is not None:
+                yield from ("", f"Node: {host.id} ({_name(claim)})", f" Id: {host.node_id}", " Usage:")
+                for name, total in host.total.items():
+                    if not name.startswith("node:"):
+                        yield f"  {amount(name, host.used.get(name, 0))}/{amount(name, total)} {name}"
+                if host.idle_s:
+                    yield f" Idle: {duration(host.idle_s)}"
+                yield from (" Activity:", *(f"  {line}" for line in host.activity or ("(no activity)",)))
 
 
 def _demands(snapshot: Snapshot) -> Iterator[str]:

@@ -26,7 +26,7 @@ from tests.e2e.engine.real_cluster import (
 )
 
 from rayfleet.contracts import DrainRefused, EngineError, EngineView, Node
-from rayfleet.engines.ray import notice_watch
+from rayfleet.engines.ray import node_main, notice_watch
 from rayfleet.engines.ray.engine import RayEngine
 from rayfleet.model import Bundle, NodeFact, Pool, Resources, Strategy
 
@@ -177,6 +177,30 @@ async def test_a_machine_with_a_notice_drains_its_own_node_and_tells_by_when(
     assert leaving.leaves_at - time.time() == pytest.approx(300, abs=60)
     others = [each.leaves_at for each in (await engine.look()).nodes if each.id != node.id]
     assert others == [None] * len(others)
+
+
+async def test_a_notice_after_a_recommendation_brings_the_end_forward(
+    cluster: RealCluster, drive: Drive, engine: RayEngine, start: Start, tmp_path: Path
+) -> None:
+    """A place that first advises to leave within half an hour, and then takes the machine back in five minutes."""
+    start("advised", pool("small", CPU=1))
+    assert said_by(drive(HOLD_ONE_CPU)) == "held"
+    await node_where(engine, "advised", is_busy)
+    place, told = tmp_path / "notice.py", tmp_path / "told"
+    place.write_text(
+        f"import os\ndef left_s(ask, url):\n    return 300.0 if os.path.exists({str(told)!r}) else 1800.0\n"
+    )
+    watch = ("env", "RAY_CLOUD_INSTANCE_ID=advised", sys.executable, notice_watch.__file__, str(place), "http://place")
+    watching = asyncio.create_task(asyncio.to_thread(cluster.run, *watch, cluster.settings.gcs_address))
+    leaving = await node_where(engine, "advised", lambda found: found.leaves_at is not None)
+    assert leaving.leaves_at is not None
+    assert leaving.leaves_at - time.time() == pytest.approx(1800, abs=60)
+    assert not watching.done()
+    told.touch()
+    said = await watching
+    assert said.count(" drained\n") + said.endswith(" drained") == 2, said
+    sooner = leaving.leaves_at - 600
+    await node_where(engine, "advised", lambda found: found.leaves_at is not None and found.leaves_at < sooner)
 
 
 async def test_nothing_new_starts_on_a_node_that_is_to_leave(
@@ -342,6 +366,14 @@ async def test_a_long_or_blank_directory_gets_a_short_one_for_its_sockets(
     assert short.exists()
     cluster.end(process)
     assert not short.exists()
+
+
+async def test_no_socket_of_the_head_is_longer_than_the_longest(cluster: RealCluster, engine: RayEngine) -> None:
+    await engine.look()
+    session = Path(json.loads(cluster.settings.head_path.read_text())["session_dir"])
+    sockets = {path.name for path in (session / "sockets").iterdir()}
+    assert {"plasma_store", "dash_MetricsHead"} <= sockets
+    assert max(map(len, sockets)) <= len(Path(node_main.LONGEST_SOCKET).name)
 
 
 def test_the_token_is_nowhere_in_command_lines(cluster: RealCluster) -> None:

@@ -153,7 +153,9 @@ async def _objects(state: RayState) -> None:
     found = await state.objects()
     assert max(row.object_size for row in found.rows) > 5_000_000
     assert any("Callsite" in warning for warning in found.warnings)
-    memory = await eventually(state.memory, lambda memory: sum(n.store_used_bytes for n in memory.nodes) > 5_000_000)
+    memory = await eventually(
+        state.memory, lambda memory: sum(n.store_used_bytes or 0 for n in memory.nodes) > 5_000_000
+    )
     assert memory.largest.rows[0].object_size > 5_000_000
     assert memory.largest.rows[0].type == "DRIVER"
     assert all(node.store_capacity_bytes > 10_000_000 and node.memory_total_bytes for node in memory.nodes)

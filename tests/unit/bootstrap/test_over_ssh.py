@@ -25,7 +25,7 @@ from rayfleet.wire.ssh.session import HostKeyChanged, Session, Target
 LIMITS = Limits(answer_s=120.0, at_once=4)
 CPU_POOL = Pool("cpu", Resources.of({"CPU": 4}))
 SETUP = (
-    "setup_commands: ['echo setup >> ~/order', 'cat ~/secret 2>/dev/null; exit $(cat ~/code 2>/dev/null || echo 0)']\n"
+    "setup_commands: ['echo setup >> ~/order', 'A_KEY=x7x; cat ~/secret 2>/dev/null; exit $(cat ~/code || echo 0)']\n"
 )
 
 
@@ -129,14 +129,14 @@ def test_one_of_ten_fails_and_only_it_with_the_command_and_its_last_lines(play: 
         await scene.launch(10)
         sick = scene.ssh.hosts["m3-4.fake"].home
         (sick / "code").write_text("9")
-        (sick / "secret").write_text("".join(f"line {number}\n" for number in range(80)))
+        (sick / "secret").write_text("".join(f"line {number} https://x7x@h\n" for number in range(80)))
         provider = scene.provider()
         machines = await settle(provider)
         assert [machine.id for machine in machines if machine.state is MachineState.FAILED] == ["m3-4"]
         message = machines[3].message.splitlines()
-        assert "m3-4 (m3-4.fake) ended with 9, 3 times: cat ~/secret" in message[0]
-        assert message[1:] == [f"line {number}" for number in range(30, 80)]
-        assert scene.told[-1].failed == machines[3].message
+        assert "m3-4 (m3-4.fake) ended with 9, 3 times: A_KEY=...; cat ~/secret" in message[0]
+        assert message[1:] == [f"line {number} https://...@h" for number in range(30, 80)]
+        assert (scene.told[-1].failed, "x7x" in repr(scene.told)) == (machines[3].message, False)
         await provider.close()
 
     scene = play(story)

@@ -87,6 +87,7 @@ def test_the_plug_in_is_found_by_kubectl_under_its_name() -> None:
             "describes a cluster in Kubernetes, which this command does not know",
         ),
         (("history", "ray.yaml", "--write", "x.csv"), "--write would write on the head"),
+        (("status", "ray.yaml", "-v"), "--verbose is for clusters that rayfleet starts"),
         (("status", "--context", "dev"), "--context is for clusters in Kubernetes"),
         (("status", "k8s:demo"), "'k8s:demo' is not k8s:CONTEXT/NAMESPACE/NAME"),
         (("status", "k8s:prod/a/b", "--context", "dev"), "names another context than --context dev"),

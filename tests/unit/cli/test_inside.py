@@ -181,3 +181,12 @@ def test_the_token_is_shown_to_nobody(ray: RayDashboard) -> None:
     result = run("list", "nodes", code=1)
     assert "sesame" not in result.output
     assert "Unauthorized" in result.stderr
+
+
+def test_memory_that_ray_has_not_looked_at_is_not_shown_as_0(ray: RayDashboard) -> None:
+    raylet = {"nodeId": NODE, "state": "ALIVE", "nodeManagerAddress": "10.0.0.1"}
+    ray.node_pages = [{"raylet": raylet | {"resourcesTotal": {"objectStoreMemory": 2.0**30}}}]
+    row = next(line for line in run("memory", "--stats-only").stdout.splitlines() if "10.0.0.1" in line)
+    assert row.split("10.0.0.1")[1].split() == ["?", "of", "1GiB", "?", "?", "?", "of", "?"]
+    (node,) = json.loads(run("memory", "--json").stdout)["nodes"]
+    assert (node["store_used_bytes"], node["spilled_bytes"], node["memory_used_bytes"]) == (None, None, None)

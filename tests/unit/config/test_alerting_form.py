@@ -126,6 +126,8 @@ def test_what_is_odd_is_noted_without_its_value() -> None:
         "email: mailto://ann:verysecret@example.com",
         "email: {to: 'mailto://ann:verysecret@example.com'}",
         "email: {to: [ann@example.com], password: [verysecret]}",
+        "email: {to: [ann@example.com], server: 'smtp://ann:verysecret@mail.example.com'}",
+        "email: {to: [ann@example.com], server: [verysecret]}",
         "slack_webhook: [https://hooks.slack.com/verysecret]",
         "feishu_secret: {it: verysecret}",
         "webhook: hooks/verysecret",
@@ -144,3 +146,28 @@ def test_an_address_in_place_of_the_section_is_not_shown(value: str) -> None:
         load(f"provider: {{type: process}}\nmonitoring_config:\n  alerting: {value}\n", registry(), "f.yaml")
     assert "f.yaml:3:13: monitoring_config.alerting: must be a mapping of keys to values" in str(error.value)
     assert "verysecret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        "smtp://ann:verysecret@mail.example.com:587",
+        "smtps://mail.example.com",
+        "ann:verysecret@mail.example.com",
+        "mail.example.com:587",
+        "mail.example.com/verysecret",
+        "",
+    ],
+)
+def test_a_mail_server_is_a_name_and_its_password_goes_elsewhere(server: str) -> None:
+    (problem,) = problems(f"email: {{to: [ann@example.com], server: '{server}'}}")
+    assert "alerting.email.server: must be the name of a server, without ://, user, password or port" in problem
+    assert "with what to password (env:NAME or file:PATH)" in problem
+    assert "verysecret" not in problem
+
+
+@pytest.mark.parametrize("server", ["mail.example.com", "localhost", "10.0.0.1", "2001:db8::1", "::1", "mail_1"])
+def test_what_a_mail_server_is_called(server: str) -> None:
+    mail = told(f"email: {{to: [ann@example.com], server: '{server}'}}").mail
+    assert mail is not None
+    assert mail.server == server

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from rayfleet.contracts.state import Listing, Memory, NodeMemory
 from rayfleet.dashboard.clusters import Entry
 from rayfleet.dashboard.readings.autoscaler import autoscaler, limits_hit, offer_rows
 from rayfleet.dashboard.readings.feed import KINDS, feed_rows
+from rayfleet.dashboard.readings.inside import store_rows
 from rayfleet.dashboard.readings.lives import Part, lives, paged
 from rayfleet.dashboard.readings.nodes import node_detail, node_rows
 from rayfleet.dashboard.readings.overview import bars, overview, pool_rows, waits
@@ -310,3 +312,10 @@ def test_the_feed_has_a_word_for_every_kind() -> None:
     made = feed_rows(rows)
     assert [row["kind"] for row in made] == list(reversed(KINDS))
     assert {row["mood"] for row in made} <= {mood.value for mood in Mood}
+
+
+def test_memory_that_ray_has_not_looked_at_is_not_shown_as_0() -> None:
+    seen = NodeMemory("n1", store_used_bytes=0, store_capacity_bytes=8, memory_used_bytes=2, memory_total_bytes=4)
+    full, young = store_rows(Memory((NodeMemory("n2", store_capacity_bytes=8), seen), Listing(())))
+    assert (full["store"], full["full"], full["memory_full"]) == ("0B of 8B", 0.0, 0.5)
+    assert (young["store"], young["memory"], young["full"], young["spilled"]) == ("? of 8B", "? of ?", None, None)

@@ -89,6 +89,14 @@ def test_every_family_of_ours_is_shown_or_alerted_on_or_only_for_looking_up() ->
     }  # fmt: skip
 
 
+def test_what_may_not_be_set_is_not_shown_as_0() -> None:
+    """A cluster without a budget has none; a line at 0 would say that nothing may be spent."""
+    unset = {"rayfleet_budget_usd_per_hour", "rayfleet_budget_usd_per_day", "rayfleet_offer_usd_per_hour"}
+    asking = [query for name, query in queries() if name.endswith((": Cost and budget", ": Today", ": Prices"))]
+    assert unset <= {metric for query in asking for metric in named(query).selected}
+    assert [query for _, query in queries() if named(query).selected.keys() & unset and "vector(" in query] == []
+
+
 @pytest.mark.parametrize("rule", [rule for rule in rules() if "alert" in rule], ids=lambda rule: str(rule["alert"]))
 def test_an_alert_says_how_bad_it_is_and_what_to_do(rule: dict[str, Any]) -> None:
     assert re.fullmatch("Rayfleet[A-Za-z]+", rule["alert"])

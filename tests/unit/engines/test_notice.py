@@ -22,6 +22,7 @@ from rayfleet.engines.ray import notice_watch
 from rayfleet.engines.ray.notice import command, programs
 from rayfleet.engines.ray.settings import Ports, RaySettings
 from rayfleet.loop.clock import SystemClock
+from rayfleet.model import FrozenMap
 from rayfleet.providers.aliyun import PROVIDER as ALIYUN
 from rayfleet.providers.aws import PROVIDER as AWS
 from rayfleet.providers.azure import PROVIDER as AZURE
@@ -83,16 +84,16 @@ def served(service: Metadata) -> Iterator[Metadata]:
     thread.join()
 
 
-def place_of(kind: ProviderKind) -> Notices:
+def place_of(kind: ProviderKind, section: Mapping[str, Any] = FrozenMap()) -> Notices:
     assert kind.notices is not None
-    found: Notices = kind.notices(kind.settings(**SECTIONS.get(kind.name, {})))
+    found: Notices = kind.notices(kind.settings(**SECTIONS.get(kind.name, {}), **section))
     return found
 
 
-def program_of(kind: ProviderKind, tmp_path: Path) -> notice_watch.LeftS:
+def program_of(kind: ProviderKind, tmp_path: Path, section: Mapping[str, Any] = FrozenMap()) -> notice_watch.LeftS:
     """Return what the machine's program defines, read from a file as it is there."""
     path = tmp_path / "notice.py"
-    path.write_text(programs(place_of(kind))["notice.py"])
+    path.write_text(programs(place_of(kind, section))["notice.py"])
     found: notice_watch.LeftS = runpy.run_path(str(path))["left_s"]
     return found
 
@@ -123,11 +124,33 @@ def test_aws_names_the_moment(tmp_path: Path) -> None:
         assert set(service.asked) == {AWS_PATH}
 
 
-def test_aws_rebalance_recommendations_are_not_read(tmp_path: Path) -> None:
-    left_s = program_of(AWS, tmp_path)
-    with served(Metadata({"X-aws-ec2-metadata-token": "a-token"}, "/latest/api/token")) as service:
-        service.has["/latest/meta-data/events/recommendations/rebalance"] = f'{{"noticeTime": "{after(0):%FT%TZ}"}}'
+REBALANCE_PATH = "/latest/meta-data/events/recommendations/rebalance"
+
+
+@pytest.mark.parametrize(
+    ("section", "left"), [({}, None), ({"rebalance": "ignore"}, None), ({"rebalance": "drain"}, 1800)]
+)
+def test_aws_rebalance_recommendations_are_read_only_where_the_file_says_so(
+    tmp_path: Path, section: dict[str, Any], left: float | None
+) -> None:
+    left_s = program_of(AWS, tmp_path, section)
+    with served(Metadata(AWS_HEADERS, "/latest/api/token")) as service:
         assert left_s(notice_watch.ask, service.url) is None
+        service.has[REBALANCE_PATH] = f'{{"noticeTime": "{after(0):%FT%TZ}"}}'
+        assert left_s(notice_watch.ask, service.url) == left
+        service.has[AWS_PATH] = f'{{"action": "terminate", "time": "{after(120):%FT%TZ}"}}'
+        assert left_s(notice_watch.ask, service.url) == pytest.approx(120, abs=10), "which is sooner"
+
+
+def test_after_a_recommendation_only_a_sooner_end_is_news() -> None:
+    pauses: list[float] = []
+
+    def left_s(ask: object, url: str) -> float:
+        return 1800.0 if len(pauses) < 3 else 120.0
+
+    known = SystemClock().now() + 1800
+    assert notice_watch.waited(left_s, "", pauses.append, known) == 120
+    assert len(pauses) == 3
 
 
 def test_google_gives_half_a_minute(tmp_path: Path) -> None:
@@ -192,7 +215,7 @@ def test_another_address_may_be_set_on_the_machine(
         soon = {"iso": f"{after(60):%FT%TZ}", "rfc": format_datetime(after(60), usegmt=True)}
         service.has |= {path: text.format(**soon) for path, text in has.items()}
         assert left_s(notice_watch.ask, "http://127.0.0.1:9") == pytest.approx(30 if kind is GCP else 60, abs=10)
-    assert not variable.startswith("RAYFLEET_")  # those are not handed on to controllers
+    assert not variable.startswith("RAYFLEET_")  # those are not handed on to machines
 
 
 def test_it_waits_and_says_once_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -168,13 +168,15 @@ async def test_memory_of_living_nodes_and_the_largest_references(tmp_path: Path)
     full = page(N1, "ALIVE", objectStoreBytesUsed="700", objectStoreBytesAvail="1000", spilledBytesTotal="90")
     young = page(N3, "ALIVE")  # of which Ray knows what it has, and not yet what it uses
     young["raylet"]["resourcesTotal"] = {"objectStoreMemory": 50.0}
+    del young["mem"]
     # Ray counts an object to which nobody holds a reference as well.
     ray = RayDashboard(tables={"objects": objects}, totals={"objects": 5}, node_pages=[full, page(N2, "DEAD"), young])
     async with looking(tmp_path, ray) as state:
         found = await state.memory(largest=2)
     assert [(node.node_id, node.store_used_bytes, node.store_capacity_bytes, node.spilled_bytes, node.restored_bytes)
-            for node in found.nodes] == [(N1, 700, 1000, 90, 0), (N3, 0, 50, 0, 0)]  # fmt: skip
+            for node in found.nodes] == [(N1, 700, 1000, 90, 0), (N3, None, 50, None, None)]  # fmt: skip
     assert (found.nodes[0].memory_used_bytes, found.nodes[0].memory_total_bytes) == (12000, 16000)
+    assert (found.nodes[1].memory_used_bytes, found.nodes[1].memory_total_bytes) == (None, None)
     assert [row.object_size for row in found.largest.rows] == [500, 50]
     assert (found.largest.total, found.largest.cut) == (4, True)
 

@@ -11,7 +11,9 @@ from typing import Any
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
+from typer.testing import CliRunner
 
+from rayfleet.cli.app import app
 from rayfleet.contracts import Login
 from rayfleet.contracts.state import NodeState
 from rayfleet.engines.ray.settings import Ports, RaySettings
@@ -32,6 +34,8 @@ S3Client = Any
 CONFIG = """
 cluster_name: one
 provider: {type: process}
+setup_commands: ["export DB_PASSWORD=s3cr3t", "curl -H 'Authorization: Bearer s3cr3t' https://me:s3cr3t@h"]
+docker: {image: x, container_name: x, run_options: ["-e HF_TOKEN=s3cr3t"]}
 monitoring_config: {alerting: {slack_webhook: "https://hooks.slack.com/services/s3cr3t"}}
 """
 NOW = 1_763_890_860.0  # 2025-11-23 09:41 UTC
@@ -80,6 +84,7 @@ async def test_it_says_what_it_holds_and_holds_no_secret(home: Home, tmp_path: P
         assert (folder / name).stat().st_mode & 0o077 == 0
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     assert config["monitoring"]["alerting"]["receivers"] == ["slack"]
+    assert config["bootstrap"]["docker"]["run_options"] == ["-e HF_TOKEN=..."]
 
 
 def test_without_a_record_the_logs_are_kept(home: Home, tmp_path: Path) -> None:
@@ -267,6 +272,28 @@ def test_to_a_bucket_it_goes_from_the_head_itself(far: Home, tmp_path: Path) -> 
     assert archives.from_head(far, "s3://kept", NOW).at == "s3://kept/far/STAMP"
     (told,) = (tmp_path / "told").read_text(encoding="utf-8").splitlines()
     assert "archive far --to s3://kept --json" in told
+
+
+def test_a_head_that_does_not_get_done_is_not_waited_for(far: Home, tmp_path: Path) -> None:
+    slow = SSH.replace('cat "$ANSWER"', "exec sleep 60")
+    (tmp_path / "bin" / "ssh").write_text(slow, encoding="utf-8")
+    with pytest.raises(LauncherError, match=r"head of far was not done within 1 s") as error:
+        archives.from_head(far, str(tmp_path / "kept"), NOW, within_s=1)
+    assert "--timeout SECONDS" in error.value.hint
+    assert "rm -rf" in (tmp_path / "told").read_text(encoding="utf-8"), "nothing is left there"
+
+
+def test_a_way_back_that_does_not_end_is_given_up(far: Home, tmp_path: Path) -> None:
+    answers(tmp_path, f".rayfleet/.archive/{int(NOW)}/far/STAMP")
+    (tmp_path / "bin" / "rsync").write_text("#!/bin/sh\nexec sleep 60\n", encoding="utf-8")
+    with pytest.raises(LauncherError, match=r"could not be fetched: rsync was not done within 1 s"):
+        archives.from_head(far, str(tmp_path / "kept"), NOW, within_s=1)
+
+
+def test_how_long_it_may_take_is_said_where_one_looks() -> None:
+    told = CliRunner().invoke(app, ["archive", "--help"], terminal_width=120).stdout
+    assert "--timeout" in told
+    assert f"{archives.WITHIN_S:.0f} seconds" in told
 
 
 def test_its_nodes_logs_are_asked_for_there(far: Home, tmp_path: Path) -> None:

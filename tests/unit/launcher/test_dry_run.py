@@ -96,6 +96,16 @@ def test_a_cluster_that_is_up_and_the_same() -> None:
     assert found.lines()[0] == "cluster c (aws) is up; nothing would change"
 
 
+def test_that_a_secret_changes_is_seen_and_the_secret_is_not() -> None:
+    old = FILE + "setup_commands: [export HF_TOKEN=hunter1]\nauth: {ssh_proxy_command: sshpass -p hunter1}\n"
+    found = dry_run(spec_of(old.replace("hunter1", "hunter2")), spec_of(old))
+    assert [str(one) for one in found.changes] == [
+        "bootstrap.commands.setup_commands: ['export HF_TOKEN=...'] -> ['export HF_TOKEN=...']",
+        "bootstrap.auth.ssh_proxy_command: ... -> ...",
+    ]
+    assert "hunter" not in json.dumps(found.as_json())
+
+
 def test_json() -> None:
     value = json.loads(json.dumps(dry_run(spec_of(FILE)).as_json()))
     assert value["usd_per_hour"] == {

@@ -1,10 +1,13 @@
 """What is read out of the record: newest reports, counts, and the steps that `up` waits for."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from rayfleet.cli.app import app
 from rayfleet.launcher import home as homes
 from rayfleet.launcher import up, view
 from rayfleet.launcher.errors import LauncherError, NotRunning, TookTooLong
@@ -14,6 +17,7 @@ from rayfleet.loop.clock import SystemClock
 from rayfleet.model import (
     Claim,
     Host,
+    NodeFact,
     OfferKey,
     Order,
     OrderKind,
@@ -61,6 +65,20 @@ async def test_the_newest_report_of_after_a_moment(home: Home) -> None:
     assert view.latest(home).tick == 2
     assert view.newest(home, since=101.0) == view.latest(home)
     assert view.newest(home, since=103.0) is None
+
+
+async def test_what_is_in_use_on_each_node(home: Home) -> None:
+    four, one = Resources.of({"CPU": 4}), Resources.of({"CPU": 1})
+    works = replace(claim("a"), hosts=(Host("a", "i-1", node_id="f00", node=NodeFact.ALIVE, total=four, used=one),))
+    await record(home, report(works))
+    for words, shown in (
+        (["status", "one", "-v"], True),
+        (["status", "one", "--verbose"], True),
+        (["status", "one"], False),
+    ):
+        told = CliRunner().invoke(app, words).stdout
+        assert ("Node: a (one)\n Id: f00\n Usage:\n  1/4 CPU\n" in told) == shown
+        assert "1/4 CPU" in told
 
 
 async def test_old_news_are_called_so(home: Home) -> None:

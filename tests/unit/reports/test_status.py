@@ -63,6 +63,38 @@ def test_an_eventful_report() -> None:
     assert status_text(REPORT, UTC) == EVENTFUL
 
 
+OF_NODES = """
+Node: head (head)
+ Id: 0123abcdhead
+ Usage:
+  0/4 CPU
+  0B/2GiB memory
+ Idle: 12 s
+ Activity:
+  (no activity)
+
+Node: c1 (cpu4)
+ Id: 0123abcdc1
+ Usage:
+  1/4 CPU
+  0B/2GiB memory
+ Activity:
+  CPU in use
+"""
+
+
+def test_what_is_in_use_on_each_node_when_it_is_asked_for() -> None:
+    """The head first; c2 boots, and Ray knows nothing of it."""
+    text = status_text(REPORT, UTC, verbose=True)
+    before, _, after = EVENTFUL.partition("\nReasons:\n")
+    assert text.startswith(before)
+    assert text.endswith(after)
+    nodes = text.removeprefix(before).partition("\nReasons:\n")[0]
+    assert nodes.startswith(OF_NODES)
+    assert nodes.count("Node: ") == 3
+    assert "Node: " not in status_text(QUIET, UTC, verbose=True)
+
+
 def test_an_empty_cluster() -> None:
     text = status_text(QUIET, UTC)
     for line in ("(no healthy nodes)", "(no pending nodes)", "(no failures)", "(no resource demands)"):

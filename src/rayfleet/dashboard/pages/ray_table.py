@@ -32,7 +32,7 @@ BYTES: Final = (
     "b => { if (b === null) return '?'; let n = 0; while (b >= 1024 && n < 4) { b /= 1024; n++; }"
     " return b.toPrecision(b < 10 ? 2 : b < 100 ? 3 : 4) * 1 + ['B', 'KiB', 'MiB', 'GiB', 'TiB'][n]; }"
 )
-SHARE: Final = "v => (v * 100).toFixed(0) + '%'"
+SHARE: Final = "v => v == null ? '?' : (v * 100).toFixed(0) + '%'"
 _STATE_CELL: Final = '<q-td :props="props"><span class="badge" :class="props.row.mood">{{ props.value }}</span></q-td>'
 _LINK_CELL: Final = (
     '<q-td :props="props"><a v-if="props.row.href" :href="props.row.href">{{ props.value }}</a>'

@@ -216,16 +216,19 @@ def _node_title(node: NodeState) -> str:
 
 
 def store_rows(found: Memory) -> list[Row]:
-    """Return the object store and main memory of each node, the fullest first. `full`, `memory_full`: 0 to 1."""
-    rows = sorted(found.nodes, key=lambda node: (-node.store_used_bytes, node.node_id))
+    """Return the object store and main memory of each node, the fullest first. `full`, `memory_full`: 0 to 1.
+
+    What Ray has not looked at yet is `?`, and None where a number is.
+    """
+    rows = sorted(found.nodes, key=lambda node: (-(node.store_used_bytes or 0), node.node_id))
     return [
         {
             "id": node.node_id,
             "node": _named(node),
-            "store": f"{size(node.store_used_bytes)} of {size(node.store_capacity_bytes)}",
+            "store": f"{_known(node.store_used_bytes)} of {size(node.store_capacity_bytes)}",
             "full": _share(node.store_used_bytes, node.store_capacity_bytes),
             "spilled": node.spilled_bytes,
-            "memory": f"{size(node.memory_used_bytes)} of {size(node.memory_total_bytes)}",
+            "memory": f"{_known(node.memory_used_bytes)} of {_known(node.memory_total_bytes)}",
             "memory_full": _share(node.memory_used_bytes, node.memory_total_bytes),
         }
         for node in rows
@@ -236,7 +239,13 @@ def _named(node: NodeMemory) -> str:
     return "head" if node.is_head_node else node.instance_id or node.node_id[:_SHORT]
 
 
-def _share(part: int, whole: int) -> float:
+def _known(bytes_: int | None) -> str:
+    return "?" if bytes_ is None else size(bytes_)
+
+
+def _share(part: int | None, whole: int | None) -> float | None:
+    if part is None or whole is None:
+        return None
     return round(part / whole, 3) if whole else 0.0
 
 

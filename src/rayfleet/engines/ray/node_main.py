@@ -30,7 +30,7 @@ GCS: Final = "gcs_server"
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _SOCKET_PATH_MAX: Final = 107  # sun_path of AF_UNIX, without its final zero
-_LONGEST_SOCKET: Final = "sockets/plasma_store"
+LONGEST_SOCKET: Final = "sockets/dash_TaskEventsHead"  # a part of the head's dashboard; without it, all of that ends
 # Neither those that the kernel hands out (32768-60999), nor those of Ray's servers for its clients (23000-23999), nor
 # those from which `settings` takes the ports of clusters.
 _AGENT_PORTS: Final = (*range(20000, 23000), *range(26000, 32000))
@@ -125,7 +125,7 @@ def socket_safe(machine_dir: str, session_name: str) -> str:
 
     The kernel bounds the path of a socket, and Ray's nested command lines do not survive blanks.
     """
-    longest = os.path.join(machine_dir, session_name, _LONGEST_SOCKET)
+    longest = os.path.join(machine_dir, session_name, LONGEST_SOCKET)
     return machine_dir if len(longest) <= _SOCKET_PATH_MAX and len(longest.split()) == 1 else short_dir(machine_dir)
 
 

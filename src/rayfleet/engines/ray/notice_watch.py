@@ -21,6 +21,9 @@ from typing import Optional
 
 EVERY_S = 2.0
 ANSWER_S = 10.0
+SOONER_S = 10.0
+FINAL_S = 600.0
+"""With so much time left or less it is a notice; with more a recommendation, after which a notice may come."""
 NOT_FOUND = 404
 
 LeftS = Callable[[Callable[..., str], str], Optional[float]]  # noqa: UP045 - evaluated, on Python 3.9 too
@@ -39,8 +42,11 @@ def ask(url: str, headers: Mapping[str, str], method: str = "GET") -> str:
         raise
 
 
-def waited(left_s: LeftS, url: str, pause: Callable[[float], None]) -> float:
-    """Return how many seconds are left once there is a notice. What the service cannot answer is asked again."""
+def waited(left_s: LeftS, url: str, pause: Callable[[float], None], known: float = float("inf")) -> float:
+    """Return how many seconds are left once there is a notice. What the service cannot answer is asked again.
+
+    `known`: by when that is so already, seconds since the epoch; a notice of a moment that is not sooner is no news.
+    """
     told = ""
     while True:
         try:
@@ -50,7 +56,7 @@ def waited(left_s: LeftS, url: str, pause: Callable[[float], None]) -> float:
             if repr(error) != told:  # once, not every two seconds for as long as the machine lives
                 told = repr(error)
                 say(f"the metadata service at {url}: {error!r}")
-        if left is not None:
+        if left is not None and time.time() + left < known - SOONER_S:
             return left
         pause(EVERY_S)
 
@@ -80,11 +86,22 @@ def say(text: str) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Wait, then drain, again and again until Ray has agreed or the time is over."""
+    """Wait, then drain until Ray has agreed or the time is over; where that is far away, wait for a sooner end."""
     place, url, gcs_address = argv[1:4]
-    left = waited(runpy.run_path(place)["left_s"], url, time.sleep)
-    ends_at = time.time() + left
-    say(f"taken away in {left:.0f} s")
+    left_s = runpy.run_path(place)["left_s"]
+    ends_at = float("inf")
+    while True:
+        left = waited(left_s, url, time.sleep, ends_at)
+        ends_at = time.time() + left
+        say(f"taken away in {left:.0f} s")
+        if not drained(gcs_address, ends_at):
+            return 1
+        if left <= FINAL_S:
+            return 0
+
+
+def drained(gcs_address: str, ends_at: float) -> bool:
+    """Have Ray drain the node, and say whether it has agreed before the time was over."""
     while True:
         try:
             drain(gcs_address, os.environ["RAY_CLOUD_INSTANCE_ID"], ends_at)
@@ -92,9 +109,9 @@ def main(argv: list[str]) -> int:
             say(f"not drained: {error!r}")
         else:
             say("drained")
-            return 0
+            return True
         if time.time() > ends_at:
-            return 1
+            return False
         time.sleep(1)
 
 

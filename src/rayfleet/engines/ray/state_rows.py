@@ -253,27 +253,26 @@ def call_sites(entries: Row) -> tuple[CallSite, ...]:
 def node_memory(row: Row) -> NodeMemory | None:
     """Return a node's memory, from the dashboard's own page about nodes; None for one that is gone.
 
-    Its numbers come as text, and those that are 0 not at all.
+    Its numbers come as text, and those that are 0 not at all; of a node that Ray has not looked at yet none do.
     """
     raylet = _map(row, "raylet")
     if text(raylet, "state") != _ALIVE:
         return None
     store, main = _map(raylet, "storeStats"), row.get("mem") or ()
     of_main = [float(each) for each in main if _is_number(each)] if isinstance(main, (list, tuple)) else []
-    total, free = of_main[:2] if len(of_main) > 1 else (0.0, 0.0)
+    total, free = of_main[:2] if len(of_main) > 1 else (None, 0.0)
+    capacity = whole(store, "objectStoreBytesAvail")  # by "avail" Ray means: in all; not there before it has looked
     return NodeMemory(
         node_id=text(raylet, "nodeId"),
         node_ip=text(raylet, "nodeManagerAddress"),
         instance_id=text(raylet, "instanceId"),
         is_head_node=bool(raylet.get("isHeadNode")),
-        store_used_bytes=whole(store, "objectStoreBytesUsed"),
-        # By "avail" Ray means: in all.
-        store_capacity_bytes=whole(store, "objectStoreBytesAvail")
-        or whole(_map(raylet, "resourcesTotal"), "objectStoreMemory"),
-        spilled_bytes=whole(store, "spilledBytesTotal"),
-        restored_bytes=whole(store, "restoredBytesTotal"),
-        memory_used_bytes=int(total - free),
-        memory_total_bytes=int(total),
+        store_used_bytes=whole(store, "objectStoreBytesUsed") if capacity else None,
+        store_capacity_bytes=capacity or whole(_map(raylet, "resourcesTotal"), "objectStoreMemory"),
+        spilled_bytes=whole(store, "spilledBytesTotal") if capacity else None,
+        restored_bytes=whole(store, "restoredBytesTotal") if capacity else None,
+        memory_used_bytes=None if total is None else int(total - free),
+        memory_total_bytes=None if total is None else int(total),
     )
 
 

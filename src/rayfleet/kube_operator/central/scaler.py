@@ -81,6 +81,7 @@ class Scaler:
         self._rest = Rest()
         about = About(key.name, key.namespace, PROVIDER, rayfleet.__version__)
         self._metrics = Metrics(about, lambda: self._engine.session)
+        self._metrics.begin(scaling.policy)
         first = (self._rest, self._metrics)
         self._parts = workshop.parts(key, scaling.policy, self._engine, lambda: self._thing, first)
         self._reconciler = Reconciler(self._parts)

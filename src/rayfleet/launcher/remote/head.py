@@ -63,13 +63,15 @@ async def start(name: str) -> Json:
     if home.is_elsewhere:
         hint = "set XDG_STATE_HOME to another folder for rayfleet up"
         raise LauncherError(f"this machine launches {name}, and cannot be its head from the same folder", hint)
-    settings = _settings(home)
-    digest = _digest(home, settings)
+    settings = settings_of(home)
+    digest = digest_of(home, settings)
     async with alone(home):
         fresh = lease.controller(home) is None or _controlled(home) != digest
         began = time.time()
         if fresh:
             await stop_controller(home)
+        home.forget_alert_secrets(home.config.read_text(encoding="utf-8"))  # which nobody reads any more
+        if fresh:
             begin_anew_on(home, os.environ.get("RAYFLEET_MACHINE_ID", ""))
             settings.save()
             home.write(home.path / _CONTROLLED, digest)
@@ -99,14 +101,15 @@ async def alone(home: Home) -> AsyncIterator[None]:
         yield
 
 
-def _settings(home: Home) -> RaySettings:
+def settings_of(home: Home) -> RaySettings:
     """Return how the Ray that the head's recipe has started is reached from here."""
     host = os.environ.get("RAYFLEET_ADDRESS") or own_address()
     token = str(Path(token_file(home.name)).expanduser())
     return wiring.remote_settings(stored(home), home.path, host, token_file=token)
 
 
-def _digest(home: Home, settings: RaySettings) -> str:
+def digest_of(home: Home, settings: RaySettings) -> str:
+    """Return what tells one configuration from another, as it is noted of the controller that works by it."""
     text = home.config.read_bytes() + repr(settings).encode()
     return hashlib.sha256(text).hexdigest()
 

@@ -161,9 +161,14 @@ def copy_to_worker(home: Home, machine: Machine, source: str, target: str) -> li
     return openssh.rsync(Host(there, head.known_hosts), source, target, up=True, over=head)
 
 
-def copied(words: Sequence[str]) -> str:
-    """Run such a command; return why it failed, "" when it did not."""
-    ran = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+def copied(words: Sequence[str], within_s: float | None = None) -> str:
+    """Run such a command; return why it failed, "" when it did not. `within_s`: it is ended then; None: never."""
+    try:
+        ran = subprocess.run(
+            words, capture_output=True, text=True, timeout=within_s, check=False, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired:
+        return f"{words[0]} was not done within {within_s:.0f} s"
     said = [line for line in ran.stderr.splitlines() if line.strip()]
     return (said or [f"rsync ended with {ran.returncode}"])[0] if ran.returncode else ""
 

@@ -1,6 +1,7 @@
 """Provider `aws`: instances of EC2. The README says what it does and which rights it needs."""
 
 from pathlib import Path
+from typing import Final
 
 from rayfleet.contracts import (
     SET_UP_TIMEOUT_S,
@@ -15,6 +16,9 @@ from rayfleet.contracts import (
 from rayfleet.model import StandbyMode
 from rayfleet.providers.aws.catalogue import AwsCatalogue
 from rayfleet.providers.aws.settings import Settings
+
+_REBALANCE_S: Final = 1800.0
+"""How long work may go on where EC2 recommends to leave: it names no moment, so that there has to be one of ours."""
 
 
 def _build(context: ProviderContext) -> StandbyProvider:
@@ -41,7 +45,10 @@ def _without_boto3(error: ImportError) -> Denied:
 
 
 def _notices(settings: Settings) -> Notices:
-    return Notices(Path(__file__).with_name("notice.py").read_text(encoding="utf-8"), settings.metadata_url)
+    program = Path(__file__).with_name("notice.py").read_text(encoding="utf-8")
+    if settings.rebalance == "drain":
+        program += f"\nREBALANCE_S = {_REBALANCE_S}\n"
+    return Notices(program, settings.metadata_url)
 
 
 PROVIDER = ProviderKind(

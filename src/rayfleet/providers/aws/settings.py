@@ -5,7 +5,7 @@ Unknown keys are refused, so that a typing error is found before it costs money.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -56,6 +56,10 @@ class Settings(_Section):
 
     fleet: bool = True
     """EC2 Fleet is asked where an offer leaves the zone open; false: RunInstances, zone by zone."""
+
+    rebalance: Literal["ignore", "drain"] = "ignore"
+    """Where EC2 recommends to leave a spot machine: nothing is done; or Ray drains it, with half an hour for what runs
+    there, and it is replaced. Many such machines are taken back much later, or never (rayfleet's own)."""
 
     cloudwatch: dict[str, Any] | None = None
     """Ray's key. Accepted, so that the file still reads; nothing is installed for it."""

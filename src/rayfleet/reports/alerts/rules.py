@@ -9,7 +9,7 @@ is not the same as being over.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -38,6 +38,8 @@ from rayfleet.reports.amounts import duration, shape
 from rayfleet.reports.events import events_of
 
 FAILURES_WITHIN_S: Final = 600.0
+BOOTS_WITHIN_S: Final = 3600.0
+"""For how long a boot that failed is remembered while nothing joins: between two there is a back-off, which doubles."""
 ORPHAN_HOLDS_S: Final = 600.0
 CHURN_WITHIN_S: Final = 3600.0
 MINUTE_S: Final = 60.0
@@ -73,13 +75,17 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A launch that failed, or machines that never became nodes. `what` tells one from another."""
+    """A launch that failed, or machines that never became nodes. `what` tells one from another.
+
+    `asked_at`: when a machine that never became a node was asked for; None: it is a launch that failed.
+    """
 
     at: float
     pool: str
     what: str
     text: str
     denied: bool = False
+    asked_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +107,17 @@ class Orphan:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What the rules know of earlier reports. `unmet`: which demand is not served -> since when."""
+    """What the rules know of earlier reports.
+
+    `unmet`: which demand is not served -> since when. `joined`: pool -> when a machine of it joined last.
+    """
 
     judged_at: float = 0.0
     unmet: FrozenMap[float] = FrozenMap()
     failures: tuple[Failure, ...] = ()
     orphans: tuple[Orphan, ...] = ()
     moves: tuple[Moves, ...] = ()
+    joined: FrozenMap[float] = FrozenMap()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +166,24 @@ def _remembered(report: TickReport, memory: Memory) -> Memory:
     now = report.snapshot.now
     new = {(failure.pool, failure.what): failure for failure in (*memory.failures, *_failures(report))}
     orphans = {orphan.machine: orphan for orphan in (*_orphans(report), *memory.orphans)}
+    joined = FrozenMap({**memory.joined, **{event.pool: now for event in events_of(report) if event.kind == "ready"}})
     return Memory(
         judged_at=now,
         unmet=_unmet_since(report, memory) if report.snapshot.engine_up else memory.unmet,
-        failures=tuple(failure for failure in new.values() if now - failure.at < FAILURES_WITHIN_S),
+        failures=tuple(
+            failure
+            for failure in new.values()
+            if now - failure.at < (BOOTS_WITHIN_S if _is_in_a_row(failure, joined) else FAILURES_WITHIN_S)
+        ),
         orphans=tuple(orphan for orphan in orphans.values() if now - orphan.at < ORPHAN_HOLDS_S),
         moves=_moved(report, memory.moves),
+        joined=joined,
     )
+
+
+def _is_in_a_row(failure: Failure, joined: Mapping[str, float]) -> bool:
+    """Say whether a machine never became a node, and no other one of its pool has since it was asked for."""
+    return failure.asked_at is not None and failure.asked_at > joined.get(failure.pool, 0.0)
 
 
 def _unmet_since(report: TickReport, memory: Memory) -> FrozenMap[float]:
@@ -189,7 +210,8 @@ def _selected(selectors: Selectors) -> str:
 
 
 def _failures(report: TickReport) -> Iterator[Failure]:
-    pools = {claim.id: claim.pool for claim in (*report.snapshot.claims, *report.plan.claims)}
+    claims = {claim.id: claim for claim in (*report.plan.claims, *report.snapshot.claims)}
+    pools = {name: claim.pool for name, claim in claims.items()}
     for outcome in report.snapshot.outcomes:
         if outcome.kind is OutcomeKind.LAUNCH and outcome.trouble not in {None, *_NO_STOCK}:
             pool = next((pools[claim] for claim in outcome.claims if claim in pools), "")
@@ -198,7 +220,9 @@ def _failures(report: TickReport) -> Iterator[Failure]:
     for release in report.plan.releases:
         if release.reason.code in _NEVER_JOINED:
             text = f"{release.claim} {release.reason.text}"
-            yield Failure(report.snapshot.now, pools.get(release.claim, ""), release.claim, text)
+            claim = claims.get(release.claim)
+            asked_at = claim.created if claim is not None and claim.phase in STARTING else None
+            yield Failure(report.snapshot.now, pools.get(release.claim, ""), release.claim, text, asked_at=asked_at)
 
 
 _NO_STOCK: Final = frozenset({Trouble.OUT_OF_STOCK, Trouble.QUOTA_REACHED})
@@ -283,15 +307,25 @@ def _codes(reason: Reason) -> Iterator[ReasonCode]:
 
 
 def _launch_failures(look: _Look) -> Iterator[Condition]:
+    """Yield pools of which too many launches fail, or of which machine after machine does not become a node.
+
+    The latter may be far apart: each takes its time to fail, and a back-off comes before the next.
+    """
+    count = look.count(Rule.LAUNCH_FAILURES)
     for pool in sorted({failure.pool for failure in look.memory.failures}):
-        failed = [failure for failure in look.memory.failures if failure.pool == pool]
+        every = [failure for failure in look.memory.failures if failure.pool == pool]
+        failed = [failure for failure in every if look.now - failure.at < FAILURES_WITHIN_S]
         denied = [failure for failure in failed if failure.denied]
-        if not denied and len(failed) < look.count(Rule.LAUNCH_FAILURES):
+        in_a_row = [failure for failure in every if _is_in_a_row(failure, look.memory.joined)]
+        name = pool or "(unknown)"
+        if denied or len(failed) >= count:
+            last, times = (denied or failed)[-1], "1 launch" if len(failed) == 1 else f"{len(failed)} launches"
+            within = f"{FAILURES_WITHIN_S / MINUTE_S:.0f} min"
+            text = f"{times} of pool {name} failed within {within}, the last one with {last.text}"
+        elif len(in_a_row) >= max(1, count - 1):
+            text = f"{len(in_a_row)} machines of pool {name} in a row have not joined: {in_a_row[-1].text}"
+        else:
             continue
-        last = (denied or failed)[-1]
-        within = f"{FAILURES_WITHIN_S / MINUTE_S:.0f} min"
-        times = "1 launch" if len(failed) == 1 else f"{len(failed)} launches"
-        text = f"{times} of pool {pool or '(unknown)'} failed within {within}, the last one with {last.text}"
         severity = Severity.CRITICAL if denied else Severity.WARNING
         advice = "the place says no: rights, image or quota" if denied else "`rayfleet history` lists them"
         key = f"{Rule.LAUNCH_FAILURES}:{pool}"

@@ -2,6 +2,7 @@
 
     families    every family of series there is: name, kind, labels, unit      a table, from which the docs are made
     gauges      a TickReport as it is now -> samples                           pure, done when somebody scrapes
+    beforehand  the series that a policy lets one expect, which begin at 0             pure
     counts      what has happened since the start: counters and histograms     a little work for each report
     sink        takes reports, hands out a registry
     endpoint    answers Prometheus, in a thread of its own

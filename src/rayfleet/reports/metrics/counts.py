@@ -29,27 +29,17 @@ from rayfleet.model import (
 )
 from rayfleet.reports.events import events_of, moves
 from rayfleet.reports.metrics import families as of
+from rayfleet.reports.metrics.beforehand import FAILURES, OK, RAY, expected
 from rayfleet.reports.metrics.families import Family
 from rayfleet.reports.metrics.gauges import is_decided
 from rayfleet.reports.metrics.samples import Sample, market_of, of_offer
 
 RECENT_S: Final = 600.0
 """For how long a failed node counts as one that failed recently."""
-RAY: Final = "ray"
-"""Whom drains are asked of."""
 
 Labels = tuple[str, ...]
 _DONE: Final = frozenset({None, Trouble.GONE})
 _NEVER_THERE: Final = frozenset({Phase.REQUESTED, Phase.FAILED})
-_FAILURES: Final = frozenset(
-    {
-        ReasonCode.BOOT_TIMEOUT, ReasonCode.REQUEST_TIMEOUT, ReasonCode.PROVISION_TIMEOUT, ReasonCode.NODE_DIED,
-        ReasonCode.MACHINE_FAILED, ReasonCode.MACHINE_LOST, ReasonCode.REPLICA_BROKEN, ReasonCode.LAUNCH_FAILED,
-    }
-)  # fmt: skip
-"""Reasons for which a node goes that is not wanted to go."""
-_OF_LAUNCHES: Final = (Trouble.OUT_OF_STOCK, Trouble.QUOTA_REACHED, Trouble.DENIED, Trouble.FLAKY)
-"""How launches fail."""
 
 
 @dataclass(slots=True)
@@ -86,9 +76,7 @@ class Counts:
 
     def take(self, report: TickReport) -> None:
         """Count what happened in one tick."""
-        if report.snapshot.policy is not self._policy:
-            self._policy = report.snapshot.policy
-            self._begin(self._policy)
+        self.begin(report.snapshot.policy)
         self._tick(report)
         for event in events_of(report, self._troubles):
             self._add(of.EVENTS, event.kind)
@@ -121,17 +109,12 @@ class Counts:
             _unmet_age_s=dict(self._unmet_age_s),
         )  # fmt: skip
 
-    def _begin(self, policy: Policy) -> None:
-        """Start at 0 what tells of failures: a series that appears with 1 has, to Prometheus, always been 1."""
-        self._add(of.FOUND, ReasonCode.ADOPTED.value, by=0)
-        for pool in (*policy.pools, policy.head) if policy.head else policy.pools:
-            for offer in pool.offers:
-                labels = of_offer(offer.key(pool.name))
-                self._add(of.STOCK_OUTS, *labels, by=0)
-                for trouble in _OF_LAUNCHES:
-                    self._add(of.LAUNCH_FAILURES, *labels, trouble.value, by=0)
-                for code in _FAILURES:
-                    self._add(of.GONE, pool.name, offer.market.value, code.value, by=0)
+    def begin(self, policy: Policy) -> None:
+        """Start at 0 what may happen under a policy; what has counted is left as it is."""
+        if policy is not self._policy:
+            self._policy = policy
+            for family, labels in expected(policy):
+                self._add(family, *labels, by=0)
 
     # ---- the parts of a report ------------------------------------------------------------------------------------
 
@@ -151,7 +134,7 @@ class Counts:
             offer = mine[0].offer if mine else outcome.scope or OfferKey("")
             failed = outcome.trouble not in _DONE
             whom = RAY if outcome.kind is OutcomeKind.DRAIN else offer.provider or ""
-            self._add(of.CALLS, whom, outcome.kind.value, outcome.trouble.value if outcome.trouble and failed else "ok")
+            self._add(of.CALLS, whom, outcome.kind.value, outcome.trouble.value if outcome.trouble and failed else OK)
             if outcome.kind is OutcomeKind.LAUNCH:
                 self._launch_ended(outcome, mine, offer)
             elif outcome.kind is OutcomeKind.DRAIN:
@@ -196,7 +179,7 @@ class Counts:
             why = _why(before)
             self._add(of.GONE, before.pool, market_of(before), why.value, by=before.count)
             self._add(of.RAY_STOPPED, by=before.count)
-            if why in _FAILURES:
+            if why in FAILURES:
                 self._failed(now, before.pool, before.count)
 
     def _drains(self, report: TickReport) -> None:

@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from rayfleet.model import TickReport
+from rayfleet.model import Policy, TickReport
 from rayfleet.reports.metrics import families as of
 from rayfleet.reports.metrics.collecting import metrics_of, with_labels
 from rayfleet.reports.metrics.counts import Counts
@@ -49,6 +49,11 @@ class Metrics:
         self._lock = Lock()
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(_Asked(self._metrics))
+
+    def begin(self, policy: Policy) -> None:
+        """Tell of what may happen under a policy before it does: the first of everything is one more than 0."""
+        with self._lock:
+            self._counts.begin(policy)
 
     async def write(self, report: TickReport) -> None:
         """Count what happened, and keep the report for whoever asks."""

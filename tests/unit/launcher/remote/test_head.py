@@ -51,6 +51,27 @@ def test_a_stop_leaves_no_secret_on_the_head(home: Home) -> None:
     assert {path.name for path in home.path.iterdir()} == {"cluster.yaml", "head.lock", "logs"}
 
 
+def secrets_of(home: Home) -> set[str]:
+    return {path.name for path in home.path.glob("alert-secret-*")}
+
+
+def test_a_start_leaves_only_the_secrets_that_alerts_still_need(home: Home) -> None:
+    """Also where the controller goes on by the same configuration: an earlier release has left them."""
+    folder = "file:~/.local/state/rayfleet/clusters/one"
+    alerting = {"slack_webhook": f"{folder}/alert-secret-0", "urls": [f"{folder}/alert-secret-10"]}
+    home.write(home.config, json.dumps({**CONFIG, "monitoring_config": {"alerting": alerting}}))
+    for number in (0, 1, 2, 10):
+        home.write(home.path / f"alert-secret-{number}", "secret")
+    home.write(home.path / KEY, "key")
+    home.write(home.path / "controlled", head.digest_of(home, head.settings_of(home)))
+    with lease.lease(home):
+        assert run_virtual(head.start("one"))["started"] is False
+    assert secrets_of(home) == {"alert-secret-0", "alert-secret-10"}
+    assert (home.path / KEY).exists()
+    home.forget_alert_secrets()
+    assert secrets_of(home) == set()
+
+
 def test_the_machine_that_launches_is_no_head(home: Home) -> None:
     home.write(home.remote, "{}")
     with pytest.raises(LauncherError, match="this machine launches one"):

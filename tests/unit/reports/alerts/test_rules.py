@@ -153,6 +153,44 @@ def test_machines_that_never_joined_count_as_failed() -> None:
     assert "3 launches of pool cpu4 failed within 10 min, the last one with c2 did not join within 300 s" in found.text
 
 
+def booting(n: int, at: float, asked_at: float, **more: Any) -> TickReport:
+    """Return a report of one machine that was asked for then, and of what the planner makes of it now."""
+    hosts: dict[str, Any] = {"machine_id": f"i-{n}", "machine": MachineFact.PRESENT, "node": NodeFact.ABSENT} | more
+    one = claim(f"c{n}", "cpu4", Phase.BOOTING, since=asked_at, created=asked_at, **hosts)
+    return report(snapshot(pool("cpu4", 1.0, CPU=4, min_workers=1), one, now=at))
+
+
+def test_machines_that_never_boot_one_at_a_time_are_told_at_the_second() -> None:
+    """Five minutes each and the back-off between them: never three within ten minutes."""
+    first, second = booting(1, NOW + 301, NOW), booting(2, NOW + 902, NOW + 601)
+    assert nothing(first)
+    assert nothing(first, booting(2, NOW + 890, NOW + 601)), "the second may still join"
+    found = only(first, second)
+    assert (found.key, found.severity) == ("launch_failures:cpu4", Severity.WARNING)
+    assert found.text == "2 machines of pool cpu4 in a row have not joined: c2 did not join within 300 s"
+    assert only(first, second, booting(3, NOW + 1600, NOW + 1502)).key == found.key, "it lasts during the third boot"
+
+
+def test_it_is_over_when_one_joins() -> None:
+    joins = booting(3, NOW + 1540, NOW + 1502, node=NodeFact.ALIVE)
+    before = booting(1, NOW + 301, NOW), booting(2, NOW + 902, NOW + 601)
+    assert nothing(*before, joins)
+    assert nothing(*before, joins, booting(4, NOW + 2100, NOW + 1790)), "one in a row"
+
+
+def test_some_of_many_that_do_not_boot_are_not_in_a_row() -> None:
+    joins = booting(3, NOW + 60, NOW, node=NodeFact.ALIVE)
+    assert nothing(joins, booting(1, NOW + 301, NOW), booting(2, NOW + 301, NOW))
+
+
+def test_how_many_in_a_row_goes_by_the_count_of_the_file() -> None:
+    two = booting(1, NOW + 301, NOW), booting(2, NOW + 902, NOW + 601)
+    three = (*two, booting(3, NOW + 1803, NOW + 1502))
+    four = ALL | {Rule.LAUNCH_FAILURES: Threshold(count=4)}
+    assert not judged(*two, thresholds=four).holds
+    assert judged(*three, thresholds=four).holds
+
+
 # ---- stock -----------------------------------------------------------------------------------------------------------
 
 TWO_ZONES = pool("gpu1", GPU=1, offers=(offer(1.0, "a", spot=True), offer(3.0, "b")))

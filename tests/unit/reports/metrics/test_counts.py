@@ -10,17 +10,20 @@ from tests.unit.reports.examples import REPORT
 from tests.unit.reports.metrics.seen import by_labels
 
 from rayfleet.model import (
+    Buffer,
     Claim,
     DemandKind,
     Drain,
     DrainNodes,
     Launch,
     Market,
+    Offer,
     OfferKey,
     Outcome,
     OutcomeKind,
     Phase,
     Plan,
+    Policy,
     Reason,
     ReasonCode,
     RequestedDemand,
@@ -33,6 +36,7 @@ from rayfleet.model import (
 )
 from rayfleet.reports.metrics import families as of
 from rayfleet.reports.metrics.counts import Counts
+from rayfleet.reports.metrics.families import Family
 from rayfleet.testing.snapshots import claim, pool, snapshot
 
 CPU = OfferKey("cpu4", "fake", "r", "a", Market.SPOT)
@@ -56,6 +60,11 @@ def counted(*reports: TickReport) -> Counts:
     return counts
 
 
+def counted_in(counts: Counts, family: Family) -> dict[tuple[str, ...], float]:
+    """Return what is more than the 0 at which it began."""
+    return {labels: value for (one, labels), value in counts.counters.items() if one is family and value}
+
+
 def launch(count: int = 2, *, again: bool = False) -> Launch:
     return Launch(CPU, ("a",), "b", count, TASKS, again)
 
@@ -70,14 +79,42 @@ def test_what_alerts_ask_for_is_there_before_it_happens() -> None:
             "Flaky": 0,
         }
         assert counts.counters[of.STOCK_OUTS, offer] == 0
+        for why in ("tasks", "gang", "min_workers", "scale_order"):
+            assert counts.counters[of.LAUNCHED, (*offer, why)] == 0
     assert counts.counters[of.GONE, ("cpu4", "on_demand", "boot_timeout")] == 0
     assert counts.counters[of.FOUND, ("adopted",)] == 0
+    for outcome in ("left", "deadline", "refused", "other"):
+        assert counts.counters[of.DRAIN_ENDS, ("cpu4", outcome)] == 0
+    assert counts.counters[of.DRAINS, ("cpu4", "idle")] == 0
+    assert counts.counters[of.EVENTS, ("launch",)] == 0
+    for whom, call, result in (("", "launch", "ok"), ("", "launch", "OutOfStock"), ("", "release", "ok")):
+        assert counts.counters[of.CALLS, (whom, call, result)] == 0
+    for result in ("ok", "Refused", "Flaky"):
+        assert counts.counters[of.CALLS, ("ray", "drain", result)] == 0
 
 
 def test_a_pool_that_is_added_later_has_its_series_too() -> None:
     later = TickReport(2, "demo", snapshot(pool("cpu4", CPU=4), pool("gpu1", GPU=1)), Plan())
     counts = counted(tick(outcomes=(Outcome(OutcomeKind.LAUNCH, ("a",), 994.0),)), later, later)
     assert counts.counters[of.GONE, ("gpu1", "on_demand", "node_died")] == 0
+
+
+def test_only_what_a_policy_lets_happen_is_told_before_it_does() -> None:
+    """Each series costs whoever stores it: none is there for limits that are not set, nor for spot where none is."""
+    spot = pool("spot1", CPU=4, offers=(Offer(1.0, Market.SPOT), Offer(1.0, Market.SPOT, "a")), max_age_s=60.0)
+    plain, limited = Counts(), Counts()
+    plain.begin(Policy((pool("cpu4", CPU=4),)))
+    limited.begin(Policy((spot,), max_usd_per_hour=1.0, buffers=(Buffer("b", Resources.of({"CPU": 1}), 1),)))
+
+    def codes(counts: Counts, family: Family) -> set[str]:
+        return {labels[-1] for one, labels in counts.counters if one is family}
+
+    unset = {"interrupted", "expired", "over_budget"}
+    assert not codes(plain, of.DRAINS) & unset
+    assert codes(limited, of.DRAINS) == codes(plain, of.DRAINS) | unset
+    assert codes(limited, of.GONE) >= unset
+    assert codes(limited, of.LAUNCHED) - codes(plain, of.LAUNCHED) == {"buffer"}
+    assert len(plain.counters) < 120
 
 
 def test_launches_count_machines_by_offer_and_reason_and_are_timed_from_ray_s_answer() -> None:
@@ -91,7 +128,7 @@ def test_launches_count_machines_by_offer_and_reason_and_are_timed_from_ray_s_an
 
 def test_a_launch_that_is_asked_for_again_or_could_not_be_saved_does_not_count() -> None:
     counts = counted(tick(launches=(launch(again=True),)), replace(tick(launches=(launch(),)), saved=False))
-    assert not any(family is of.LAUNCHED for family, _ in counts.counters)
+    assert not counted_in(counts, of.LAUNCHED)
 
 
 def test_a_call_that_went_well_is_timed_by_its_offer() -> None:
@@ -166,8 +203,7 @@ def test_each_way_in_which_a_drain_ends(after: dict[str, Any] | None, outcome: s
     draining = claim("a", CPU, Phase.DRAINING, drain=Drain(IDLE, 990.0, 1040.0))
     left = (replace(draining, drain=None, **after),) if after else ()
     counts = counted(tick((draining,), left))
-    ends = {labels: value for (family, labels), value in counts.counters.items() if family is of.DRAIN_ENDS}
-    assert ends == {("cpu4", outcome): 1}
+    assert counted_in(counts, of.DRAIN_ENDS) == {("cpu4", outcome): 1}
 
 
 def test_a_drain_counts_when_it_begins_not_when_it_is_asked_again() -> None:
@@ -176,7 +212,7 @@ def test_a_drain_counts_when_it_begins_not_when_it_is_asked_again() -> None:
     asked = DrainNodes("a", ("a.0", "a.1"), ("n0", "n1"), 1040.0, IDLE, voluntary=True)
     counts = counted(tick((ready,), (draining,), drains=(asked,)), tick((draining,), (draining,), drains=(asked,)))
     assert counts.counters[of.DRAINS, ("cpu4", "idle")] == 2  # hosts
-    assert not any(family is of.DRAIN_ENDS for family, _ in counts.counters)
+    assert not counted_in(counts, of.DRAIN_ENDS)
 
 
 def test_a_refused_drain_is_an_answer_and_one_that_is_lost_an_error() -> None:

@@ -44,6 +44,19 @@ async def test_before_the_first_report_it_tells_who_it_is_and_no_more() -> None:
     assert "rayfleet_engine_up" not in found
 
 
+async def test_the_first_of_everything_is_one_more_than_what_was_told_before_it() -> None:
+    """A scrape before the first tick sees 0, so that `increase` over the first launch is 1 and not nothing."""
+    metrics = Metrics(ABOUT, lambda: "")
+    metrics.begin(REPORT.snapshot.policy)
+    before = shown(metrics)
+    for name in ("launched_nodes", "drains", "drain_outcomes", "gone_nodes", "api_calls", "events", "findings"):
+        assert {one["value"] for one in before[f"rayfleet_{name}_total"]} == {0}, name
+    await metrics.write(REPORT)
+    after = {one["own"]["kind"]: one["value"] for one in shown(metrics)["rayfleet_events_total"]}  # type: ignore[index]
+    assert after.keys() == {one["own"]["kind"] for one in before["rayfleet_events_total"]}  # type: ignore[index]
+    assert after["launch"] == 1
+
+
 async def test_the_session_is_the_one_that_is_known_when_somebody_asks() -> None:
     names = ["first"]
     metrics = Metrics(ABOUT, lambda: names[-1])
