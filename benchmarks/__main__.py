@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -56,6 +57,7 @@ def main(arguments: list[str]) -> int:
     if told.explain:
         print("\n\n".join(f"{part.name}: {part.method}" for part in parts))
         return 0
+    os.environ["RAYFLEET_DASHBOARD"] = "off"  # for every `up`: it would work beside what is measured
     signal.signal(signal.SIGTERM, _interrupt)  # so that whatever was started is ended by its `with` block
     try:
         results, failures = _run_all(parts, Effort(told.pairs, told.submits, told.idle_s, told.calls, told.out))

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rayfleet.dashboard.clusters import Entry, Inside, NoWayIn, OrderRefused
+from rayfleet.dashboard.clusters import Entry, Figures, Inside, NoWayIn, OrderRefused
 from rayfleet.testing.big_record import Size, write_big_record
 from rayfleet.testing.busy_state import busy_state
 from rayfleet.testing.fake_jobs import FakeJobs
@@ -52,15 +52,23 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 @dataclass
 class Recorded:
-    """Clusters that are only records; orders are written down. `rays`: what pretends to be Ray in them, by name."""
+    """Clusters that are only records; orders are written down. `rays`: what pretends to be Ray in them, by name.
+
+    `told`: where their figures are.
+    """
 
     entries: list[Entry] = field(default_factory=list)
     orders: list[tuple[str, str, str]] = field(default_factory=list)
     rays: dict[str, Inside] = field(default_factory=dict)
+    told: dict[str, Figures] = field(default_factory=dict)
 
     def known(self) -> tuple[Entry, ...]:
         """Return every cluster."""
         return tuple(self.entries)
+
+    def figures(self, cluster: str) -> Figures:
+        """Return where they are said to be."""
+        return self.told.get(cluster, Figures(trouble=f"nobody controls cluster {cluster} now"))
 
     @asynccontextmanager
     async def inside(self, cluster: str) -> AsyncIterator[Inside]:
@@ -89,11 +97,12 @@ def serving(clusters: Recorded, now: float) -> Iterator[str]:
     os.environ.setdefault("NICEGUI_STORAGE_PATH", tempfile.mkdtemp(prefix="dashboard-"))
     from rayfleet.dashboard import server
     from rayfleet.dashboard.gate import Door
+    from rayfleet.dashboard.listening import listen
     from rayfleet.dashboard.login import Tries
     from rayfleet.dashboard.readings.shared import Readings
     from rayfleet.dashboard.site import Site
 
-    listening = server.listen("127.0.0.1", 0)
+    listening = listen("127.0.0.1", 0)
     gate = server.build(Site(clusters, Readings(), now=lambda: now), Door(None, Tries(lambda: now)))
     ready, loop = threading.Event(), asyncio.new_event_loop()
     task = loop.create_task(server.serve(gate, listening, ready.set))

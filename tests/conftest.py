@@ -1,6 +1,7 @@
-"""What holds for every test: pure code gets no network, properties repeat, Ctrl-C reaches programs that tests start."""
+"""What holds for every test: pure code gets no network, properties repeat, no dashboard comes up, Ctrl-C is heard."""
 
 import gc
+import os
 import signal
 from pathlib import Path
 
@@ -25,6 +26,9 @@ PLACES = {
 # settings add to these; `--hypothesis-profile=default` looks for new examples.
 settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
+
+# Whoever tests the dashboard that `up` starts asks for it; all other clusters come up without.
+os.environ["RAYFLEET_DASHBOARD"] = "off"
 
 # A shell that starts something in the background has it ignore SIGINT, and its children inherit that: the tests would
 # press a dead key.

@@ -78,7 +78,7 @@ class Desk:
         """Return this process's variables without what leads to any cluster."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "RAYFLEET_"))}
         path = f"{PROGRAMS}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-        return {**kept, "PATH": path, "XDG_STATE_HOME": str(self.state), "NO_COLOR": "1"}
+        return {**kept, "PATH": path, "XDG_STATE_HOME": str(self.state), "NO_COLOR": "1", "RAYFLEET_DASHBOARD": "off"}
 
     def write(self, name: str, text: str) -> str:
         """Save a file in the folder, and return its name."""

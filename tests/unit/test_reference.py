@@ -157,7 +157,7 @@ def test_every_command_is_documented(name: str, commands: str) -> None:
 def test_commands_for_our_own_use_are_not_shown(commands: str) -> None:
     """Nor are other spellings that Ray's users may have in their fingers."""
     hidden = {name for name, seen in names(app) if not seen}
-    on_heads = {f"rayfleet head-{verb}" for verb in ("start", "state", "rest", "stop")}
+    on_heads = {f"rayfleet head-{verb}" for verb in ("start", "state", "rest", "stop", "page")}
     older = {f"rayfleet {name}" for name in ("rsync_up", "rsync_down", "get_head_ip", "get_worker_ips")}
     assert hidden == {"rayfleet controller", *on_heads, *older}
     assert not hidden & sections(commands).keys()

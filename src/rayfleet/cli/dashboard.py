@@ -1,4 +1,4 @@
-"""`dashboard`: the page in a browser; with --ray, Ray's own of a cluster elsewhere."""
+"""`dashboard`: the page in a browser, of a cluster elsewhere by its head; with --ray, Ray's own of such a cluster."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
+from urllib.parse import quote
 
 import typer
 
 from rayfleet.cli.arguments import Name, RayVerb, add
+from rayfleet.cli.elsewhere import remote_home
+from rayfleet.cli.page import INSTALL
 from rayfleet.cli.reach import DASHBOARD_PORT, Where, elsewhere
 from rayfleet.cli.terminal import EXIT_NOT_OK, fail
 
 if TYPE_CHECKING:
-    from rayfleet.dashboard.clusters import Entry
-    from rayfleet.dashboard.gate import Door
+    from rayfleet.dashboard.gate import Door, Gate
+    from rayfleet.launcher.home import Home
 
-INSTALL = 'pip install "rayfleet[dashboard]"'
 TOKEN_FILE = "dashboard-token"  # noqa: S105 - a name
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -53,9 +56,14 @@ def dashboard(
     remote_port: Annotated[
         int, typer.Option("--remote-port", help="With --ray: the port on the head.")
     ] = DASHBOARD_PORT,
+    stop: Annotated[bool, typer.Option("--stop", help="End the one that up has started.")] = False,
     name: Name = None,
 ) -> None:
-    """Show every cluster in a browser until Ctrl-C; with --ray, forward Ray's own dashboard.
+    """Show every cluster in a browser; with --ray, forward Ray's own dashboard.
+
+    The one that `up` has started in the background is told, and opened; where there is none, or where an option says
+    how to serve it, it is served from this terminal until Ctrl-C. Of a cluster elsewhere its head serves it, and
+    OpenSSH forwards it here.
 
     It listens on this machine alone unless told otherwise, and lets you in; other users of the machine, and everybody
     where it listens elsewhere, log in with a token, which is in a file that only you may read; the command says where.
@@ -64,11 +72,23 @@ def dashboard(
     Examples:
       rayfleet dashboard                       all clusters of mine
       rayfleet dashboard demo --no-open        prints the address of this cluster's page
+      rayfleet dashboard aws.yaml              a cluster elsewhere, by its head
       rayfleet dashboard --host 0.0.0.0        for others who have the token
+      rayfleet dashboard --stop                ends the one in the background
       rayfleet dashboard aws.yaml --ray        Ray's dashboard of a cluster elsewhere, at port 8265 here
     """
     if ray:
         _forward_ray(cluster, name, DASHBOARD_PORT if port is None else port, remote_port)
+        return
+    if stop:
+        _stop()
+        return
+    far = remote_home(name or cluster) if name or cluster else None
+    if far is not None:
+        if host not in _LOOPBACK or login or allow_name:
+            fail("--host, --login and --allow-name are for the dashboard of this machine's clusters")
+        _show_far(far, port, open_=open_)
+    if port is None and host in _LOOPBACK and not login and not allow_name and _is_there(name or cluster, open_=open_):
         return
     serving = _serve(name or cluster, (host, port), login=login, names=allow_name or [], open_=open_)
     try:
@@ -85,10 +105,69 @@ def _forward_ray(cluster: str | None, name: str | None, port: int, remote_port: 
     raise typer.Exit(verbs.run(home, verbs.forward(home, port, remote_port)))
 
 
+def _show_far(home: Home, port: int | None, *, open_: bool | None) -> NoReturn:
+    """Show the page that the head of a cluster elsewhere serves, until Ctrl-C."""
+    from rayfleet.dashboard.listening import PortTaken, listen
+    from rayfleet.launcher.remote import page
+
+    try:
+        with (free := listen("127.0.0.1", port)).socket:
+            here = free.port
+    except PortTaken as error:
+        fail(str(error), "choose another one with --port", EXIT_NOT_OK)
+    url = f"http://localhost:{here}/c/{quote(home.name, safe='')}"
+
+    def tell(token: str) -> None:
+        _tell(url, "", open_=open_)
+        print(f"It asks for this token, once a week: {token}", flush=True)
+
+    raise typer.Exit(page.show(home, here, tell))
+
+
+def _stop() -> None:
+    from rayfleet.launcher import page
+
+    found = page.there()
+    ended = found is not None and found.end()
+    print(f"the dashboard at {found.url} ends" if found and ended else "no dashboard is served in the background")
+
+
+def _is_there(cluster: str | None, *, open_: bool | None) -> bool:
+    """Say whether the dashboard is served in the background, and where."""
+    from rayfleet.launcher import page
+
+    found = page.there()
+    if found is not None:
+        url = found.url.rstrip("/") + _path_of(cluster)
+        print(f"The dashboard is at {url} in the background; --stop ends it", flush=True)
+        _open(url, open_=open_)
+    return found is not None
+
+
 async def _serve(
     cluster: str | None, at: tuple[str, int | None], *, login: bool, names: list[str], open_: bool | None
 ) -> None:
     """Answer until Ctrl-C."""
+    from rayfleet.dashboard.listening import PortTaken, listen
+
+    asks = login or at[0] not in _LOOPBACK
+    gate, token_file = built(names, asks=asks)
+    from rayfleet.dashboard import server
+
+    path = _path_of(cluster)
+    try:
+        listening = listen(*at)
+    except PortTaken as error:
+        fail(str(error), "choose another one with --port", EXIT_NOT_OK)
+    url = listening.url.rstrip("/") + path
+    await server.serve(gate, listening, lambda: _tell(url, token_file if asks else "", open_=open_))
+
+
+def built(names: Sequence[str], *, asks: bool) -> tuple[Gate, str]:
+    """Return the whole application, and the file of its token. Once per process.
+
+    `names`: that this host is reached by, beside its own; `asks`: also those for the token who are known to be us.
+    """
     from rayfleet.cli.page_clusters import MyClusters
     from rayfleet.launcher.home import root
 
@@ -100,32 +179,19 @@ async def _serve(
         from rayfleet.dashboard.site import Site
     except ImportError as error:
         fail(f"the dashboard needs NiceGUI, which is not installed ({error})", INSTALL)
-    clusters = MyClusters()
-    path = _path_of(cluster, clusters.known())
-    try:
-        listening = server.listen(*at)
-    except server.PortTaken as error:
-        fail(str(error), "choose another one with --port", EXIT_NOT_OK)
-    asks = login or at[0] not in _LOOPBACK
     door = _door(server.style(), names, asks=asks)
-    site = Site(clusters, Readings(), logs_in=asks)
-    url = listening.url.rstrip("/") + path
-    await server.serve(
-        server.build(site, door), listening, lambda: _tell(url, door.token_file if asks else "", open_=open_)
-    )
+    return server.build(Site(MyClusters(), Readings(), logs_in=asks), door), door.token_file
 
 
-def _path_of(cluster: str | None, known: tuple[Entry, ...]) -> str:
+def _path_of(cluster: str | None) -> str:
     if cluster is None:
         return "/"
-    from rayfleet.dashboard.pages.frame import cluster_path
     from rayfleet.launcher.known import choose
 
-    found = choose(cluster).name
-    return cluster_path(found) if found in {entry.name for entry in known} else "/"
+    return f"/c/{quote(choose(cluster).name, safe='')}"
 
 
-def _door(style: str, names: list[str], *, asks: bool) -> Door:
+def _door(style: str, names: Sequence[str], *, asks: bool) -> Door:
     """Return how people come in: with the token of this user; unless `asks`, this user without it."""
     from rayfleet.dashboard.gate import Door
     from rayfleet.dashboard.login import Login, Tries, token_of
@@ -142,6 +208,11 @@ def _tell(url: str, token_file: str, *, open_: bool | None) -> None:
     print(f"The dashboard is at {url} until Ctrl-C", flush=True)
     if token_file:
         print(f"It asks for the token in {token_file}", flush=True)
+    _open(url, open_=open_)
+
+
+def _open(url: str, *, open_: bool | None) -> None:
+    """Open a browser, unless nobody would see it."""
     display = sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
     if open_ or (open_ is None and display and sys.stdout.isatty()):
         import webbrowser

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from rayfleet.cli import page
 from rayfleet.cli.ending import tell_end
 from rayfleet.cli.terminal import EXIT_INTERRUPTED, EXIT_NOT_OK, fail, print_json
 from rayfleet.launcher.progress import Progress, Step
@@ -165,10 +166,8 @@ def is_remote(spec: ClusterSpec) -> bool:
     return kind is not None and kind.remote
 
 
-def up(wanted: Wanted, asked: Asked, timeout_s: float, *, foreground: bool = False, as_json: bool = False) -> None:
+def up(wanted: Wanted, asked: Asked, timeout_s: float, *, no_page: bool = False, as_json: bool = False) -> None:
     """Bring a cluster elsewhere up, with one line for each step of each machine."""
-    if foreground:
-        fail("--foreground is for clusters of this machine", "the controller of this one runs on its head")
     from rayfleet.bootstrap.again import Again
     from rayfleet.launcher.remote.up import Doing
     from rayfleet.launcher.remote.up import up as bring_up
@@ -185,9 +184,11 @@ def up(wanted: Wanted, asked: Asked, timeout_s: float, *, foreground: bool = Fal
     except KeyboardInterrupt:
         hint = f"rayfleet up {wanted.name} goes on, rayfleet down {wanted.name} ends it"
         fail(f"interrupted; cluster {wanted.name} may be half started", hint, EXIT_INTERRUPTED)
+    url = page.started(wanted.name, unwanted=no_page)
     if as_json:
-        print_json(standing.as_json())
+        print_json({**standing.as_json(), "page": url})
         return
+    shown = f"  all clusters  {url.rpartition('/c/')[0]}/\n" if url else ""
     name = standing.cluster
     workers = f"{standing.workers} workers" if standing.workers else "no workers until work comes"
     overrides = f"  standing orders: {', '.join(standing.overrides)}\n" if standing.overrides else ""
@@ -198,7 +199,9 @@ def up(wanted: Wanted, asked: Asked, timeout_s: float, *, foreground: bool = Fal
         f"  a shell       rayfleet attach {name}\n"
         f"  a command     rayfleet exec {name} 'python script.py'\n"
         f"  a script      rayfleet submit {name} script.py\n"
-        f"  dashboard     rayfleet dashboard {name} --ray\n"
+        f"  dashboard     rayfleet dashboard {name}\n"
+        f"{shown}"
+        f"  Ray's own     rayfleet dashboard {name} --ray\n"
         f"  Ray address   {standing.address}, from its machines"
     )
 

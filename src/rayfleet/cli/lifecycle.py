@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from rayfleet.cli import elsewhere
+from rayfleet.cli import elsewhere, page
 from rayfleet.cli.arguments import (
     AsJson,
     Cluster,
@@ -21,6 +21,7 @@ from rayfleet.cli.arguments import (
     in_kubernetes,
 )
 from rayfleet.cli.ending import tell_end
+from rayfleet.cli.page import NoPage
 from rayfleet.cli.terminal import EXIT_INTERRUPTED, complain, fail, print_json, waiting
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def up(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be done, and what it costs an hour.")
     ] = False,
+    no_dashboard: NoPage = False,
     timeout: Timeout = 600.0,
     context: KubeContext = None,
     as_json: AsJson = False,
@@ -103,26 +105,29 @@ def up(
 
         show_dry_run(elsewhere.resized(wanted, asked), as_json=as_json)
     elif is_remote:
-        elsewhere.up(wanted, asked, timeout, foreground=foreground, as_json=as_json)
+        if foreground:
+            fail("--foreground is for clusters of this machine", "the controller of this one runs on its head")
+        elsewhere.up(wanted, asked, timeout, no_page=no_dashboard, as_json=as_json)
     else:
-        up_here(wanted, foreground=foreground, as_json=as_json)
+        up_here(wanted, foreground=foreground, no_page=no_dashboard, as_json=as_json)
 
 
-def up_here(wanted: Wanted, *, foreground: bool, as_json: bool) -> None:
+def up_here(wanted: Wanted, *, foreground: bool = False, no_page: bool = False, as_json: bool = False) -> None:
     """Bring a cluster of this machine up."""
     from rayfleet.launcher.up import up_and_serving
 
     try:
         if foreground:
-            _stay(wanted)
+            _stay(wanted, no_page=no_page)
         with waiting(f"starting {wanted.name}") as progress:
             standing = asyncio.run(up_and_serving(wanted, progress))
     except KeyboardInterrupt:
         _undo(wanted)
+    url = page.started(wanted.name, unwanted=no_page)
     if as_json:
-        print_json(standing.as_json())
+        print_json({**standing.as_json(), "page": url})
     else:
-        _welcome(standing)
+        _welcome(standing, url)
 
 
 def down(
@@ -201,13 +206,15 @@ def controller(
     become_controller(cluster)
 
 
-def _stay(wanted: Wanted) -> NoReturn:
+def _stay(wanted: Wanted, *, no_page: bool) -> NoReturn:
     """Become the controller of the cluster, in this terminal; does not return."""
     from rayfleet.launcher.daemon import FOREGROUND, become_controller
     from rayfleet.launcher.up import prepare, take_up
 
     home, _held = prepare(wanted)  # a name, so that what holds the ports goes along
     asyncio.run(take_up(home, wanted))
+    if url := page.started(wanted.name, unwanted=no_page):
+        print(f"The dashboard is at {url}", file=sys.stderr, flush=True)
     become_controller(home.name, FOREGROUND)
 
 
@@ -232,7 +239,8 @@ def _undo(wanted: Wanted) -> NoReturn:
     fail(f"cluster {wanted.name} was not started; nothing is left of it", code=EXIT_INTERRUPTED)
 
 
-def _welcome(standing: Standing) -> None:
+def _welcome(standing: Standing, url: str) -> None:
+    shown = f"  dashboard     {url}\n" if url else ""
     overrides = f"  standing orders: {', '.join(standing.overrides)}\n" if standing.overrides else ""
     workers = f"{standing.workers} workers" if standing.workers else "no workers until work comes"
     print(
@@ -240,6 +248,7 @@ def _welcome(standing: Standing) -> None:
         f"{overrides}"
         f"  Ray address   {standing.address}\n"
         f"  Ray client    {standing.client}\n"
-        f"  dashboard     {standing.dashboard}\n"
+        f"{shown}"
+        f"  Ray's own     {standing.dashboard}\n"
         f'  use it        rayfleet run -- python script.py    (or, in this shell: eval "$(rayfleet env)")'
     )

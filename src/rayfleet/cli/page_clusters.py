@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from rayfleet import wiring
-from rayfleet.dashboard.clusters import Entry, Inside, NoWayIn, OrderRefused
+from rayfleet.dashboard.clusters import Entry, Figures, Inside, NoWayIn, OrderRefused
 from rayfleet.engines.ray.jobs import RayJobs
-from rayfleet.launcher import command, listing
+from rayfleet.launcher import command, listing, metrics
 from rayfleet.launcher.errors import LauncherError
 from rayfleet.launcher.home import Home, find, known
 from rayfleet.launcher.job import ray_settings
@@ -22,6 +22,18 @@ class MyClusters:
         """Return every cluster, by name."""
         homes = {home.name: home for home in known()}
         return tuple(_entry(found, homes[found.name]) for found in listing.listing() if found.name in homes)
+
+    def figures(self, cluster: str) -> Figures:
+        """Return where a cluster's figures are."""
+        try:
+            home = find(cluster)
+            keeper = metrics.prometheus(home)
+        except LauncherError as error:
+            return Figures(trouble=str(error), hint=error.hint)
+        try:
+            return Figures(metrics.where(home).url, keeper)
+        except LauncherError as error:
+            return Figures("", keeper, str(error), error.hint)
 
     @asynccontextmanager
     async def inside(self, cluster: str) -> AsyncIterator[Inside]:
@@ -56,8 +68,6 @@ class MyClusters:
 
 def _entry(found: listing.Entry, home: Home) -> Entry:
     if home.is_elsewhere:
-        where = f"Its controller and its record are on its head ({found.address or 'address unknown'}): run there"
-        return Entry(
-            found.name, found.state.value, None, f"{where} rayfleet dashboard --no-open, and reach it by ssh -L."
-        )
-    return Entry(found.name, found.state.value, home.history)
+        where = f"Its controller and its record are on its head ({found.address or 'address unknown'}), which serves"
+        return Entry(found.name, found.state.value, None, f"{where} its page: rayfleet dashboard {found.name}")
+    return Entry(found.name, found.state.value, home.history, logs=home.logs)

@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
     add(app, get_worker_ips, "get_worker_ips", cls=RayVerb, hidden=True)
     add(app, kill_random_node, "kill-random-node", cls=RayVerb)
     add(app, gc)
-    for command in (head_start, head_state, head_rest, head_stop):
+    for command in (head_start, head_state, head_rest, head_stop, head_page):
         add(app, command, command.__name__.replace("_", "-"), hidden=True)
 
 
@@ -247,3 +247,13 @@ def head_stop(cluster: str) -> None:
     from rayfleet.launcher.remote import head
 
     print_json(asyncio.run(head.stop(cluster)))
+
+
+def head_page(port: int) -> None:
+    """Serve the dashboard of this head until the input ends; print the token that it asks for when it answers."""
+    from rayfleet.launcher.remote.page import have_pages
+
+    have_pages(lambda line: print(line, file=sys.stderr, flush=True))
+    from rayfleet.cli.page_server import serve_on_head
+
+    asyncio.run(serve_on_head(port))

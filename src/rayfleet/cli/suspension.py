@@ -113,7 +113,7 @@ def resume(
         return
     from rayfleet.cli.lifecycle import up_here
 
-    up_here(wanted, foreground=False, as_json=as_json)
+    up_here(wanted, as_json=as_json)
 
 
 def told(home: Home, found: Suspension, *, as_json: bool) -> None:

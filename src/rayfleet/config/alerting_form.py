@@ -7,13 +7,12 @@ import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
 
 from rayfleet.config.alerting import DEFAULT_REPEAT_S, THRESHOLDS, Alerting, Mail, Target, TargetKind, Threshold
 from rayfleet.config.document import Document
-from rayfleet.config.fields import Flag, Measure, Positive, wrong
+from rayfleet.config.fields import Flag, Measure, Positive, is_web_address, wrong
 from rayfleet.config.forms import Form, at
 from rayfleet.config.problems import Path, Problem, shown
 from rayfleet.model import FrozenMap
@@ -48,14 +47,7 @@ def secret(value: Any) -> str:
 def web_address(value: Any) -> str:
     """Take the address of a webhook, or where it is."""
     text = secret(value)
-    if is_indirect(text):
-        return text
-    try:
-        parts = urlsplit(text)
-        fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and " " not in text and parts.port != 0
-    except ValueError:
-        fits = False
-    if not fits:
+    if not is_indirect(text) and not is_web_address(text):
         raise wrong("must be a web address (https://...), or env:NAME, or file:PATH")
     return text
 

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, SkipValidation
 
 from rayfleet.config.alerting_form import AlertingForm, as_section
 from rayfleet.config.budget_form import DisruptionBudgetForm
-from rayfleet.config.fields import Amounts, Count, Flag, Labels, Measure, Name, Text, Whole, wrong
+from rayfleet.config.fields import Amounts, Count, Flag, Labels, Measure, Name, Text, Whole, server_address, wrong
 from rayfleet.config.forms import Form
 from rayfleet.config.policy_form import SharedForm
 from rayfleet.config.problems import shown
@@ -188,6 +188,8 @@ class PrometheusForm(Form):
     """Whether metrics are offered."""
     port: Port | None = None
     """Where; without it 44217, as Ray's own autoscaler, and any free port where that one is taken."""
+    url: Annotated[str | None, BeforeValidator(server_address)] = None
+    """The Prometheus that keeps them, for the dashboard's page of metrics; without it RAY_PROMETHEUS_HOST's."""
 
 
 class MonitoringForm(Form):

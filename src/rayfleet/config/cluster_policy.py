@@ -167,5 +167,6 @@ def monitoring(form: ClusterForm) -> Monitoring:
     return Monitoring(
         prometheus=exporter.enabled if exporter else True,
         prometheus_port=exporter.port if exporter and exporter.enabled else None,
+        prometheus_url=exporter.url if exporter else None,
         alerting=alerting(alerts),
     )

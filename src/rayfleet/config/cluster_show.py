@@ -44,6 +44,7 @@ def everything(spec: ClusterSpec) -> Json:
         "monitoring": {
             "prometheus": spec.monitoring.prometheus,
             "prometheus_port": spec.monitoring.prometheus_port,
+            "prometheus_url": spec.monitoring.prometheus_url,
             "alerting": _alerting(spec.monitoring.alerting),
         },
         "notes": [note.as_json() for note in spec.notes],

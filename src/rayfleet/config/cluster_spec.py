@@ -89,11 +89,13 @@ class Bootstrap:
 class Monitoring:
     """Metrics and alerts.
 
-    `prometheus`: metrics are offered. `prometheus_port` None: the usual, or any. `alerting` None: nobody is told.
+    `prometheus`: metrics are offered. `prometheus_port` None: the usual, or any. `prometheus_url`: who keeps them.
+    `alerting` None: nobody is told.
     """
 
     prometheus: bool = True
     prometheus_port: int | None = None
+    prometheus_url: str | None = None
     alerting: Alerting | None = None
 
 

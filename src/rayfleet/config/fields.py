@@ -9,6 +9,7 @@ import math
 import re
 from decimal import Decimal
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -54,6 +55,22 @@ def whole(value: Any) -> int:
     if abs(taken) > COUNT_MAX:
         raise wrong(f"must be at most {COUNT_MAX:,}, not {shown(value)}")
     return int(taken)
+
+
+def is_web_address(text: str) -> bool:
+    """Say whether a text is the address of a web server."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and " " not in text and parts.port != 0
+    except ValueError:
+        return False
+
+
+def server_address(value: Any) -> str:
+    """Take the address of a web server, without a slash at its end."""
+    if not isinstance(value, str) or not is_web_address(value):
+        raise wrong(f"must be a web address (http://host:port), not {shown(value)}")
+    return value.rstrip("/")
 
 
 def flag(value: Any) -> bool:

@@ -1,6 +1,6 @@
-"""Answers of Ray, asked for once for all who look, and only while somebody does.
+"""Answers of Ray and of Prometheus, asked for once for all who look, and only while somebody does.
 
-A page never waits for Ray: it shows the last answer, or that there is none yet, and looks again.
+A page never waits for them: it shows the last answer, or that there is none yet, and looks again.
 """
 
 from __future__ import annotations
@@ -27,6 +27,15 @@ OLD_S: Final = 30.0
 KEPT: Final = 256
 _REST: Final = 3.0
 """After an answer that took long nobody asks again for so many times as long."""
+
+
+class NoFigures(Exception):
+    """Whoever was asked for figures does not tell. `hint`: what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        """Keep both, in words for the user."""
+        super().__init__(message)
+        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,7 @@ class Answers:
         began = self._clock()
         try:
             kept.told, kept.told_at = Told(await ask()), self._clock()
-        except (StateUnavailable, NoWayIn) as error:
+        except (StateUnavailable, NoWayIn, NoFigures) as error:
             kept.told = self._wrong(kept, str(error), error.hint)
         except JobsUnavailable as error:
             kept.told = self._wrong(kept, str(error))

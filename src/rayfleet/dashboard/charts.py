@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from rayfleet.dashboard.readings.amounts import title_of
 from rayfleet.dashboard.readings.lives import BOOTING, DRAINING, READY, REQUESTED, STAGES, STARTING, Life, Lives
+from rayfleet.dashboard.readings.metrics import Drawn
 from rayfleet.dashboard.readings.timeline import INTERRUPTED, LAUNCH, LEAVE, SORTS, STOCK, Mark, Timeline, amounts_of
 
 Options = dict[str, Any]
@@ -46,7 +47,7 @@ def _axis_look() -> Options:
     }
 
 
-def _time_axis(line: Timeline | Lives, **more: Any) -> Options:
+def _time_axis(line: Timeline | Lives | Drawn, **more: Any) -> Options:
     look = _axis_look() | {"splitLine": {"show": False}}
     return {"type": "time", "min": line.since * _MS, "max": line.until * _MS, **look, **more}
 
@@ -229,4 +230,33 @@ def _parts(lives: Sequence[Life], stage: str) -> Options:
     return {
         "type": "custom", "name": stage.capitalize(), ":renderItem": _DRAW_LIFE, "data": data,
         "encode": {"x": [1, 2], "y": 0}, "itemStyle": {":color": colour(_LIFE_COLOURS[stage])},
+    }  # fmt: skip
+
+
+# ---- exported series ------------------------------------------------------------------------------------------------
+
+
+_LINES: Final = (
+    "#4c8dd6", "#e0803a", "#3fa76b", "#c75a9b", "#8a6fd1", "#b8941f", "#2f9fad", "#d1605d", "#7d8a99", "#7a9a3a",
+)  # fmt: skip
+"""Told from each other, and from the page, in light and dark."""
+
+
+def series_chart(drawn: Drawn) -> Options:
+    """Return a line for each series. What they are called is text, which the chart escapes."""
+    names = [line.name for line in drawn.lines]
+    return {
+        "animation": False,
+        "color": list(_LINES),
+        "grid": {"left": 64, "right": 16, "top": 34, "bottom": 52},
+        "legend": [_legend(0, names)],
+        "tooltip": _tooltip(trigger="axis", axisPointer={"type": "line"}),
+        "xAxis": _time_axis(drawn),
+        "yAxis": {"type": "value", "scale": True, "splitNumber": 4, **_axis_look()},
+        "dataZoom": _zoom(0),
+        "series": [
+            {"type": "line", "name": line.name, "showSymbol": len(line.points) == 1, "lineStyle": {"width": 1.5},
+             "data": [[at * _MS, value] for at, value in line.points]}
+            for line in drawn.lines
+        ],
     }  # fmt: skip

@@ -28,13 +28,27 @@ class NoWayIn(Exception):
 class Entry:
     """One cluster. `state`: up, down, "no controller", suspended ... as `rayfleet list` says it.
 
-    `history`: its record; None: it is on another computer, and `where` says so.
+    `history`: its record; None: it is on another computer, and `where` says so. `logs`: the folder of its controller's.
     """
 
     name: str
     state: str
     history: Path | None
     where: str = ""
+    logs: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Where a cluster's figures are. `exporter`: the page of its controller; `prometheus`: who keeps them.
+
+    "": there is none; `trouble` and `hint` say why there is no exporter, and what to do.
+    """
+
+    exporter: str = ""
+    prometheus: str = ""
+    trouble: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +64,10 @@ class Clusters(Protocol):
 
     def known(self) -> tuple[Entry, ...]:
         """Return every cluster, by name."""
+        ...
+
+    def figures(self, cluster: str) -> Figures:
+        """Return where a cluster's figures are."""
         ...
 
     def inside(self, cluster: str) -> AbstractAsyncContextManager[Inside]:

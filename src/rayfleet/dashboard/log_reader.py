@@ -1,4 +1,7 @@
-"""Reads one log for one page: its end and what comes, or only lines with some words in all of it."""
+"""Reads one log for one page: its end and what comes, or only lines with some words in all of it.
+
+A log is one that Ray tells, or a file of this machine: the controller's own.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,13 @@ import re
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from rayfleet.contracts.state import MAX_LOG_LINES, LogSource, State, StateUnavailable
 from rayfleet.dashboard.answers import Told
 from rayfleet.dashboard.clusters import Clusters, NoWayIn
+from rayfleet.dashboard.log_file import lines_of
 
 _LOG: Final = logging.getLogger(__name__)
 KEPT: Final = 500
@@ -26,10 +31,13 @@ _COLOURS: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which log of which cluster; only lines with `words`, in any case; `follows`: what comes, too."""
+    """Which log of which cluster (a path: a file here).
+
+    Only lines with `words`, in any case; `follows`: what comes, too.
+    """
 
     cluster: str
-    source: LogSource
+    source: LogSource | Path
     words: str = ""
     follows: bool = True
 
@@ -69,8 +77,11 @@ class LogReader:
 
     async def _follow(self, clusters: Clusters) -> None:
         try:
-            async with clusters.inside(self.wanted.cluster) as inside:
-                await self._read_from(inside.state)
+            if isinstance(self.wanted.source, Path):
+                await self._read_file(self.wanted.source)
+            else:
+                async with clusters.inside(self.wanted.cluster) as inside:
+                    await self._read_from(inside.state, self.wanted.source)
             self.told = Told("all")
         except (StateUnavailable, NoWayIn) as error:
             self.told = Told(None, str(error), error.hint)
@@ -82,14 +93,22 @@ class LogReader:
             self._ended_at = asyncio.get_running_loop().time()
             self._task = None
 
-    async def _read_from(self, state: State) -> None:
-        many = MAX_LOG_LINES if self.wanted.words.strip() else KEPT
+    @property
+    def _many(self) -> int:
+        return MAX_LOG_LINES if self.wanted.words.strip() else KEPT
+
+    async def _read_file(self, path: Path) -> None:
+        async for line in lines_of(path, self._many, follows=self.wanted.follows):
+            self._take(line)
+        self._done = True
+
+    async def _read_from(self, state: State, source: LogSource) -> None:
         if not self.wanted.follows:
-            for line in (await state.log(self.wanted.source, many)).lines:
+            for line in (await state.log(source, self._many)).lines:
                 self._take(line)
             self._done = True
             return
-        async for line in state.follow_log(self.wanted.source, many):
+        async for line in state.follow_log(source, self._many):
             self._take(line)
 
     def _take(self, line: str) -> None:

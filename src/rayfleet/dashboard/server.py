@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
-import socket
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
@@ -13,13 +12,14 @@ from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
+from nicegui import Client, ui
 from nicegui import app as nicegui_app
-from nicegui import ui
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from rayfleet.dashboard.clusters import Entry
 from rayfleet.dashboard.gate import Door, Gate
+from rayfleet.dashboard.listening import Listening
 from rayfleet.dashboard.pages import (
     actors,
     autoscaler,
@@ -30,6 +30,7 @@ from rayfleet.dashboard.pages import (
     jobs,
     logs,
     memory,
+    metrics,
     node,
     nodes,
     overview,
@@ -38,66 +39,12 @@ from rayfleet.dashboard.pages import (
 from rayfleet.dashboard.plain_pages import dead_end
 from rayfleet.dashboard.site import Site
 
-FIRST_PORT: Final = 8300
-_PORTS_TRIED: Final = 100
 _BUILD_TIMEOUT_S: Final = 30.0
 _FAVICON: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><g fill="#2468c8">'
     '<rect x="1" y="9" width="4" height="6" rx="1"/><rect x="6" y="5" width="4" height="10" rx="1"/>'
     '<rect x="11" y="1" width="4" height="14" rx="1"/></g></svg>'
 )
-
-
-class PortTaken(OSError):
-    """Nobody can listen there; the message says where."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listening:
-    """A socket that listens, and where. The port is ours from here on."""
-
-    socket: socket.socket
-    host: str
-    port: int
-
-    @property
-    def url(self) -> str:
-        """Return what to open in a browser on this machine."""
-        everywhere = self.host in {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
-        name = "localhost" if everywhere else f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{name}:{self.port}/"
-
-
-def listen(host: str, port: int | None) -> Listening:
-    """Listen on a port; None: 8300, or the next one that is free.
-
-    Raises:
-        PortTaken: somebody else listens there, or it is not an address of this machine.
-    """
-    ports = range(FIRST_PORT, FIRST_PORT + _PORTS_TRIED) if port is None else (port,)
-    last: OSError | None = None
-    for each in ports:
-        try:
-            opened = _open(host, each)
-        except OSError as error:
-            last = error
-        else:
-            return Listening(opened, host, opened.getsockname()[1])
-    where = f"port {port}" if port is not None else f"any port from {ports[0]} to {ports[-1]}"
-    raise PortTaken(f"{where} of {host} cannot be had: {last}")
-
-
-def _open(host: str, port: int) -> socket.socket:
-    family, kind, number, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    opened = socket.socket(family, kind, number)
-    try:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind(address)
-        opened.listen()
-    except OSError:
-        opened.close()
-        raise
-    return opened
 
 
 @cache
@@ -157,6 +104,7 @@ def _pages(site: Site) -> None:
         "/tasks": tasks.page,
         "/groups": groups.page,
         "/memory": memory.page,
+        "/metrics": metrics.page,
         "/logs": logs.page,
     }
     for path, page in made.items():
@@ -210,8 +158,10 @@ async def _not_there(request: Request, error: Exception) -> Response:  # noqa: A
     return _dead_end("Not there", "There is no such page.", HTTPStatus.NOT_FOUND)
 
 
-async def serve(gate: Gate, listening: Listening, started: Callable[[], None]) -> None:
-    """Answer until SIGINT or SIGTERM. `started` is called once the pages can be asked for."""
+async def serve(
+    gate: Gate, listening: Listening, started: Callable[[], None], over: Coroutine[Any, Any, None] | None = None
+) -> None:
+    """Answer until SIGINT or SIGTERM, or until `over` ends. `started` is called once the pages can be asked for."""
     # Who asks is told by the connection, never by what a request says about itself.
     config = uvicorn.Config(
         gate,
@@ -224,4 +174,21 @@ async def serve(gate: Gate, listening: Listening, started: Callable[[], None]) -
     )
     server = uvicorn.Server(config)
     nicegui_app.on_startup(started)
-    await server.serve(sockets=[listening.socket])
+    waiting = asyncio.create_task(_ended_by(server, over)) if over is not None else None
+    try:
+        await server.serve(sockets=[listening.socket])
+    finally:
+        if waiting is not None:
+            waiting.cancel()
+
+
+async def _ended_by(server: uvicorn.Server, over: Coroutine[Any, Any, None]) -> None:
+    try:
+        await over
+    finally:  # whatever it ends by: a server that nobody would end is worse than none
+        server.should_exit = True
+
+
+def open_pages() -> int:
+    """Return how many pages somebody has open now."""
+    return sum(client.has_socket_connection for client in Client.instances.values())

@@ -51,12 +51,17 @@ def spawn(home: Home, owner: ProcessKey | None = None, *, marked: bool = False) 
             env=environment(home.name if marked else ""),
             start_new_session=True,
         )
-    _STARTED.append(child)
+    keep(child)
     return child
 
 
+def keep(child: subprocess.Popen[bytes]) -> None:
+    """Remember a process that outlives the command that started it."""
+    _STARTED.append(child)
+
+
 def reap() -> None:
-    """Take leave of the controllers started by this process that have ended."""
+    """Take leave of the processes started here that have ended."""
     _STARTED[:] = [child for child in _STARTED if child.poll() is None]
 
 

@@ -82,7 +82,7 @@ def lease(home: Home, role: str = CONTROLLER) -> Iterator[None]:
         if not _locked(file.fileno()):
             raise _taken(home)
         try:
-            home.write(home.controller, json.dumps(asdict(_me(role)), indent=1) + "\n")
+            home.write(home.controller, json.dumps(asdict(described(os.getpid(), role)), indent=1) + "\n")
         except OSError:
             if role != DOWN:  # a full disk must not keep a cluster from ending
                 raise
@@ -127,9 +127,14 @@ def _taken(home: Home) -> AlreadyControlled:
     )
 
 
-def _me(role: str) -> Holder:
-    found = procfs.stat(os.getpid())
+def described(pid: int, role: str) -> Holder:
+    """Return a process of this machine as a holder.
+
+    Raises:
+        ProcessLookupError: it is not listed.
+    """
+    found = procfs.stat(pid)
     if found is None:
-        raise ProcessLookupError("/proc does not list this very process: rayfleet needs Linux's /proc")
+        raise ProcessLookupError(f"/proc does not list process {pid}: it is gone, or this is not Linux's /proc")
     since = datetime.fromtimestamp(time.time()).astimezone().isoformat(timespec="seconds")
     return Holder(found.key, procfs.boot_id(), socket.gethostname(), since, role)

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from rayfleet.config import ConfigInvalid
 from rayfleet.engines.ray.settings import RaySettings
 from rayfleet.launcher import lease
 from rayfleet.launcher.errors import LauncherError
 from rayfleet.launcher.home import Home
+from rayfleet.launcher.spec import stored
 
 if TYPE_CHECKING:
     from rayfleet.wiring import Exporter
@@ -85,6 +88,19 @@ class Where:
     def as_json(self) -> dict[str, Any]:
         """Return it for programs."""
         return asdict(self)
+
+
+PROMETHEUS_VARIABLE: Final = "RAY_PROMETHEUS_HOST"
+"""By which Ray's own dashboard is told where Prometheus is."""
+
+
+def prometheus(home: Home) -> str:
+    """Return the address of the Prometheus that keeps a cluster's figures, by its file or Ray's variable; "": none."""
+    try:
+        told = stored(home).monitoring.prometheus_url
+    except (ConfigInvalid, LauncherError):  # which whoever starts the cluster is told
+        told = None
+    return told or os.environ.get(PROMETHEUS_VARIABLE, "").rstrip("/")
 
 
 def where(home: Home) -> Where:

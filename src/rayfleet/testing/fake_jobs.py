@@ -14,11 +14,15 @@ from rayfleet.testing.fake_state import FakeState
 
 @dataclass
 class FakeJobs:
-    """The Jobs contract over the jobs of a FakeState. `down`: why nothing is taken, "" when it is."""
+    """The Jobs contract over the jobs of a FakeState. `down`: why nothing is taken, "" when it is.
+
+    `environments`: the runtime environments of jobs that were submitted here, by their ids.
+    """
 
     state: FakeState = field(default_factory=FakeState)
     down: str = ""
     now_ms: int = 0
+    environments: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     async def submit(self, entrypoint: str, runtime_env: dict[str, Any], metadata: FrozenMap[str]) -> str:
         """Add a job that runs."""
@@ -27,6 +31,7 @@ class FakeJobs:
         self.state.job_rows.append(
             JobState("", name, "SUBMISSION", JobStatus.RUNNING.value, entrypoint, start_time_ms=self.now_ms)
         )
+        self.environments[name] = runtime_env
         self.state.printed[name] = [f"this is what {entrypoint} prints"]
         return name
 

@@ -73,7 +73,7 @@ class Fleet:
     def environment(self) -> dict[str, str]:
         """Return this process's environment without what would lead to another cluster."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("RAY", "XDG_STATE"))}
-        return {**clean, "XDG_STATE_HOME": str(self.state), "NO_COLOR": "1"}
+        return {**clean, "XDG_STATE_HOME": str(self.state), "NO_COLOR": "1", "RAYFLEET_DASHBOARD": "off"}
 
     def json(self, *words: str | Path) -> Any:
         """Type a command that prints JSON."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 from tests.e2e.cluster.fleet import Fleet, config
+from tests.e2e.dashboard.conftest import connected
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -45,7 +46,19 @@ def test_a_real_cluster_is_shown_as_it_is(page: Page, url: str) -> None:
     page.goto(url)
     page.get_by_role("link", name=re.compile(NAME)).click()
     expect(page.get_by_role("status")).to_contain_text("All is well")
-    for path in ("", "/autoscaler", "/nodes", "/events", "/jobs", "/actors", "/tasks", "/groups", "/memory", "/logs"):
+    for path in (
+        "",
+        "/autoscaler",
+        "/nodes",
+        "/events",
+        "/jobs",
+        "/actors",
+        "/tasks",
+        "/groups",
+        "/memory",
+        "/metrics",
+        "/logs",
+    ):
         page.goto(f"{url}/c/{NAME}{path}")
         expect(page.get_by_role("navigation")).to_be_visible()
         expect(page.get_by_role("alert")).to_have_count(0)
@@ -108,6 +121,33 @@ def test_a_job_is_submitted_looked_into_and_stopped(page: Page, url: str, fleet:
     page.get_by_role("button", name="Stop ...").click()
     page.get_by_role("button", name="Stop it").click()
     expect(page.get_by_text("STOPPED", exact=True)).to_be_visible()
+
+
+def test_a_job_gets_the_runtime_environment_that_was_typed(page: Page, url: str) -> None:
+    page.goto(f"{url}/c/{NAME}/jobs")
+    connected(page)
+    page.get_by_label("Command").fill(f"{sys.executable} -c 'import os; print(os.environ[\"LEVEL\"])'")
+    page.get_by_text("Runtime environment").click()
+    page.get_by_label("As JSON").fill('{"env_vars": {"LEVEL": "level of debug"}}')
+    page.get_by_role("button", name="Submit").click()
+    page.wait_for_url(re.compile("/jobs/raysubmit_"))
+    expect(page.get_by_role("log")).to_contain_text("level of debug", timeout=120_000)
+
+
+def test_the_controllers_own_log_is_searched_and_followed(page: Page, url: str, fleet: Fleet) -> None:
+    page.goto(f"{url}/c/{NAME}/logs")
+    connected(page)
+    page.get_by_label("Node", exact=True).fill("Contr")
+    page.get_by_role("option", name="Controller").click()
+    log = page.get_by_role("log")
+    expect(log).to_contain_text("controller_started")
+    with (fleet.home(NAME).logs / "controller.log").open("a") as file:
+        file.write("a line that comes\n")
+    expect(log).to_contain_text("a line that comes")
+    page.get_by_label("Search this log").fill("LINE that")
+    expect(log).to_have_text("a line that comes")
+    page.reload()  # the address tells which log it is
+    expect(log).to_contain_text("controller_started")
 
 
 def test_a_node_that_is_drained_here_leaves(page: Page, url: str, fleet: Fleet) -> None:

@@ -14,6 +14,7 @@ from rayfleet.dashboard.clusters import Entry
 from rayfleet.reports.event_search import EventQuery
 from rayfleet.reports.history import HistoryReader
 from rayfleet.testing.big_record import Size, write_big_record
+from rayfleet.testing.fake_jobs import FakeJobs
 from rayfleet.testing.fake_state import FakeState
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -21,7 +22,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 INSIDE = ("jobs", "actors", "tasks", "groups", "memory", "logs")
 PAGES = (
     "/", "/c/big", "/c/big/autoscaler", "/c/big/nodes", "/c/big/events", "/c/big/nodes/head",
-    *(f"/c/big/{name}" for name in INSIDE), "/c/big/jobs/raysubmit_kT3wQvUe9XJm2ZpA",
+    *(f"/c/big/{name}" for name in INSIDE), "/c/big/metrics", "/c/big/jobs/raysubmit_kT3wQvUe9XJm2ZpA",
 )  # fmt: skip
 
 
@@ -207,6 +208,22 @@ def test_a_job_is_submitted_followed_and_stopped(page: Page, url: str) -> None:
     page.get_by_role("button", name="Stop it").click()
     expect(page.get_by_text("STOPPED", exact=True)).to_be_visible()
     expect(page.get_by_role("button", name="Stop ...")).to_be_hidden()
+
+
+def test_a_job_has_the_runtime_environment_that_was_typed(page: Page, url: str, clusters: Recorded) -> None:
+    page.goto(f"{url}/c/big/jobs")
+    connected(page)
+    page.get_by_label("Command").fill("python typed.py")
+    page.get_by_text("Runtime environment").click()
+    page.get_by_label("As JSON").fill('{"pip": ["requests",]}')
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_text("The runtime environment is no JSON")).to_be_visible()
+    page.get_by_label("As JSON").fill('{"pip": ["requests"], "env_vars": {"A": "b"}}')
+    page.get_by_role("button", name="Submit").click()
+    page.wait_for_url(re.compile("/c/big/jobs/raysubmit_"))
+    jobs = clusters.rays["big"].jobs
+    assert isinstance(jobs, FakeJobs)
+    assert jobs.environments[page.url.rpartition("/")[2]] == {"pip": ["requests"], "env_vars": {"A": "b"}}
 
 
 def test_an_empty_command_is_no_job(page: Page, url: str, clusters: Recorded) -> None:

@@ -66,7 +66,7 @@ class Site:
     def environment(self) -> dict[str, str]:
         """Return the environment of a user's shell, with a state folder of its own."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("RAY", "XDG_STATE"))}
-        return {**clean, "XDG_STATE_HOME": str(self.state), "NO_COLOR": "1"}
+        return {**clean, "XDG_STATE_HOME": str(self.state), "NO_COLOR": "1", "RAYFLEET_DASHBOARD": "off"}
 
     def type(self, *words: str | Path, code: int = OK) -> subprocess.CompletedProcess[str]:
         """Type a command and wait for its end, which must be with that exit code and without a traceback."""

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -43,6 +44,11 @@ class Typed:
             again = time.monotonic() + RETYPE_S
             while time.monotonic() < again and not happened():
                 self._listen(until=lambda: False, quiet_s=1.0)
+
+    def until_it_says(self, words: str) -> str:
+        """Return what has been said once a whole line with these words has."""
+        self._listen(until=lambda: bool(re.search(rf"{re.escape(words)}.*\n", self._said.decode(errors="replace"))))
+        return self._said.decode(errors="replace")
 
     def until_the_end(self, code: int | None = None) -> str:
         """Return all that was said, when the command has ended."""

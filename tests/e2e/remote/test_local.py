@@ -4,6 +4,7 @@ The tests of this file are one story, in this order: they share one cluster, whi
 """
 
 import json
+import re
 import socket
 import urllib.request
 from collections.abc import Iterator
@@ -212,6 +213,22 @@ def test_attach_is_a_shell_in_which_ray_finds_the_cluster(laptop: Local) -> None
         typed.enter("echo mode=$RAY_AUTH_MODE at=$(hostname); exit 3")
         said = typed.until_the_end(code=3)
     assert f"mode=token at={laptop.hosts[0].name}" in said
+
+
+def test_the_heads_page_is_here_until_somebody_has_had_enough(laptop: Local) -> None:
+    """It asks for its token, since whoever reaches the port would come in as the head's user; nothing stays there."""
+    with laptop.typing("dashboard", "local.yaml", "--no-open", "-p", "0") as typed:
+        url, token = re.findall(r"is at (\S+) until|once a week: (\S+)", typed.until_it_says("once a week: "))
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        with browser.open(url[0], timeout=30) as asks:
+            assert b"Token" in asks.read()
+            where = asks.url
+        with browser.open(where, f"token={token[1]}".encode(), timeout=30) as shown:
+            assert b"three" in shown.read()
+            assert shown.url == url[0]
+        typed.enter("\x03")
+        typed.until_the_end(code=0)
+    laptop.wait(lambda: "head-page" not in laptop.hosts[0].run(["pgrep", "-fl", "head-page"]).stdout)
 
 
 def test_a_port_of_the_heads_is_here_while_somebody_is_attached(laptop: Local) -> None:

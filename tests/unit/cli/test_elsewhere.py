@@ -193,6 +193,7 @@ def test_files_of_this_machine_are_read_here(shell: Typed) -> None:
         (["rsync-up", "far.yaml", "a", "~/b"], "a me@10.0.0.1:~/b"),
         (["rsync_down", "~/b", "a"], "me@10.0.0.1:~/b a"),
         (["dashboard", "far", "--ray", "-p", "9000"], "-L localhost:9000:localhost:8265"),
+        (["dashboard", "far.yaml", "--no-open"], "rayfleet head-page 2"),
     ],
 )
 def test_verbs_of_rays_command_line(shell: Typed, tmp_path: Path, words: list[str], there: str) -> None:
@@ -208,6 +209,7 @@ def test_verbs_of_rays_command_line(shell: Typed, tmp_path: Path, words: list[st
         (["run", "--cluster", "far", "--", "ls"], "rayfleet exec runs it there"),
         (["env", "far"], "rayfleet exec runs a command there"),
         (["rsync-up", "far.yaml", "a"], "a source and a target"),
+        (["dashboard", "far", "--login"], "of this machine's clusters"),
         (["up", "far.yaml", "--foreground"], "runs on its head"),
         (["up", "far.yaml", "--no-restart", "--restart-only"], "contradict"),
     ],

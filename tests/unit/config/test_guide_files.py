@@ -153,6 +153,14 @@ def test_metrics_are_offered_unless_the_file_says_no(section: str, offered: bool
     assert (monitoring.prometheus, monitoring.prometheus_port) == (offered, port)
 
 
+def test_the_prometheus_that_keeps_the_figures_is_told() -> None:
+    written = "cluster_name: a\nmonitoring_config: {prometheus: {url: %s}}\n"
+    assert spec_of(written % "http://127.0.0.1:9090/").monitoring.prometheus_url == "http://127.0.0.1:9090"
+    for address in ("127.0.0.1:9090", "ftp://there", "'http://'", "''", "7"):
+        (problem,) = check(written % address, HERE, "cluster.yaml").problems
+        assert "must be a web address" in problem.message
+
+
 def test_sizes_of_memory() -> None:
     spec = load(guide_files.RESOURCES, HERE, "f.yaml")
     assert pools_of(spec)["worker"].resources == Resources.of({"CPU": 8, "GPU": 1, "memory": 32 * 2**30})

@@ -53,11 +53,16 @@ def record(folder: Path) -> Path:
 def clusters(folder: Path, record: Path) -> Known:
     damaged = folder / "damaged.sqlite"
     damaged.write_bytes(b"this is no database" * 100)
+    logs = folder / "logs"
+    logs.mkdir()
+    (logs / "controller.log").write_text("tick 41: one <node>\ntick 42: all is well\n")
+    (logs / "controller.out").write_text("a crash\n")
     return Known(
         [
-            Entry("alpha", "up", record),
+            Entry("alpha", "up", record, logs=logs),
             Entry("broken", "up", damaged),
             Entry("dead", "no controller", record),
+            Entry("down", "down", record, logs=logs),
             Entry("empty", "up", folder / "none.sqlite"),
             Entry("far <b>", "up", None, "Its record is on its head."),
             Entry("mute", "up", record),

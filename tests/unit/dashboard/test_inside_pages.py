@@ -109,6 +109,28 @@ def test_a_log_that_is_named_in_the_address_is_shown(client: TestClient) -> None
     assert "tokenize: shard 399 done" in page.markup
 
 
+def test_the_controllers_own_log_is_among_the_nodes(client: TestClient) -> None:
+    page = ask(client, "/c/alpha/logs?node=controller")
+    assert "tick 42: all is well" in page.markup
+    assert "one &lt;node&gt;" in page.markup
+    assert "controller.out" in page.text
+    assert "Controller" in ask(client, "/c/alpha/logs").text
+    assert "a crash" in ask(client, "/c/alpha/logs?node=controller&file=controller.out").markup
+
+
+def test_it_is_there_when_the_cluster_is_down(client: TestClient) -> None:
+    page = ask(client, "/c/down/logs")
+    assert "tick 42: all is well" in page.markup
+    assert "cluster down is down" in said(page)
+
+
+@pytest.mark.parametrize("file", ["../small.sqlite", "/etc/passwd", "..", "nothing"])
+def test_no_other_file_of_this_machine_is_shown(client: TestClient, file: str) -> None:
+    page = ask(client, f"/c/alpha/logs?node=controller&file={file}")
+    assert "tick 42: all is well" in page.markup
+    assert "root:" not in page.markup
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_a_cluster_that_is_down_says_what_to_do(client: TestClient, path: str) -> None:
     page = ask(client, f"/c/dead{path}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from rayfleet.contracts.state import LogSource
-from rayfleet.dashboard.clusters import Entry, Inside, NoWayIn
+from rayfleet.dashboard.clusters import Entry, Figures, Inside, NoWayIn
 from rayfleet.dashboard.log_reader import AGAIN_S, KEPT, LogReader, Wanted, plain
 from rayfleet.testing.fake_jobs import FakeJobs
 from rayfleet.testing.fake_state import FakeState
@@ -44,6 +44,9 @@ class One:
 
     def known(self) -> tuple[Entry, ...]:
         return ()
+
+    def figures(self, cluster: str) -> Figures:
+        return Figures()
 
     @asynccontextmanager
     async def inside(self, cluster: str) -> AsyncIterator[Inside]:

@@ -30,6 +30,7 @@ PAGES: Final = {
     "tasks": "Tasks",
     "groups": "Placement groups",
     "memory": "Memory",
+    "metrics": "Metrics",
     "logs": "Logs",
 }
 THEME_COOKIE: Final = "rayfleet_theme"

@@ -15,10 +15,11 @@ from rayfleet.dashboard.markup import tag
 from rayfleet.dashboard.pages.frame import Frame, Shown, cluster_path
 from rayfleet.dashboard.pages.overview import nothing_html
 from rayfleet.dashboard.pages.ray_table import SPAN, TIME, RayTable, column
-from rayfleet.dashboard.readings.inside import count_text, job_rows
+from rayfleet.dashboard.readings.inside import count_text, job_rows, runtime_env
 from rayfleet.dashboard.site import Site
 from rayfleet.model import FrozenMap
 
+_EXAMPLE: Final = '{"pip": ["requests"], "env_vars": {"LEVEL": "debug"}, "working_dir": "https://.../code.zip"}'
 JOBS: Final = Question("jobs", lambda inside: inside.state.jobs(Query(MAX_ROWS)))
 COLUMNS: Final = [
     column("id", "Job", "breaks"),
@@ -65,6 +66,9 @@ class _Submit:
                 self._command.props("dense outlined").style("max-width: 720px")
                 self._button = ui.button("Submit").props("dense outline no-caps type=submit")
                 self._button.style("padding: 4px 14px")
+                with ui.expansion("Runtime environment").props("dense").style("flex: 1 1 100%; max-width: 720px"):
+                    self._environment = ui.textarea("As JSON", placeholder=_EXAMPLE).style("width: 100%")
+                    self._environment.props('outlined dense autogrow input-style="font-family: monospace"')
             form.on("submit.prevent", self._order)
 
     async def _order(self) -> None:
@@ -72,11 +76,16 @@ class _Submit:
         if not command:
             ui.notify("Write the command that is to run, for example: python train.py", type="warning")
             return
+        try:
+            environment = runtime_env(self._environment.value or "")
+        except ValueError as error:
+            ui.notify(str(error), type="warning", multi_line=True)
+            return
         self._button.disable()
         try:
             async with self._site.clusters.inside(self._entry.name) as inside:
                 told = FrozenMap({"submitted_by": "rayfleet dashboard"})
-                job = await inside.jobs.submit(command, {}, told)
+                job = await inside.jobs.submit(command, environment, told)
         except (JobsUnavailable, NoWayIn) as error:
             ui.notify(str(error), type="negative", multi_line=True)
             return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from nicegui import ui
 
 from rayfleet.contracts.state import LogSource
@@ -19,7 +21,7 @@ class LogPanel:
     def __init__(self, site: Site, entry: Entry, title: str, nothing: str = "") -> None:
         """Put it where the page is being built."""
         self._site, self._entry, self._nothing = site, entry, nothing
-        self._source: LogSource | None = None
+        self._source: LogSource | Path | None = None
         self._reader: LogReader | None = None
         with ui.element("section").classes("panel"):
             with ui.element("div").classes("tools"):
@@ -37,7 +39,7 @@ class LogPanel:
         """Say what it is of."""
         self._title.show(tag("h2", title, style="margin: 0"))
 
-    def read(self, source: LogSource | None) -> None:
+    def read(self, source: LogSource | Path | None) -> None:
         """Read this one from now on; None: none."""
         if source != self._source:
             self._source = source

@@ -1,7 +1,12 @@
-"""Logs of every node: its files, and what an actor or a task has printed; with search, following what comes."""
+"""Logs: files of every node, what an actor or a task has printed, the controller's own; with search, as they come.
+
+The controller's are files of this machine, and are there when Ray is silent or the cluster is down.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
@@ -11,7 +16,8 @@ from starlette.requests import Request
 from rayfleet.contracts.state import Listing, LogFile, LogSource
 from rayfleet.dashboard.answers import Question
 from rayfleet.dashboard.clusters import Entry, Inside
-from rayfleet.dashboard.markup import tag
+from rayfleet.dashboard.log_file import names_in
+from rayfleet.dashboard.markup import NONE, tag
 from rayfleet.dashboard.pages.frame import Frame, Shown, cluster_path
 from rayfleet.dashboard.pages.log_panel import LogPanel
 from rayfleet.dashboard.pages.overview import nothing_html
@@ -20,11 +26,14 @@ from rayfleet.dashboard.readings.inside import node_choices
 from rayfleet.dashboard.site import Site
 
 _FILES_EVERY_S: Final = 5.0
+CONTROLLER: Final = "controller"
+"""Among the nodes; no node's id has such letters."""
+_ITS_LOG: Final = "controller.log"
 _PRINTED: Final = {"Output": "out", "Errors": "err"}
 
 
 async def page(site: Site, request: Request, entry: Entry) -> None:
-    """Build the page. Which log: `?node=ID&file=NAME`, `?actor=ID` or `?task=ID`."""
+    """Build the page. Which log: `?node=ID&file=NAME`, `?actor=ID` or `?task=ID`; `?node=controller`: its own."""
     asked = request.query_params
     headed = "actor" in asked or "task" in asked
     frame = Frame(site, request, f"Logs of {entry.name}", entry=entry, page="logs", headed=headed)
@@ -78,10 +87,14 @@ class _Files:
     async def look(self) -> None:
         """Offer the nodes and files that there are, and show what has come."""
         nodes = await self._site.told(self._entry, NODES)
-        if nodes.value is not None:
-            self._offer_nodes(node_choices(nodes.value))
-        self._said.show(asking_html(nodes))
-        if self._node.value:
+        if nodes.value is not None or nodes.trouble or self._wanted[0] == CONTROLLER:
+            own = {CONTROLLER: "Controller"} if self._entry.logs is not None else {}
+            self._offer_nodes({**(node_choices(nodes.value) if nodes.value is not None else {}), **own})
+        self._said.show(NONE if self._node.value == CONTROLLER and not nodes.trouble else asking_html(nodes))
+        if self._node.value == CONTROLLER and self._entry.logs is not None:
+            names = await asyncio.to_thread(names_in, self._entry.logs)
+            self._offer_files(names, _ITS_LOG)
+        elif self._node.value:
             files = await self._site.told(self._entry, files_of(self._node.value))
             if files.value is not None:
                 self._offer_files([file.name for file in files.value.rows])
@@ -94,9 +107,9 @@ class _Files:
             kept = self._node.value if self._node.value in choices else wanted or next(iter(choices), None)
             self._node.set_options(choices, value=kept)
 
-    def _offer_files(self, names: list[str]) -> None:
+    def _offer_files(self, names: list[str], usual: str = "") -> None:
         if self._file.options != names:
-            wanted = self._wanted[1] if self._wanted[1] in names else None
+            wanted = next((name for name in (self._wanted[1], usual) if name in names), None)
             self._file.set_options(names, value=self._file.value if self._file.value in names else wanted)
 
     def _chosen(self) -> None:
@@ -111,10 +124,16 @@ class _Files:
             return
         self._source = source
         self._log.titled(file or "Log")
-        self._log.read(source if node and file else None)
+        self._log.read(self._read_by(source) if node and file else None)
         if node and file and ui.context.client.has_socket_connection:
             chosen = urlencode({"node": node, "file": file})
             ui.navigate.history.replace(f"{cluster_path(self._entry.name, 'logs')}?{chosen}")
+
+    def _read_by(self, source: LogSource) -> LogSource | Path:
+        """Return where a log is. A file of the controller's is one of those offered: no path out of its folder."""
+        if source.node_id != CONTROLLER or self._entry.logs is None:
+            return source
+        return self._entry.logs / source.filename
 
 
 def files_of(node_id: str) -> Question[Listing[LogFile]]:

@@ -104,7 +104,7 @@ def _warning(text: str) -> Html:
     return tag("p", text, class_="dim", role="note")
 
 
-def asking_html(told: Told[Any]) -> Html:
+def asking_html(told: Told[Any], whom: str = "Ray") -> Html:
     """Return what is said beside an answer that is old or missing; nothing beside a good one."""
     if told.trouble:
         hint = tag("code", told.hint) if told.hint.startswith(("rayfleet ", "ray ")) else tag("span", told.hint)
@@ -112,7 +112,7 @@ def asking_html(told: Told[Any]) -> Html:
         return tag(
             "p", tag("span", f"{told.trouble}.{older} "), hint if told.hint else None, role="alert", class_="down"
         )
-    return empty("Asking Ray ...") if told.value is None else NONE
+    return empty(f"Asking {whom} ...") if told.value is None else NONE
 
 
 async def machines(site: Site, entry: Entry) -> Mapping[str, str]:

@@ -5,6 +5,7 @@ Moments are milliseconds since the epoch: the browser knows the reader's time zo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -299,3 +300,25 @@ def site_rows(found: Summary[CallSite]) -> list[Row]:
         }
         for site in rows
     ]
+
+
+# ---- jobs that are submitted -----------------------------------------------------------------------------------------
+
+
+def runtime_env(text: str) -> dict[str, Any]:
+    """Return a runtime environment as somebody has typed it, as JSON; nothing typed: none.
+
+    Raises:
+        ValueError: it is no JSON, or no object; the message says where and what to write.
+    """
+    if not text.strip():
+        return {}
+    example = 'for example {"pip": ["requests"], "env_vars": {"LEVEL": "debug"}}'
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise ValueError(f"The runtime environment is no JSON: {error.msg} ({where}). Write {example}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"The runtime environment has to be an object: {example}")  # noqa: TRY004 - of what was typed
+    return found

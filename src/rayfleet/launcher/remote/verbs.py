@@ -47,15 +47,17 @@ def host_of(home: Home, where: Where | None = None) -> Host:
     return Host(where, known_hosts(where))
 
 
-def verb(home: Home, words: Sequence[str], *, tty: bool) -> list[str]:
+def verb(home: Home, words: Sequence[str], *, tty: bool, forwards: Sequence[tuple[int, int]] = ()) -> list[str]:
     """Return the command that runs one of our own verbs on the head, about the cluster.
+
+    `forwards`: ports that it forwards meanwhile, (here, there).
 
     Raises:
         NotRunning: there is no head.
     """
     host = host_of(home)
     own = f"{CLUSTER_VARIABLE}={shlex.quote(home.name)} exec {COMMAND} {shlex.join(words)}"
-    return openssh.ssh(host, openssh.plainly(host.where, own, tty=tty), tty=tty)
+    return openssh.ssh(host, openssh.plainly(host.where, own, tty=tty), tty=tty, forwards=forwards)
 
 
 def command(home: Home, words: Sequence[str], keep: Keep = Keep(), ports: Sequence[int] = ()) -> list[str]:
@@ -183,18 +185,40 @@ def run(home: Home, words: list[str]) -> int:
         NotRunning: the head does not answer.
         LauncherError: the program is not there.
     """
+    with _started(words) as child:
+        while True:
+            try:
+                code = child.wait()
+                break
+            except KeyboardInterrupt:  # which it has got as well, and answers in its own way
+                continue
+    return answered(home, code)
+
+
+def begun(words: list[str]) -> subprocess.Popen[str]:
+    """Begin a command of the above; its input and output are pipes.
+
+    Raises:
+        LauncherError: the program is not there.
+    """
+    return _started(words, subprocess.PIPE)
+
+
+def _started(words: list[str], ends: int | None = None) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if name != CLUSTER_VARIABLE}
     try:
-        with subprocess.Popen(words, env=environment) as child:
-            while True:
-                try:
-                    code = child.wait()
-                    break
-                except KeyboardInterrupt:  # which it has got as well, and answers in its own way
-                    continue
+        return subprocess.Popen(words, env=environment, stdin=ends, stdout=ends, text=True)
     except FileNotFoundError:
         hint = f"install it: apt install {_package(words[0])}"
         raise LauncherError(f"there is no {words[0]} on this machine", hint) from None
+
+
+def answered(home: Home, code: int) -> int:
+    """Return the exit code of a command that has ended.
+
+    Raises:
+        NotRunning: the head does not answer.
+    """
     if code == openssh.UNREACHABLE:
         address = head_of(home).address
         hint = f"rayfleet up {home.name} looks after it; rayfleet down {home.name} ends the cluster without it"
