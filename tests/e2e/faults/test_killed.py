@@ -69,7 +69,7 @@ def test_a_gcs_that_is_killed_takes_nothing_with_it(clean: Site) -> None:
     """A detached actor, a running driver and every node go on; then the cluster grows and shrinks as before."""
     maker = clean.driver(
         """
-@ray.remote(num_cpus=1)
+@ray.remote(num_cpus=1, resources={"box": 1})
 class Survivor:
     def where(self): return where()
 kept = Survivor.options(name="survivor", namespace="faults", lifetime="detached").remote()
