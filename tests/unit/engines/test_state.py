@@ -56,6 +56,13 @@ async def test_an_actor_with_what_it_holds(tmp_path: Path) -> None:
     assert (alive.is_detached, alive.death_cause, gone.death_cause) == (True, "", "The actor died.")
 
 
+@pytest.mark.parametrize(("kept", "cut"), [(2, False), (MAX_ROWS, True)])
+def test_nodes_that_the_gcs_leaves_out_by_the_filter_are_not_missing(kept: int, cut: bool) -> None:
+    answer = {"total": kept + 3, "num_after_truncation": kept, "num_filtered": kept, "result": [{"node_id": N1}] * kept}
+    found = state_rows.listing(state_rows.of_nodes(answer), lambda row: str(row["node_id"]))
+    assert (found.total, found.matching, found.cut) == (kept + 3, kept, cut)
+
+
 async def test_filters_and_limits_go_to_ray(tmp_path: Path) -> None:
     rows = [{**ACTOR, "actor_id": f"{n:032x}", "state": "ALIVE" if n % 2 else "DEAD"} for n in range(10)]
     ray = RayDashboard(tables={"actors": rows})

@@ -77,7 +77,7 @@ class RayState:
         """Return nodes, dead ones too. Raises StateUnavailable."""
         found = await self._table("nodes", query)
         told, trouble = await _aside(self._nodes())
-        return _with(rows.listing(found, lambda row: rows.node(row, told or {})), trouble)
+        return _with(rows.listing(rows.of_nodes(found), lambda row: rows.node(row, told or {})), trouble)
 
     async def actors(self, query: Query = FIRST_ROWS) -> Listing[ActorState]:
         """Return actors, dead ones too. Raises StateUnavailable."""

@@ -44,13 +44,24 @@ def listing(found: Row, row: Callable[[Row], T]) -> Listing[T]:
     return Listing(rows, max(total, len(rows)), matching, cut, warnings(found))
 
 
+def of_nodes(found: Row) -> Row:
+    """Return a table of nodes in which those that the GCS has left out by the filter count as looked at.
+
+    Of other tables Ray counts them so itself.
+    """
+    return {**found, "num_after_truncation": found.get("total")} if _is_whole(found) else found
+
+
 def of_objects(found: Row) -> Row:
     """Return a table of objects, or its summary, with a total that means what that of the others does.
 
     Ray's own counts objects that no process holds a reference to, which it never lists.
     """
-    looked_at = whole(found, "num_after_truncation")
-    return {**found, "total": looked_at} if looked_at < MAX_ROWS else found
+    return {**found, "total": whole(found, "num_after_truncation")} if _is_whole(found) else found
+
+
+def _is_whole(found: Row) -> bool:
+    return whole(found, "num_after_truncation") < MAX_ROWS
 
 
 def warnings(found: Row) -> tuple[str, ...]:
