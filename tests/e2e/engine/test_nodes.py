@@ -199,6 +199,8 @@ async def test_a_notice_after_a_recommendation_brings_the_end_forward(
     told.touch()
     said = await watching
     assert said.count(" drained\n") + said.endswith(" drained") == 2, said
+    if OLDEST:  # its GCS goes on telling others the first deadline of a node that is drained once more
+        return
     sooner = leaving.leaves_at - 600
     await node_where(engine, "advised", lambda found: found.leaves_at is not None and found.leaves_at < sooner)
 
